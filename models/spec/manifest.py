@@ -1,14 +1,13 @@
 """What a packed dataset is: the manifest that ingest writes, the API checks specs against and the engine reads.
 
-A packed dataset is one folder: `manifest.json` and raw `.npy` arrays beside it, all of which can be memory-mapped. Its identity is
-the sha256 of the manifest's bytes, and the manifest holds the sha256 of every array, so equal content has an equal name.
+A packed dataset is one folder: `manifest.json` and raw `.npy` arrays beside it, all of which can be memory-mapped. Its
+identity is the sha256 of the manifest's bytes, and the manifest holds the sha256 of every array, so equal content has
+an equal name.
 """
 
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
-
-FORMAT_VERSION = 1
 
 
 class Frozen(BaseModel):
@@ -35,8 +34,9 @@ class Skipped(Frozen):
 class ImageSplit(Frozen):
     """Images of one split.
 
-    Images of one size are `inputs` of shape (examples, height, width, channels), uint8. Images of several sizes are their bytes laid end
-    to end in `inputs` of shape (total bytes,), with `sizes` (examples, 2: height, width; int32) and `offsets` (examples + 1; int64).
+    Images of one size are `inputs` of shape (examples, height, width, channels), uint8. Images of several sizes are
+    their bytes laid end to end in `inputs` of shape (total bytes,), with `sizes` (examples, 2: height, width; int32)
+    and `offsets` (examples + 1; int64).
     """
 
     examples: int
@@ -59,7 +59,8 @@ class VectorSplit(Frozen):
 
 
 class TableSplit(Frozen):
-    """Rows of one split: `inputs` (examples, columns) float64 in the order of `columns`; NaN where a value is missing; category codes for text."""
+    """Rows of one split: `inputs` (examples, columns) float64 in the order of `columns`; NaN where a value is missing;
+    category codes for text."""
 
     examples: int
     inputs: ArrayFile
@@ -89,7 +90,7 @@ Column = Annotated[NumericColumn | CategoricalColumn, Field(discriminator="type"
 
 class ImageManifest(Frozen):
     kind: Literal["image"] = "image"
-    format_version: Literal[1] = FORMAT_VERSION
+    format_version: Literal[1] = 1
     channels: Literal[1, 3]
     size: tuple[int, int] | None
     """(height, width) when every image has it, else None."""
@@ -104,7 +105,7 @@ class ImageManifest(Frozen):
 
 class VectorManifest(Frozen):
     kind: Literal["vector"] = "vector"
-    format_version: Literal[1] = FORMAT_VERSION
+    format_version: Literal[1] = 1
     features: int
     classes: tuple[str, ...] | None
     """None for regression."""
@@ -117,7 +118,7 @@ class VectorManifest(Frozen):
 
 class TableManifest(Frozen):
     kind: Literal["table"] = "table"
-    format_version: Literal[1] = FORMAT_VERSION
+    format_version: Literal[1] = 1
     columns: tuple[Column, ...]
     splits: dict[str, TableSplit]
     skipped: tuple[Skipped, ...] = ()

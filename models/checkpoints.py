@@ -1,0 +1,130 @@
+"""Saved networks: rows that point at immutable, hashed objects.
+
+The objects come first (`storage.py`), the row after them and fenced by the attempt; so a row that is there can be
+trusted, and an object without a row is litter that nobody can see.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from models import jobs
+from models.clock import now_plus
+from models.ids import new_id
+from models.tables import Checkpoint, Job, Json
+
+RESUMABLE = 2
+"""Checkpoints per job that keep what a resume needs: the newest, and one before it in case its bytes turn out
+damaged."""
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A checkpoint whose objects are in the store."""
+
+    kind: str
+    step: int
+    epoch: int
+    is_best: bool
+    metrics: Json
+    weights_key: str
+    weights_sha256: str
+    weights_bytes: int
+    state_key: str | None
+    state_sha256: str | None
+
+
+def weights_key(job_id: str, attempt: int, step: int, kind: str) -> str:
+    """The attempt is part of the name: two owners of one job can never write the same object."""
+    return f"jobs/{job_id}/attempt-{attempt}/step-{step:09d}-{kind}.safetensors"
+
+
+def state_key(job_id: str, attempt: int, step: int, kind: str) -> str:
+    return f"jobs/{job_id}/attempt-{attempt}/step-{step:09d}-{kind}.state.safetensors"
+
+
+def record(session: Session, job_id: str, attempt: int, saved: Saved) -> Checkpoint:
+    """Make a checkpoint visible."""
+    job = jobs.add_event(
+        session,
+        job_id,
+        attempt,
+        "checkpoint.created",
+        {"step": saved.step, "epoch": saved.epoch, "kind": saved.kind, "is_best": saved.is_best},
+        fruitless_attempts=0,
+    )
+    if saved.is_best:
+        session.execute(update(Checkpoint).where(Checkpoint.job_id == job_id).values(is_best=False))
+    checkpoint = Checkpoint(
+        id=new_id("ckpt"),
+        job_id=job_id,
+        project_id=job.project_id,
+        attempt=attempt,
+        **{name: getattr(saved, name) for name in saved.__dataclass_fields__},
+    )
+    session.add(checkpoint)
+    session.flush()
+    return checkpoint
+
+
+def prune(session: Session, job_id: str, attempt: int, *, keep_last: int) -> list[str]:
+    """Drop what the spec does not ask to keep. Returns the keys of objects to delete once this is committed."""
+    jobs.fence(session, job_id, attempt)
+    newest_first = _usable(session, job_id)
+    keys = []
+    for position, checkpoint in enumerate(newest_first):
+        if position >= RESUMABLE and checkpoint.state_key is not None:
+            keys.append(checkpoint.state_key)
+            checkpoint.state_key = checkpoint.state_sha256 = None
+        if position >= max(keep_last, RESUMABLE) and not checkpoint.is_best:
+            keys.append(checkpoint.weights_key)
+            session.delete(checkpoint)
+    return keys
+
+
+def to_resume_from(session: Session, job_id: str) -> list[Checkpoint]:
+    """Checkpoints a new attempt can start from, the newest first."""
+    return [checkpoint for checkpoint in _usable(session, job_id) if checkpoint.state_key is not None]
+
+
+def quarantine(session: Session, checkpoint_id: str) -> None:
+    session.execute(update(Checkpoint).where(Checkpoint.id == checkpoint_id).values(quarantined_at=now_plus()))
+
+
+def of_job(session: Session, job_id: str) -> list[Checkpoint]:
+    """Oldest first."""
+    return _usable(session, job_id)[::-1]
+
+
+def last(session: Session, job_id: str) -> Checkpoint | None:
+    return next(iter(_usable(session, job_id)), None)
+
+
+def best(session: Session, job_id: str) -> Checkpoint | None:
+    return next((checkpoint for checkpoint in _usable(session, job_id) if checkpoint.is_best), None)
+
+
+def get(session: Session, project_id: str, checkpoint_id: str) -> Checkpoint | None:
+    query = select(Checkpoint).where(
+        Checkpoint.id == checkpoint_id, Checkpoint.project_id == project_id, Checkpoint.quarantined_at.is_(None)
+    )
+    return session.scalars(query).one_or_none()
+
+
+def referenced_keys(session: Session, job_ids: Iterable[str]) -> set[str]:
+    rows = session.execute(
+        select(Checkpoint.weights_key, Checkpoint.state_key).where(Checkpoint.job_id.in_(list(job_ids)))
+    )
+    return {key for row in rows for key in row if key is not None}
+
+
+def _usable(session: Session, job_id: str) -> list[Checkpoint]:
+    query = (
+        select(Checkpoint)
+        .join(Job, Job.id == Checkpoint.job_id)
+        .where(Checkpoint.job_id == job_id, Checkpoint.quarantined_at.is_(None))
+        .order_by(Checkpoint.step.desc(), Checkpoint.id.desc())
+    )
+    return list(session.scalars(query))

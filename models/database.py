@@ -1,0 +1,83 @@
+"""Connections. Postgres for many machines, SQLite for one; the same tables, migrations and queries.
+
+SQLite runs in WAL with synchronous FULL, one writing connection a process and `BEGIN IMMEDIATE`: a deferred
+transaction that turns into a write fails at once when another process has written meanwhile.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.orm import Session
+from sqlalchemy.pool import QueuePool
+
+from models.settings import Settings
+
+
+class Database:
+    """Where transactions begin. `write()` commits when its block ends well and rolls back when it does not; `read()`
+    never writes."""
+
+    def __init__(self, settings: Settings) -> None:
+        url = settings.database_url.get_secret_value()
+        options: dict[str, Any] = {"json_serializer": _to_json, "hide_parameters": True}
+        if settings.is_sqlite:
+            self._writer = _sqlite_engine(url, "BEGIN IMMEDIATE", pool_size=1, **options)
+            self._reader = _sqlite_engine(url, "BEGIN", pool_size=8, **options)
+        else:
+            options |= {
+                "pool_size": settings.database_pool_size,
+                "max_overflow": 10,
+                "pool_pre_ping": True,
+                "pool_timeout": 10,
+            }
+            connect = {"connect_timeout": 5, "application_name": "trainwright", "prepare_threshold": None}
+            self._writer = self._reader = create_engine(url, connect_args=connect, **options)
+
+    @property
+    def engine(self) -> Engine:
+        return self._writer
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        with Session(self._writer, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        with Session(self._reader, expire_on_commit=False, autoflush=False) as session:
+            yield session
+
+    def close(self) -> None:
+        self._writer.dispose()
+        self._reader.dispose()
+
+
+def _sqlite_engine(url: str, begin: str, *, pool_size: int, **options: Any) -> Engine:
+    engine = create_engine(
+        url,
+        poolclass=QueuePool,
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=30,
+        connect_args={"timeout": 30},
+        **options,
+    )
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # the driver must not begin transactions of its own
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def begin_transaction(connection: Any) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine
+
+
+def _to_json(value: Any) -> str:
+    return json.dumps(value, allow_nan=False, separators=(",", ":"), ensure_ascii=False)

@@ -1,0 +1,128 @@
+"""The life of a data set: created, uploaded, taken in by a worker, ready or failed with its reasons."""
+
+from sqlalchemy import delete, exists, select
+from sqlalchemy.orm import Session
+
+from models import ownership
+from models.clock import now_plus
+from models.ids import new_id
+from models.ownership import OwnershipLost, left, owned_by, taken
+from models.states import DatasetState
+from models.tables import Dataset, Job, Json
+
+PROCESSING = (DatasetState.PROCESSING,)
+
+
+def upload_key(dataset_id: str, upload_id: str) -> str:
+    return f"datasets/{dataset_id}/uploads/{upload_id}"
+
+
+def packed_prefix(dataset_id: str, content_sha256: str) -> str:
+    return f"datasets/{dataset_id}/packed/{content_sha256}"
+
+
+def create(session: Session, *, project_id: str, name: str) -> Dataset:
+    dataset = Dataset(id=new_id("ds"), project_id=project_id, name=name)
+    session.add(dataset)
+    session.flush()
+    return dataset
+
+
+def get(session: Session, project_id: str, dataset_id: str) -> Dataset | None:
+    return session.scalars(
+        select(Dataset).where(Dataset.id == dataset_id, Dataset.project_id == project_id)
+    ).one_or_none()
+
+
+def find(session: Session, dataset_id: str) -> Dataset | None:
+    """For workers, which serve every project."""
+    return session.get(Dataset, dataset_id)
+
+
+def page(session: Session, project_id: str, *, after: str | None = None, limit: int = 20) -> list[Dataset]:
+    """One more than `limit` data sets, the newest first."""
+    query = select(Dataset).where(Dataset.project_id == project_id)
+    if after is not None:
+        query = query.where(Dataset.id < after)
+    return list(session.scalars(query.order_by(Dataset.id.desc()).limit(limit + 1)))
+
+
+def uploaded(session: Session, dataset_id: str, *, filename: str, key: str, size: int, sha256: str) -> Dataset | None:
+    """The bytes are in the store: queue the ingest. None if the data set has had its upload already."""
+    return ownership.change(
+        session,
+        Dataset,
+        Dataset.id == dataset_id,
+        Dataset.state.in_([DatasetState.UPLOADING, DatasetState.FAILED]),
+        state=DatasetState.QUEUED,
+        filename=filename,
+        upload_key=key,
+        upload_bytes=size,
+        upload_sha256=sha256,
+        failure=None,
+        progress=None,
+        rung_at=None,
+        fruitless_attempts=0,
+    )
+
+
+def claim(session: Session, dataset_id: str, *, worker_id: str, lease_seconds: float) -> Dataset | None:
+    waiting = (Dataset.id == dataset_id) & (Dataset.state == DatasetState.QUEUED)
+    return ownership.change(
+        session, Dataset, waiting, state=DatasetState.PROCESSING, **taken(Dataset, worker_id, lease_seconds)
+    )
+
+
+def beat(session: Session, dataset_id: str, attempt: int, lease_seconds: float) -> None:
+    ownership.beat(session, Dataset, dataset_id, attempt, PROCESSING, lease_seconds)
+
+
+def report_progress(session: Session, dataset_id: str, attempt: int, progress: Json) -> None:
+    _change_owned(session, dataset_id, attempt, progress=progress)
+
+
+def ready(session: Session, dataset_id: str, attempt: int, *, manifest: Json, content_sha256: str) -> None:
+    _change_owned(
+        session,
+        dataset_id,
+        attempt,
+        **left(state=DatasetState.READY, manifest=manifest, content_sha256=content_sha256, ready_at=now_plus()),
+    )
+
+
+def fail(session: Session, dataset_id: str, attempt: int, failure: Json) -> None:
+    _change_owned(session, dataset_id, attempt, **left(state=DatasetState.FAILED, failure=failure))
+
+
+def release(session: Session, dataset_id: str, attempt: int) -> None:
+    _change_owned(session, dataset_id, attempt, **left(state=DatasetState.QUEUED, rung_at=None))
+
+
+def recover_lost(session: Session, *, fruitless_limit: int, limit: int = 100) -> None:
+    """Queue again what a silent worker was taking in; give up what has ended too many workers."""
+    for dataset in ownership.expired(session, Dataset, PROCESSING, limit):
+        still_lost = owned_by(Dataset, dataset.id, dataset.attempt, PROCESSING) & (Dataset.lease_until < now_plus())
+        tries = dataset.fruitless_attempts + 1
+        if tries >= fruitless_limit:
+            failure = {"code": "poison", "detail": f"{tries} workers in a row died while taking it in"}
+            values = left(state=DatasetState.FAILED, failure=failure)
+        else:
+            values = left(state=DatasetState.QUEUED, rung_at=None, fruitless_attempts=tries)
+        ownership.change(session, Dataset, still_lost, **values)
+
+
+def unheard(session: Session, *, older_than: float, limit: int) -> list[str]:
+    return ownership.unheard(session, Dataset, DatasetState.QUEUED, older_than, limit)
+
+
+def remove(session: Session, project_id: str, dataset_id: str) -> bool:
+    """Delete a data set that no job names; False if one does. A job that is being created meanwhile holds the row by
+    its foreign key."""
+    unused = ~exists().where(Job.dataset_id == dataset_id)
+    statement = delete(Dataset).where(Dataset.id == dataset_id, Dataset.project_id == project_id, unused)
+    return session.execute(statement.returning(Dataset.id)).first() is not None
+
+
+def _change_owned(session: Session, dataset_id: str, attempt: int, **values: object) -> None:
+    if ownership.change(session, Dataset, owned_by(Dataset, dataset_id, attempt, PROCESSING), **values) is None:
+        raise OwnershipLost(dataset_id)

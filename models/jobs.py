@@ -1,0 +1,353 @@
+"""The life of a job: every query that reads it for the API, every statement that changes its state.
+
+Nothing here commits: the route or the task that calls owns the transaction.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+from sqlalchemy.sql.elements import ColumnElement
+
+from models import ownership
+from models.clock import now_plus
+from models.ids import new_id
+from models.ownership import OwnershipLost, left, owned_by, taken
+from models.states import OWNED, TERMINAL, TRANSITIONS, Actor, FailureCode, State, Wish
+from models.tables import Attempt, Event, Job, Json, Worker
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a job failed, in a form that helps: what happened, who can mend it, what to try."""
+
+    code: FailureCode
+    message: str
+    advice: str | None = None
+
+    @property
+    def owner(self) -> str:
+        return "user" if self.code in _USERS_TO_MEND else "platform"
+
+    def as_json(self) -> Json:
+        return {"code": self.code.value, "message": self.message, "advice": self.advice, "owner": self.owner}
+
+
+_USERS_TO_MEND = {FailureCode.DIVERGED, FailureCode.OUT_OF_MEMORY, FailureCode.DATASET_ERROR, FailureCode.INVALID_SPEC}
+
+
+def create(
+    session: Session,
+    *,
+    project_id: str,
+    dataset_id: str,
+    spec: Json,
+    resolved_spec: Json,
+    spec_sha256: str,
+    warnings: list[Json],
+) -> Job:
+    job = Job(
+        id=new_id("job"),
+        project_id=project_id,
+        dataset_id=dataset_id,
+        name=spec.get("name"),
+        spec=spec,
+        resolved_spec=resolved_spec,
+        spec_sha256=spec_sha256,
+        warnings={"data": warnings},
+        event_count=1,
+    )
+    session.add(job)
+    session.flush()
+    session.add(
+        Event(id=new_id("evt"), job_id=job.id, sequence=1, type="job.created", actor="user", attempt=0, data={})
+    )
+    return job
+
+
+def get(session: Session, project_id: str, job_id: str) -> Job | None:
+    return session.scalars(select(Job).where(Job.id == job_id, Job.project_id == project_id)).one_or_none()
+
+
+def version_of(session: Session, project_id: str, job_id: str) -> int | None:
+    return session.scalars(select(Job.version).where(Job.id == job_id, Job.project_id == project_id)).one_or_none()
+
+
+def page(
+    session: Session,
+    project_id: str,
+    *,
+    states: Sequence[State] = (),
+    dataset_id: str | None = None,
+    name: str | None = None,
+    after: str | None = None,
+    limit: int = 20,
+    newest_first: bool = True,
+) -> list[Job]:
+    """One more than `limit` jobs, so that the caller knows whether there are more."""
+    query = select(Job).where(Job.project_id == project_id)
+    if states:
+        query = query.where(Job.state.in_(states))
+    if dataset_id is not None:
+        query = query.where(Job.dataset_id == dataset_id)
+    if name is not None:
+        query = query.where(func.lower(Job.name).contains(name.lower(), autoescape=True))
+    if after is not None:
+        query = query.where(Job.id < after if newest_first else Job.id > after)
+    return list(session.scalars(query.order_by(Job.id.desc() if newest_first else Job.id).limit(limit + 1)))
+
+
+def count_active(session: Session, project_id: str) -> int:
+    query = select(func.count()).select_from(Job).where(Job.project_id == project_id, Job.state.not_in(TERMINAL))
+    return session.scalars(query).one()
+
+
+def queue_position(session: Session, job: Job) -> int:
+    """How many jobs are ahead of this one."""
+    return session.scalars(
+        select(func.count()).select_from(Job).where(Job.state == State.QUEUED, Job.id < job.id)
+    ).one()
+
+
+def events_after(session: Session, job_id: str, sequence: int = 0, limit: int = 100) -> list[Event]:
+    query = select(Event).where(Event.job_id == job_id, Event.sequence > sequence).order_by(Event.sequence).limit(limit)
+    return list(session.scalars(query))
+
+
+def event_sequence(session: Session, job_id: str, event_id: str) -> int | None:
+    return session.scalars(select(Event.sequence).where(Event.id == event_id, Event.job_id == job_id)).one_or_none()
+
+
+def attempts(session: Session, job_id: str) -> list[Attempt]:
+    return list(session.scalars(select(Attempt).where(Attempt.job_id == job_id).order_by(Attempt.number)))
+
+
+def request_cancel(session: Session, project_id: str, job_id: str) -> Job | None:
+    """Cancel what waits at once; ask the owner of what runs. None if the job has ended already (or is not there): read
+    it to tell which.
+
+    The wish stays in the row, so an acknowledged cancel is never overtaken by success; asking twice is the same as
+    asking once.
+    """
+    mine = (Job.id == job_id) & (Job.project_id == project_id)
+    waiting = Job.state == State.QUEUED
+    cancelled = _move(
+        session, "job.cancelled", "user", mine, waiting, desired_state=Wish.CANCEL, finished_at=now_plus()
+    )
+    if cancelled is not None:
+        return cancelled
+    already = session.scalars(
+        select(Job).where(mine, Job.state.in_(OWNED), Job.desired_state == Wish.CANCEL)
+    ).one_or_none()
+    if already is not None:
+        return already
+    job = ownership.change(
+        session, Job, mine, Job.state.in_(OWNED), desired_state=Wish.CANCEL, event_count=Job.event_count + 1
+    )
+    if job is not None:
+        _add_event(session, job, "job.cancel_requested", "user", {})
+    return job
+
+
+def claim(session: Session, job_id: str, *, worker_id: str, lease_seconds: float) -> Job | None:
+    """Take a queued job. Of any number of workers that try, one gets it; a doorbell rung twice finds nobody home."""
+    job = _move(
+        session, "job.claimed", "worker", Job.id == job_id, progress=None, **taken(Job, worker_id, lease_seconds)
+    )
+    if job is not None:
+        session.add(Attempt(job_id=job.id, number=job.attempt, worker_id=worker_id))
+    return job
+
+
+def beat(session: Session, job_id: str, attempt: int, lease_seconds: float) -> Wish:
+    """Renew the lease and learn what is wanted."""
+    return ownership.beat(session, Job, job_id, attempt, OWNED, lease_seconds).desired_state
+
+
+def start(session: Session, job_id: str, attempt: int, *, environment: Json, start_step: int, data: Json) -> Job:
+    """The trainer is about to make its first step."""
+    job = _move_owned(
+        session,
+        "job.started",
+        job_id,
+        attempt,
+        data={"start_step": start_step, **data},
+        environment=environment,
+        started_at=func.coalesce(Job.started_at, now_plus()),
+    )
+    session.execute(
+        update(Attempt)
+        .where(Attempt.job_id == job_id, Attempt.number == attempt)
+        .values(environment=environment, start_step=start_step)
+    )
+    return job
+
+
+def fence(session: Session, job_id: str, attempt: int, **values: Any) -> Job:
+    """Change fields of an owned job. Rows that hang on the job are written after this, in the same transaction."""
+    job = ownership.change(session, Job, owned_by(Job, job_id, attempt, OWNED), **values)
+    if job is None:
+        raise OwnershipLost(job_id)
+    return job
+
+
+def add_event(session: Session, job_id: str, attempt: int, type_: str, data: Json, **values: Any) -> Job:
+    """Say that something happened to an owned job that leaves its state as it is."""
+    job = fence(session, job_id, attempt, event_count=Job.event_count + 1, **values)
+    _add_event(session, job, type_, "worker", data)
+    return job
+
+
+def succeed(session: Session, job_id: str, attempt: int, *, summary: Json) -> Job:
+    """End well, unless somebody has asked for a cancel meanwhile: then that is what the job ends as."""
+    job = _move(
+        session,
+        "job.succeeded",
+        "worker",
+        owned_by(Job, job_id, attempt, OWNED),
+        Job.desired_state == Wish.RUN,
+        data=summary,
+        **left(summary=summary, finished_at=now_plus()),
+    )
+    if job is None:
+        return end_cancelled(session, job_id, attempt)
+    _end_attempt(session, job, attempt, "succeeded")
+    return job
+
+
+def end_cancelled(session: Session, job_id: str, attempt: int) -> Job:
+    job = _move_owned(session, "job.cancelled", job_id, attempt, **left(finished_at=now_plus()))
+    _end_attempt(session, job, attempt, "cancelled")
+    return job
+
+
+def fail(session: Session, job_id: str, attempt: int, failure: Failure) -> Job:
+    job = _move_owned(
+        session,
+        "job.failed",
+        job_id,
+        attempt,
+        data=failure.as_json(),
+        **left(failure=failure.as_json(), finished_at=now_plus()),
+    )
+    _end_attempt(session, job, attempt, f"failed: {failure.code}")
+    return job
+
+
+def release(session: Session, job_id: str, attempt: int, *, reason: str) -> Job:
+    """Give the job back, to be gone on with by whoever is free; if somebody has asked for a cancel, that is its end."""
+    wanted = owned_by(Job, job_id, attempt, OWNED) & (Job.desired_state == Wish.RUN)
+    job = _move(session, "job.released", "worker", wanted, data={"reason": reason}, **left(rung_at=None))
+    if job is None:
+        return end_cancelled(session, job_id, attempt)
+    _end_attempt(session, job, attempt, f"released: {reason}")
+    return job
+
+
+def retry(session: Session, job_id: str, attempt: int, *, failure: Failure, fruitless_limit: int) -> Job:
+    """Give back a job whose trainer ended unexpectedly; after too many attempts without a new checkpoint, fail it."""
+    job = fence(session, job_id, attempt, fruitless_attempts=Job.fruitless_attempts + 1)
+    if job.fruitless_attempts >= fruitless_limit:
+        return fail(session, job_id, attempt, failure)
+    return release(session, job_id, attempt, reason=failure.message)
+
+
+def recover_lost(session: Session, *, fruitless_limit: int, limit: int = 100) -> list[Job]:
+    """Deal with the jobs whose owner has fallen silent: cancel what was to be cancelled, give up poison, queue the
+    rest again."""
+    return [_recover(session, job, fruitless_limit) for job in ownership.expired(session, Job, OWNED, limit)]
+
+
+def _recover(session: Session, job: Job, fruitless_limit: int) -> Job:
+    still_lost = owned_by(Job, job.id, job.attempt, OWNED) & (Job.lease_until < now_plus())
+    ended = left(finished_at=now_plus())
+    moved: Job | None
+    if job.desired_state == Wish.CANCEL:
+        moved = _move(session, "job.cancelled", "reconciler", still_lost, **ended)
+    elif job.fruitless_attempts + 1 >= fruitless_limit:
+        failure = Failure(
+            FailureCode.POISON,
+            f"{fruitless_limit} workers in a row died while training this job, without a new checkpoint",
+            "look at the workers' logs; a smaller batch or network may help",
+        ).as_json()
+        moved = _move(session, "job.failed", "reconciler", still_lost, data=failure, **(ended | {"failure": failure}))
+    else:
+        lost = left(rung_at=None, fruitless_attempts=Job.fruitless_attempts + 1)
+        moved = _move(session, "job.lost", "reconciler", still_lost, data={"reason": "its worker fell silent"}, **lost)
+    if moved is None:  # its owner spoke up, or another reconciler was faster
+        return job
+    _end_attempt(session, moved, job.attempt, "lost")
+    return moved
+
+
+def unheard(session: Session, *, older_than: float, limit: int) -> list[str]:
+    return ownership.unheard(session, Job, State.QUEUED, older_than, limit)
+
+
+def report_worker(session: Session, worker: Worker) -> None:
+    """Say that a worker is there (insert or update)."""
+    merged = session.merge(worker)
+    session.flush()
+    session.execute(update(Worker).where(Worker.id == merged.id).values(seen_at=now_plus()))
+
+
+def workers(session: Session, seen_within: float) -> list[Worker]:
+    return list(session.scalars(select(Worker).where(Worker.seen_at > now_plus(-seen_within)).order_by(Worker.id)))
+
+
+def _move(
+    session: Session,
+    type_: str,
+    actor: Actor,
+    *conditions: ColumnElement[bool],
+    data: Json | None = None,
+    **values: Any,
+) -> Job | None:
+    """Make one transition of the table, if the job is where the transition may start, and write its event."""
+    transition = TRANSITIONS[type_]
+    assert actor in transition.actors, f"{actor} may not cause {type_}"
+    job = ownership.change(
+        session,
+        Job,
+        Job.state.in_(transition.sources),
+        *conditions,
+        state=transition.target,
+        event_count=Job.event_count + 1,
+        **values,
+    )
+    if job is not None:
+        _add_event(session, job, type_, actor, data or {})
+    return job
+
+
+def _move_owned(
+    session: Session, type_: str, job_id: str, attempt: int, *, data: Json | None = None, **values: Any
+) -> Job:
+    job = _move(session, type_, "worker", owned_by(Job, job_id, attempt, OWNED), data=data, **values)
+    if job is None:
+        raise OwnershipLost(job_id)
+    return job
+
+
+def _add_event(session: Session, job: Job, type_: str, actor: Actor, data: Json) -> None:
+    session.add(
+        Event(
+            id=new_id("evt"),
+            job_id=job.id,
+            sequence=job.event_count,
+            type=type_,
+            actor=actor,
+            attempt=job.attempt,
+            data=data,
+        )
+    )
+
+
+def _end_attempt(session: Session, job: Job, attempt: int, outcome: str) -> None:
+    session.execute(
+        update(Attempt)
+        .where(Attempt.job_id == job.id, Attempt.number == attempt)
+        .values(ended_at=now_plus(), outcome=outcome)
+    )

@@ -1,0 +1,60 @@
+"""The doorbell. A message is a row's id; it may be lost, late or doubled without harm, because the claim in the
+database decides.
+
+So: acknowledged early, prefetched one at a time, JSON only, no result backend.
+"""
+
+from typing import Literal
+
+import structlog
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+from models.settings import Settings
+
+TaskName = Literal["train", "ingest"]
+log = structlog.get_logger()
+
+
+def celery_app(settings: Settings) -> Celery:
+    """The Celery application as both sides see it. A broker that is away costs a ring at most a second, never a
+    request."""
+    app = Celery("trainwright", broker=settings.broker_url.get_secret_value())
+    app.conf.update(
+        task_default_queue="trainwright",
+        task_serializer="json",
+        accept_content=["json"],
+        result_backend=None,
+        task_ignore_result=True,
+        task_store_errors_even_if_ignored=False,
+        worker_prefetch_multiplier=1,
+        worker_disable_prefetch=True,
+        worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
+        worker_send_task_events=False,
+        broker_connection_retry_on_startup=True,
+        broker_connection_timeout=1,
+        broker_transport_options={"socket_connect_timeout": 1, "socket_timeout": 30, "retry_on_timeout": False},
+        task_publish_retry=False,
+        enable_utc=True,
+    )
+    return app
+
+
+class Bell:
+    """Tells workers that something waits."""
+
+    def __init__(self, settings: Settings, app: Celery | None = None) -> None:
+        self._app = app or celery_app(settings)
+
+    def ring(self, task: TaskName, row_id: str) -> bool:
+        """Best effort, after the commit. What nobody heard is rung again by the reconcilers."""
+        try:
+            self._app.send_task(task, args=[row_id], retry=False)
+        except (OperationalError, OSError) as error:
+            log.warning("ring_failed", task=task, id=row_id, error=type(error).__name__)
+            return False
+        return True
+
+    def close(self) -> None:
+        self._app.close()

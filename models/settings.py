@@ -1,0 +1,84 @@
+"""Every setting of the service, read from `TRAINWRIGHT_*` environment variables. The same names serve one machine and
+many."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+GiB = 1024**3
+
+
+class Settings(BaseSettings):
+    """What an operator can set. Secrets are never printed: their type hides them."""
+
+    model_config = SettingsConfigDict(env_prefix="TRAINWRIGHT_", frozen=True, use_attribute_docstrings=True)
+
+    database_url: SecretStr
+    """SQLAlchemy URL: `postgresql+psycopg://user:password@host/name` or `sqlite:////path/trainwright.db` on one
+    machine."""
+    broker_url: SecretStr = SecretStr("memory://")
+    """Celery's broker, `redis://…` or `redis+socket:///path`. `memory://` means none: workers then find jobs by
+    polling the database."""
+    storage_url: str
+    """Where objects are kept: `s3://bucket/prefix` or `file:///path`."""
+    s3_endpoint: str | None = None
+    """URL of an S3-compatible server; absent for AWS itself."""
+    s3_region: str = "us-east-1"
+    """Region that requests to the object store are signed for."""
+    s3_access_key_id: str | None = None
+    """Access key of the object store; absent to use the instance's own credentials."""
+    s3_secret_access_key: SecretStr | None = None
+    """Secret key of the object store."""
+    cache_dir: Path = Path("/tmp/trainwright")  # noqa: S108
+    """A worker's own folder: cached data sets, checkpoints on their way. Safe to lose."""
+
+    database_pool_size: Annotated[int, Field(ge=1, le=100)] = 10
+    """Connections a process keeps open to Postgres."""
+
+    heartbeat_seconds: Seconds = 5
+    """How often the owner of a job renews its lease."""
+    lease_seconds: Seconds = 30
+    """How long a job stays with an owner that has fallen silent."""
+    reconcile_seconds: Seconds = 5
+    """How often each worker looks for work that nobody was told about or whose owner is gone."""
+    drain_seconds: Seconds = 100
+    """How long a worker may take to save its jobs and leave after SIGTERM."""
+    stall_seconds: Seconds = 900
+    """How long a trainer may go without finishing a step before it is ended and its job tried again."""
+    checkpoint_seconds: Seconds = 120
+    """How much training a crash may cost at most: the time between checkpoints inside an epoch."""
+    fruitless_attempts: Annotated[int, Field(ge=1, le=100)] = 3
+    """Attempts in a row that may end without a new checkpoint before the job is given up as poison."""
+    worker_slots: Annotated[int, Field(ge=1, le=256)] = 1
+    """Jobs and ingests that one worker runs at once."""
+    trainer_threads: Annotated[int, Field(ge=0, le=1024)] = 0
+    """CPU threads of one trainer; 0 shares the cores among the slots. Part of a run's environment: it changes the last
+    bits of sums."""
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+    """Where trainers compute."""
+
+    spec_max_bytes: Annotated[int, Field(ge=1024)] = 256 * 1024
+    """Largest body of a request that is JSON."""
+    upload_max_bytes: Annotated[int, Field(ge=1024)] = 20 * GiB
+    """Largest upload of a data set."""
+    ingest_seconds: Seconds = 3600
+    """How long one ingest may take."""
+    active_jobs_per_project: Annotated[int, Field(ge=1)] = 10_000
+    """Queued and running jobs that a project may have at once."""
+    idempotency_hours: Annotated[float, Field(ge=24)] = 24
+    """How long the answer to an `Idempotency-Key` is kept."""
+    wait_max_seconds: Annotated[float, Field(gt=0, le=300)] = 60
+    """Longest a `?wait=` request is held open."""
+
+    allowed_hosts: tuple[str, ...] = ("*",)
+    """Values of the Host header that are served; others are refused."""
+    failpoints: str = ""
+    """For tests only: faults to inject, as `name=action[@n]`, separated by commas."""
+
+    @cached_property
+    def is_sqlite(self) -> bool:
+        return self.database_url.get_secret_value().startswith("sqlite")

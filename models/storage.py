@@ -1,0 +1,292 @@
+"""Objects: immutable, hashed while they are written, readable by range.
+
+Two stores behind one small face: a local folder of our own, which is durable when `commit` returns and leaves nothing
+half-written behind, and everything that speaks S3 through obstore.
+"""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path, PurePosixPath
+from typing import IO, TYPE_CHECKING, Protocol
+
+import obstore
+from obstore.store import S3Store
+
+from models.settings import Settings
+
+if TYPE_CHECKING:
+    from obstore.store import S3Config
+
+CHUNK = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What was written: its length in bytes and its sha256 in hexadecimal."""
+
+    bytes: int
+    sha256: str
+
+
+class NotThere(LookupError):
+    """There is no object of that key."""
+
+
+class Damaged(ValueError):
+    """An object's bytes are not the ones that were written."""
+
+
+class Writer(Protocol):
+    """An object on its way in. It is visible after `commit` and never half of it; a writer that is only closed leaves
+    nothing."""
+
+    def write(self, data: bytes) -> None: ...
+    def commit(self) -> Stored: ...
+    def close(self) -> None: ...
+
+
+class Storage(Protocol):
+    """Where objects are kept. Keys are relative paths with `/`."""
+
+    def writer(self, key: str) -> Writer: ...
+    def size(self, key: str) -> int: ...
+    def read(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """The bytes start … end (exclusive) in pieces."""
+        ...
+
+    def delete(self, key: str) -> None: ...
+    def keys(self, prefix: str) -> Iterator[str]: ...
+    def presign(self, key: str, seconds: float) -> str | None:
+        """A URL that reads the object without credentials for a while, where the store can make one."""
+        ...
+
+    def check(self) -> None:
+        """Raise what stands in the way of reading and writing."""
+        ...
+
+
+def open_storage(settings: Settings) -> Storage:
+    scheme, _, place = settings.storage_url.partition("://")
+    match scheme:
+        case "file":
+            return Folder(Path(place))
+        case "s3":
+            return Bucket(settings, *_split_bucket(place))
+        case _:
+            raise ValueError(f"storage_url must start with file:// or s3://, not {scheme}://")
+
+
+def put_file(storage: Storage, key: str, source: Path) -> Stored:
+    """Copy a file into the store."""
+    with source.open("rb") as file:
+        writer = storage.writer(key)
+        try:
+            while data := file.read(CHUNK):
+                writer.write(data)
+            return writer.commit()
+        finally:
+            writer.close()
+
+
+def get_file(storage: Storage, key: str, destination: Path, sha256: str) -> None:
+    """Copy an object to a file that is there, whole and verified, or not at all.
+
+    Raises:
+        NotThere: no such object.
+        Damaged: its bytes do not have the hash that was promised.
+    """
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=destination.parent, prefix=".part-", delete=False) as file:
+        temporary = Path(file.name)
+        try:
+            digest = hashlib.sha256()
+            for data in storage.read(key):
+                digest.update(data)
+                file.write(data)
+            if digest.hexdigest() != sha256:
+                raise Damaged(key)
+            file.flush()
+            temporary.replace(destination)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+class Folder:
+    """Objects as files. An object is written beside its place, synced, renamed into it, and the folder synced."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        root.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def writer(self, key: str) -> Writer:
+        return _FileWriter(self._path(key), self._root)
+
+    def size(self, key: str) -> int:
+        try:
+            return self._path(key).stat().st_size
+        except FileNotFoundError:
+            raise NotThere(key) from None
+
+    def read(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        try:
+            file = self._path(key).open("rb")
+        except FileNotFoundError:
+            raise NotThere(key) from None
+        with file:
+            yield from _pieces(file, start, end)
+
+    def delete(self, key: str) -> None:
+        self._path(key).unlink(missing_ok=True)
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        for path in sorted(self._path(prefix).rglob("*")):
+            if path.is_file() and not path.name.startswith(_TEMPORARY):
+                yield path.relative_to(self._root).as_posix()
+
+    def presign(self, key: str, seconds: float) -> str | None:  # noqa: ARG002
+        return None
+
+    def check(self) -> None:
+        if not os.access(self._root, os.R_OK | os.W_OK | os.X_OK):
+            raise PermissionError(f"cannot read and write {self._root}")
+
+    def _path(self, key: str) -> Path:
+        parts = PurePosixPath(key).parts
+        if not parts or key.startswith("/") or any(part == ".." or part.startswith(_TEMPORARY) for part in parts):
+            raise ValueError(f"not a key: {key!r}")
+        return self._root.joinpath(*parts)
+
+
+_TEMPORARY = ".part-"
+
+
+class _FileWriter:
+    def __init__(self, destination: Path, root: Path) -> None:
+        self._destination = destination
+        self._root = root
+        destination.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        handle, name = tempfile.mkstemp(dir=destination.parent, prefix=_TEMPORARY)
+        self._file = os.fdopen(handle, "wb")
+        self._temporary = Path(name)
+        self._digest = hashlib.sha256()
+
+    def write(self, data: bytes) -> None:
+        self._digest.update(data)
+        self._file.write(data)
+
+    def commit(self) -> Stored:
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        size = self._file.tell()
+        self._file.close()
+        self._temporary.replace(self._destination)
+        for folder in (self._destination.parent, *self._destination.parent.parents):
+            _sync_folder(folder)
+            if folder == self._root:
+                break
+        return Stored(size, self._digest.hexdigest())
+
+    def close(self) -> None:
+        self._file.close()
+        self._temporary.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _pieces(file: IO[bytes], start: int, end: int | None) -> Iterator[bytes]:
+    file.seek(start)
+    left = None if end is None else end - start
+    while left is None or left > 0:
+        data = file.read(CHUNK if left is None else min(CHUNK, left))
+        if not data:
+            return
+        left = None if left is None else left - len(data)
+        yield data
+
+
+class Bucket:
+    """Objects in a bucket of an S3-compatible store."""
+
+    def __init__(self, settings: Settings, bucket: str, prefix: str) -> None:
+        config: S3Config = {"region": settings.s3_region}
+        if settings.s3_endpoint is not None:
+            config |= {"endpoint": settings.s3_endpoint, "virtual_hosted_style_request": False}
+        if settings.s3_access_key_id is not None and settings.s3_secret_access_key is not None:
+            secret = settings.s3_secret_access_key.get_secret_value()
+            config |= {"access_key_id": settings.s3_access_key_id, "secret_access_key": secret}
+        plain_http = settings.s3_endpoint is not None and settings.s3_endpoint.startswith("http://")
+        self._store = S3Store(bucket, prefix=prefix or None, config=config, client_options={"allow_http": plain_http})
+
+    def writer(self, key: str) -> Writer:
+        return _BucketWriter(self._store, key)
+
+    def size(self, key: str) -> int:
+        try:
+            return obstore.head(self._store, key)["size"]
+        except FileNotFoundError:
+            raise NotThere(key) from None
+
+    def read(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        try:
+            answer = obstore.get(
+                self._store, key, options={"range": {"offset": start} if end is None else (start, end)}
+            )
+        except FileNotFoundError:
+            raise NotThere(key) from None
+        for piece in answer.stream(min_chunk_size=CHUNK):
+            yield bytes(piece)
+
+    def delete(self, key: str) -> None:
+        try:
+            obstore.delete(self._store, key)
+        except FileNotFoundError:
+            return
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        for batch in obstore.list(self._store, prefix=prefix):
+            for entry in batch:
+                yield entry["path"]
+
+    def presign(self, key: str, seconds: float) -> str | None:
+        return obstore.sign(self._store, "GET", key, timedelta(seconds=seconds))
+
+    def check(self) -> None:
+        next(iter(obstore.list(self._store, prefix="health", chunk_size=50)), None)
+
+
+class _BucketWriter:
+    """Streams parts while they come. Parts of an upload that is never completed are not an object; the bucket's rule
+    for incomplete uploads clears them away."""
+
+    def __init__(self, store: S3Store, key: str) -> None:
+        self._file = obstore.open_writer(store, key)
+        self._digest = hashlib.sha256()
+        self._size = 0
+
+    def write(self, data: bytes) -> None:
+        self._digest.update(data)
+        self._size += len(data)
+        self._file.write(data)
+
+    def commit(self) -> Stored:
+        self._file.close()
+        return Stored(self._size, self._digest.hexdigest())
+
+    def close(self) -> None:
+        del self._file
+
+
+def _split_bucket(place: str) -> tuple[str, str]:
+    bucket, _, prefix = place.partition("/")
+    return bucket, prefix.strip("/")

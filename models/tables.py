@@ -1,0 +1,249 @@
+"""The tables. Both sides of the service, and both databases, share them; `migrations/` is what builds them."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, CheckConstraint, Enum, ForeignKey, Index, MetaData, String, UniqueConstraint
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from models.clock import UTCDateTime, now_plus
+from models.states import DatasetState, State, Wish
+
+Json = dict[str, Any]
+
+
+class Table(DeclarativeBase):
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(column_0_N_label)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {  # noqa: RUF012
+        datetime: UTCDateTime(),
+        Json: JSON(none_as_null=True),
+        list[str]: JSON(none_as_null=True),
+        str: String(),
+        int: BigInteger(),
+    }
+
+
+def _enum(values: type[State] | type[Wish] | type[DatasetState]) -> Enum:
+    return Enum(
+        values,
+        native_enum=False,
+        create_constraint=False,
+        length=16,
+        values_callable=lambda kind: [v.value for v in kind],
+    )
+
+
+def _one_of(column: str, values: type[State] | type[Wish] | type[DatasetState] | tuple[str, ...]) -> CheckConstraint:
+    listed = ", ".join(f"'{value}'" for value in values)
+    return CheckConstraint(f"{column} IN ({listed})", name=column)
+
+
+class Project(Table):
+    """A tenant: everything else belongs to one."""
+
+    __tablename__ = "projects"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    created_at: Mapped[datetime] = mapped_column(default=now_plus())
+
+
+class ApiKey(Table):
+    """A credential of a project. Only the hash of its secret is kept."""
+
+    __tablename__ = "api_keys"
+    __table_args__ = (_one_of("scope", ("read", "submit", "admin")),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"), index=True)
+    name: Mapped[str]
+    scope: Mapped[str]
+    secret_sha256: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[datetime] = mapped_column(default=now_plus())
+    revoked_at: Mapped[datetime | None]
+
+
+class Owned:
+    """What a worker can own: it holds the row while `lease_until` lies ahead on the database's clock, under the number
+    of its attempt."""
+
+    attempt: Mapped[int] = mapped_column(default=0)
+    """How many times the row has been claimed. Every write of an owner carries it: a later claim fences the earlier
+    one off."""
+    lease_until: Mapped[datetime | None]
+    worker_id: Mapped[str | None]
+    fruitless_attempts: Mapped[int] = mapped_column(default=0)
+    """Attempts in a row that left nothing behind; too many make the row poison."""
+    rung_at: Mapped[datetime | None]
+    """When workers were last told of it."""
+    version: Mapped[int] = mapped_column(default=1)
+    """Grows with every change a reader could see: the ETag."""
+
+
+class Dataset(Owned, Table):
+    __tablename__ = "datasets"
+    __table_args__ = (
+        _one_of("state", DatasetState),
+        Index("ix_datasets_project_id_id", "project_id", "id"),
+        Index("ix_datasets_state", "state"),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"))
+    name: Mapped[str]
+    filename: Mapped[str | None]
+    state: Mapped[DatasetState] = mapped_column(_enum(DatasetState), default=DatasetState.UPLOADING)
+    upload_key: Mapped[str | None]
+    upload_bytes: Mapped[int | None]
+    upload_sha256: Mapped[str | None] = mapped_column(String(64))
+    content_sha256: Mapped[str | None] = mapped_column(String(64))
+    """The sha256 of the packed form's manifest: equal data have an equal one."""
+    manifest: Mapped[Json | None]
+    progress: Mapped[Json | None]
+    failure: Mapped[Json | None]
+    created_at: Mapped[datetime] = mapped_column(default=now_plus())
+    ready_at: Mapped[datetime | None]
+
+
+class Job(Owned, Table):
+    __tablename__ = "jobs"
+    __table_args__ = (
+        _one_of("state", State),
+        _one_of("desired_state", Wish),
+        Index("ix_jobs_project_id_id", "project_id", "id"),
+        Index("ix_jobs_project_id_state_id", "project_id", "state", "id"),
+        Index("ix_jobs_state_id", "state", "id"),
+        Index("ix_jobs_dataset_id", "dataset_id"),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"))
+    dataset_id: Mapped[str] = mapped_column(ForeignKey("datasets.id"))
+    name: Mapped[str | None]
+    state: Mapped[State] = mapped_column(_enum(State), default=State.QUEUED)
+    desired_state: Mapped[Wish] = mapped_column(_enum(Wish), default=Wish.RUN)
+    spec: Mapped[Json]
+    """What was sent."""
+    resolved_spec: Mapped[Json]
+    """What it means, with every default filled in."""
+    spec_sha256: Mapped[str] = mapped_column(String(64))
+    warnings: Mapped[Json | None]
+    progress: Mapped[Json | None]
+    summary: Mapped[Json | None]
+    environment: Mapped[Json | None]
+    failure: Mapped[Json | None]
+    event_count: Mapped[int] = mapped_column(default=0)
+    created_at: Mapped[datetime] = mapped_column(default=now_plus())
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+
+class Attempt(Table):
+    """One claim of a job, from the claim to however it ended."""
+
+    __tablename__ = "attempts"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    worker_id: Mapped[str]
+    claimed_at: Mapped[datetime] = mapped_column(default=now_plus())
+    ended_at: Mapped[datetime | None]
+    outcome: Mapped[str | None]
+    start_step: Mapped[int | None]
+    environment: Mapped[Json | None]
+
+
+class Event(Table):
+    """One thing that happened to a job. `sequence` counts them from 1 without a gap."""
+
+    __tablename__ = "events"
+    __table_args__ = (UniqueConstraint("job_id", "sequence"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    sequence: Mapped[int]
+    type: Mapped[str]
+    actor: Mapped[str]
+    attempt: Mapped[int]
+    data: Mapped[Json]
+    created_at: Mapped[datetime] = mapped_column(default=now_plus())
+
+
+class MetricChunk(Table):
+    """Metrics of the steps (or epochs) first_step … last_step, by column. Starting from a checkpoint drops what lies
+    after it."""
+
+    __tablename__ = "metric_chunks"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    interval: Mapped[str] = mapped_column(primary_key=True)
+    """`step` or `epoch`."""
+    first_step: Mapped[int] = mapped_column(primary_key=True)
+    last_step: Mapped[int]
+    attempt: Mapped[int]
+    columns: Mapped[Json]
+
+
+class Checkpoint(Table):
+    """A saved network. The row is written after its objects are durable and hashed: what has no row does not exist."""
+
+    __tablename__ = "checkpoints"
+    __table_args__ = (UniqueConstraint("job_id", "step", "attempt"), Index("ix_checkpoints_project_id", "project_id"))
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"))
+    attempt: Mapped[int]
+    kind: Mapped[str]
+    step: Mapped[int]
+    epoch: Mapped[int]
+    is_best: Mapped[bool]
+    metrics: Mapped[Json]
+    weights_key: Mapped[str]
+    weights_sha256: Mapped[str] = mapped_column(String(64))
+    weights_bytes: Mapped[int]
+    state_key: Mapped[str | None]
+    """What a later attempt resumes from; dropped once newer checkpoints make it useless."""
+    state_sha256: Mapped[str | None] = mapped_column(String(64))
+    quarantined_at: Mapped[datetime | None]
+    """When its bytes were found not to be the ones that were written. Never served, never resumed from."""
+    created_at: Mapped[datetime] = mapped_column(default=now_plus())
+
+
+class IdempotentReply(Table):
+    """The answer given to an `Idempotency-Key`, written in the transaction of the work it answers for."""
+
+    __tablename__ = "idempotent_replies"
+
+    api_key_id: Mapped[str] = mapped_column(ForeignKey("api_keys.id", ondelete="CASCADE"), primary_key=True)
+    key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    fingerprint: Mapped[str] = mapped_column(String(64))
+    status: Mapped[int | None]
+    headers: Mapped[Json | None]
+    body: Mapped[Json | None]
+    created_at: Mapped[datetime] = mapped_column(default=now_plus(), index=True)
+
+
+class Worker(Table):
+    """A worker process, as it last reported itself."""
+
+    __tablename__ = "workers"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    host: Mapped[str]
+    pid: Mapped[int]
+    slots: Mapped[int]
+    busy: Mapped[int]
+    device: Mapped[str]
+    state: Mapped[str]
+    """`online` or `draining`."""
+    started_at: Mapped[datetime] = mapped_column(default=now_plus())
+    seen_at: Mapped[datetime] = mapped_column(default=now_plus())
