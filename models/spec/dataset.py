@@ -1,0 +1,50 @@
+"""Which data, which part of it, and in which form."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, Tag
+
+from .technique import Technique
+
+ColumnName = Annotated[str, Field(min_length=1, max_length=500)]
+
+
+class Fraction(Technique):
+    """Holds back this share of the training part, drawn once by the seed."""
+
+    fraction: Annotated[float, Field(gt=0.0, lt=1.0)]
+
+
+class Split(Technique):
+    """Evaluates on another split of the data set, such as `test`."""
+
+    split: Annotated[str, Field(min_length=1, max_length=100)]
+
+
+def _kind(value: Any) -> str:
+    names_a_split = "split" in value if isinstance(value, dict) else isinstance(value, Split)
+    return "a split" if names_a_split else "a fraction"
+
+
+Validation = Annotated[Annotated[Fraction, Tag("a fraction")] | Annotated[Split, Tag("a split")], Discriminator(_kind)]
+
+
+class Dataset(Technique):
+    """The data set of the job. Training uses its split `train`."""
+
+    id: Annotated[str, Field(min_length=1, max_length=100)]
+    image_size: tuple[Annotated[int, Field(ge=1, le=2048)], Annotated[int, Field(ge=1, le=2048)]] | None = None
+    """Height and width to which images are resized; their own unless said."""
+    target: ColumnName | None = None
+    """Of a table: the column to predict; its last one unless said."""
+    features: Annotated[tuple[ColumnName, ...], Field(min_length=1, max_length=10_000)] | None = None
+    """Of a table: the columns to predict from; all others unless said."""
+    validation: Validation | None = None
+    """Where the validation metrics come from: {"fraction": 0.1} of the training part, {"split": "test"}, or nowhere."""
+    class_mode: Literal["auto", "categorical", "binary", "regression"] = "auto"
+    """`auto`: images and class targets are classes; a numeric column is regression unless the loss is one for classes.
+    """
+    normalize: Literal["auto", "unit", "none"] = "auto"
+    """`auto`: each channel or feature minus its mean, by its standard deviation, both of the training part; `unit`:
+    images to 0–1; `none`: 0–255 as stored.
+    """

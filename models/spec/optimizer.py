@@ -1,0 +1,77 @@
+"""How a gradient becomes a step."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from .technique import Technique, Weight
+
+LearningRate = Annotated[float, Field(gt=0.0, le=1e9)]
+Decay = Annotated[float, Field(ge=0.0, lt=1.0)]
+Epsilon = Annotated[float, Field(gt=0.0, le=1.0)]
+
+
+class Sgd(Technique):
+    """Stochastic gradient descent with momentum: v ← momentum · v + (1 − dampening) · g, w ← w − learning_rate · v.
+
+    With `nesterov` the step is g + momentum · v. Robbins & Monro 1951; Polyak 1964; Sutskever et al. 2013 for
+    Nesterov's form.
+    """
+
+    type: Literal["sgd"] = "sgd"
+    learning_rate: LearningRate = 0.01
+    momentum: Decay = 0.0
+    nesterov: bool = False
+    dampening: Decay = 0.0
+
+    @model_validator(mode="after")
+    def _nesterov_has_momentum(self) -> Self:
+        if self.nesterov and (self.momentum == 0.0 or self.dampening > 0.0):
+            raise PydanticCustomError("nesterov", "`nesterov` needs a momentum above 0 and no dampening")
+        return self
+
+
+class Adam(Technique):
+    """Adam: w ← w − learning_rate · m̂ / (√v̂ + epsilon), with m and v the running means of g and g².
+
+    Kingma & Ba 2015, "Adam: a method for stochastic optimization", arXiv:1412.6980.
+    """
+
+    type: Literal["adam"] = "adam"
+    learning_rate: LearningRate = 0.001
+    betas: tuple[Decay, Decay] = (0.9, 0.999)
+    epsilon: Epsilon = 1e-8
+
+
+class AdamW(Technique):
+    """Adam with decoupled weight decay: besides Adam's step, w ← w − learning_rate · weight_decay · w. Biases and norms
+    are exempt.
+
+    Loshchilov & Hutter 2019, "Decoupled weight decay regularization", arXiv:1711.05101.
+    """
+
+    type: Literal["adamw"] = "adamw"
+    learning_rate: LearningRate = 0.001
+    betas: tuple[Decay, Decay] = (0.9, 0.999)
+    epsilon: Epsilon = 1e-8
+    weight_decay: Weight = 0.01
+
+
+class RMSprop(Technique):
+    """RMSprop: v ← alpha · v + (1 − alpha) · g², w ← w − learning_rate · g / (√v + epsilon).
+
+    `centered` subtracts the squared running mean of g from v; `momentum` runs on the step. Epsilon stands outside the
+    root, as in PyTorch. Tieleman & Hinton 2012, "Lecture 6.5: RMSprop", Coursera; Graves 2013, arXiv:1308.0850, for
+    `centered`.
+    """
+
+    type: Literal["rmsprop"] = "rmsprop"
+    learning_rate: LearningRate = 0.001
+    alpha: Decay = 0.9
+    epsilon: Epsilon = 1e-7
+    momentum: Decay = 0.0
+    centered: bool = False
+
+
+Optimizer = Annotated[Sgd | Adam | AdamW | RMSprop, Field(discriminator="type")]

@@ -1,0 +1,105 @@
+"""What keeps the network from learning the training data by heart. A list: everything in it acts.
+
+Penalties act on *kernels*: weights with at least two dimensions, of dense and convolutional layers; never on biases or
+norms. They are added to the loss that is minimized and reported apart from it.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from .technique import LayerName, Rate, Technique, Weight
+
+Target = Literal["kernels"] | Annotated[tuple[LayerName, ...], Field(min_length=1, max_length=512)]
+"""`kernels`: those of every layer; or the names of layers."""
+
+
+class L1Penalty(Technique):
+    """Adds weight · Σ|w| over the layer's kernel to the loss."""
+
+    type: Literal["l1"] = "l1"
+    weight: Weight = 0.01
+
+
+class L2Penalty(Technique):
+    """Adds weight · Σw² over the layer's kernel to the loss (no ½)."""
+
+    type: Literal["l2"] = "l2"
+    weight: Weight = 0.01
+
+
+class L1L2Penalty(Technique):
+    """Adds l1 · Σ|w| + l2 · Σw² over the layer's kernel to the loss."""
+
+    type: Literal["l1_l2"] = "l1_l2"
+    l1: Weight = 0.01
+    l2: Weight = 0.01
+
+
+LayerRegularization = Annotated[L1Penalty | L2Penalty | L1L2Penalty, Field(discriminator="type")]
+"""What one layer of a `sequential` network may carry; it acts on that layer's kernel, besides what the job says for
+all.
+"""
+
+
+class L1(L1Penalty):
+    """L1: adds weight · Σ|w| over the targeted kernels to the loss. Pulls weights towards 0, unused inputs first.
+
+    A sum, not a mean, as in Keras. The gradient weight · sign(w) brings weights near 0 but rarely to exactly 0.
+    Tibshirani 1996, "Regression shrinkage and selection via the lasso".
+    """
+
+    target: Target = "kernels"
+
+
+class L2(L2Penalty):
+    """L2: adds weight · Σw² over the targeted kernels to the loss, Keras's convention without ½: the gradient is 2 ·
+    weight · w.
+
+    L2 is not weight decay under Adam or RMSprop: there the gradient of the penalty is divided by the running size of
+    the gradients, while decay is not. Under plain SGD, L2 of weight λ equals decay of 2λ. Krogh & Hertz 1991, "A simple
+    weight decay can improve generalization"; Loshchilov & Hutter 2019, arXiv:1711.05101, for the difference.
+    """
+
+    target: Target = "kernels"
+
+
+class L1L2(L1L2Penalty):
+    """L1 and L2 together (elastic net): adds l1 · Σ|w| + l2 · Σw² over the targeted kernels to the loss.
+
+    Zou & Hastie 2005, "Regularization and variable selection via the elastic net".
+    """
+
+    target: Target = "kernels"
+
+
+class Dropout(Technique):
+    """Inverted dropout: in training, each activation is 0 with probability `rate` and else divided by 1 − rate; in
+    evaluation nothing happens.
+
+    Stands by default after every hidden activation of the head: of an `mlp` all hidden layers; of a `cnn` the dense
+    layers (or the last pooling where the head is empty); of a `resnet` the global average; of a `sequential` every
+    dense layer but the last. Srivastava et al. 2014, "Dropout: a simple way to prevent neural networks from
+    overfitting".
+    """
+
+    type: Literal["dropout"] = "dropout"
+    rate: Rate = 0.5
+    after: Literal["head"] | Annotated[tuple[LayerName, ...], Field(min_length=1, max_length=512)] = "head"
+    """`head`, or the names of the layers after whose activation it stands."""
+
+
+class WeightDecay(Technique):
+    """Decoupled weight decay: w ← w − learning_rate · weight · w at each step, beside the optimizer's own update
+    (AdamW, SGDW).
+
+    Not the same as L2 under Adam or RMSprop, see `l2`. Biases and norms are exempt unless `exempt` says otherwise.
+    Loshchilov & Hutter 2019, "Decoupled weight decay regularization", arXiv:1711.05101.
+    """
+
+    type: Literal["weight_decay"] = "weight_decay"
+    weight: Weight = 0.01
+    exempt: Annotated[tuple[Literal["bias", "norm"], ...], Field(max_length=2)] = ("bias", "norm")
+
+
+Regularization = Annotated[L1 | L2 | L1L2 | Dropout | WeightDecay, Field(discriminator="type")]

@@ -1,0 +1,49 @@
+"""How long the run lasts, in which portions, and when it ends early."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from .technique import Metric, Mode, Technique
+
+MAX_EPOCHS = 100_000
+MAX_STEPS = 100_000_000
+
+
+class EarlyStopping(Technique):
+    """Ends the run when the metric has not become better by more than `min_delta` for `patience` evaluations in a row
+    (one at each epoch's end).
+
+    Prechelt 1998, "Early stopping — but when?".
+    """
+
+    metric: Metric = "validation/loss"
+    mode: Mode = "auto"
+    patience: Annotated[int, Field(ge=1, le=MAX_EPOCHS)] = 5
+    min_delta: Annotated[float, Field(ge=0.0, le=1e9)] = 0.0
+    """In the metric's own unit."""
+    restore_best: bool = True
+    """The final weights are those of the best evaluation."""
+
+
+class Training(Technique):
+    """Either `epochs` or `steps`. An epoch sees every training example once; its last batch holds what is left."""
+
+    epochs: Annotated[int, Field(ge=1, le=MAX_EPOCHS)] | None = None
+    steps: Annotated[int, Field(ge=1, le=MAX_STEPS)] | None = None
+    batch_size: Annotated[int, Field(ge=1, le=65_536)] = 32
+    precision: Literal["float32"] = "float32"
+    early_stopping: EarlyStopping | None = None
+    time_limit: Annotated[int, Field(ge=1, le=30 * 24 * 3600)] | None = None
+    """Seconds of training, over all attempts."""
+    max_grad_failures: Annotated[int, Field(ge=0, le=100_000)] = 10
+    """With `clipping.nonfinite: "skip_step"`: so many steps in a row may be skipped before the job ends as diverged."""
+    deterministic: bool = True
+    """Only algorithms that give the same bits each time."""
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Self:
+        if (self.epochs is None) == (self.steps is None):
+            raise PydanticCustomError("training_length", "Say either `epochs` or `steps`: exactly one of them")
+        return self
