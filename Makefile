@@ -1,0 +1,42 @@
+# Needs Python 3.11 or newer, make and a shell. The first command makes .venv from the pins in constraints.txt, the next ones
+# reuse it. On Linux without a GPU, TORCH_INDEX=https://download.pytorch.org/whl/cpu saves gigabytes.
+
+RUN := .venv/bin/python
+TEST_PROCESSES ?= 2
+export TORCH_INDEX
+
+demo: .venv/local  ## two real training runs, start to finish, on this machine
+	@$(RUN) -m local demo
+
+up: .venv/local  ## the service on this machine, until Ctrl-C
+	@$(RUN) -m local up
+
+test: .venv/dev  ## the tests, on real servers that they start themselves
+	@$(RUN) -m pytest -n $(TEST_PROCESSES) --dist loadgroup $(ARGS)
+
+lint: .venv/dev  ## format, lint, types, import contracts
+	@$(RUN) -m ruff format --check .
+	@$(RUN) -m ruff check .
+	@$(RUN) -m mypy
+	@$(RUN) -c 'from importlinter.cli import lint_imports_command; lint_imports_command()'
+
+check: lint test  ## everything that CI runs
+
+bench: .venv/dev  ## the measurements behind the README's claims
+	@for script in benchmarks/*.py; do echo "== $$script"; $(RUN) -m benchmarks.$$(basename "$$script" .py) || exit 1; done
+
+clean:  ## forget the environments and every cache
+	rm -rf .venv .venv-swift .venv-swift.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+help:  ## this list
+	@sed -n 's/^\([a-z]*\):.*##/\1\t/p' Makefile
+
+# A stamp for each dependency group of pyproject.toml: as new as the pins that it was installed from. An environment whose Python
+# no longer runs (upgraded, removed, moved) has no stamp that counts.
+BROKEN := $(shell test ! -d .venv || $(RUN) -c 'import sys, pip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || echo broken)
+
+.venv/local .venv/dev: pyproject.toml constraints.txt local/install.sh $(BROKEN)
+	@sh local/install.sh $(notdir $@)
+
+.PHONY: demo up test lint check bench clean help broken

@@ -1,0 +1,112 @@
+"""What every test may ask for: real servers, started once a run, and an empty place in them for each test."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+from sqlalchemy import URL
+
+from tests.servers.postgres import Postgres, postgres_server
+from tests.servers.process import ServerMissing
+from tests.servers.redis import flush, redis_server
+from tests.servers.s3 import S3, s3_server
+
+ROOT = Path(__file__).parents[1]
+Server = TypeVar("Server")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The S3 server is heavy: whatever needs it runs in one of the test processes, which starts the only one."""
+    for item in items:
+        if "s3_server_of_the_run" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("s3"))
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """The Postgres server. Most tests want `postgres_url`."""
+    yield from _started(postgres_server)
+
+
+@pytest.fixture(scope="session")
+def migrated_postgres(postgres: Postgres) -> Iterator[URL]:
+    """A database with our tables and nothing in them, to be copied."""
+    url = postgres.create_database()
+    _migrate(url.render_as_string(hide_password=False))
+    yield url
+    postgres.drop_database(url)
+
+
+@pytest.fixture
+def postgres_url(postgres: Postgres, migrated_postgres: URL) -> Iterator[str]:
+    """URL of a Postgres database with our tables, this test's own."""
+    url = postgres.create_database(template=str(migrated_postgres.database))
+    yield url.render_as_string(hide_password=False)
+    postgres.drop_database(url)
+
+
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of a SQLite database with our tables and nothing in them, to be copied."""
+    path = tmp_path_factory.mktemp("sqlite") / "trainwright.db"
+    _migrate(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def sqlite_url(migrated_sqlite: Path, tmp_path: Path) -> str:
+    """URL of a SQLite database with our tables, this test's own."""
+    return f"sqlite:///{shutil.copy(migrated_sqlite, tmp_path / 'trainwright.db')}"
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """URL of a database with our tables, this test's own; the test runs once on each kind."""
+    return str(request.getfixturevalue(f"{request.param}_url"))
+
+
+@pytest.fixture(scope="session")
+def redis_server_of_the_run() -> Iterator[str]:
+    yield from _started(redis_server)
+
+
+@pytest.fixture
+def redis_url(redis_server_of_the_run: str) -> str:
+    """URL of a Redis that holds nothing."""
+    flush(redis_server_of_the_run)
+    return redis_server_of_the_run
+
+
+@pytest.fixture(scope="session")
+def s3_server_of_the_run() -> Iterator[S3]:
+    yield from _started(s3_server)
+
+
+@pytest.fixture
+def s3(s3_server_of_the_run: S3) -> S3:
+    """A bucket, and a prefix in it that is this test's own."""
+    return s3_server_of_the_run.with_new_prefix()
+
+
+def _started(start: Callable[[], AbstractContextManager[Server]]) -> Iterator[Server]:
+    """Skip where the server cannot be had; in CI that is a failure, for a skip there would pass for a success."""
+    try:
+        with start() as server:
+            yield server
+    except ServerMissing as missing:
+        if os.environ.get("CI") and not os.environ.get("TRAINWRIGHT_ALLOW_SKIPS"):
+            pytest.fail(str(missing), pytrace=False)
+        pytest.skip(str(missing))
+
+
+def _migrate(url: str) -> None:
+    """As an operator does it."""
+    environment = os.environ | {"TRAINWRIGHT_DATABASE_URL": url, "TRAINWRIGHT_STORAGE_URL": "file:///nowhere"}
+    subprocess.run([sys.executable, "-m", "alembic", "upgrade", "head"], cwd=ROOT, env=environment, check=True)

