@@ -1,0 +1,55 @@
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load
+
+from worker.training.checkpoint import State, read_checkpoint, read_tensors, save_atomically, write_state, write_tensors
+
+TENSORS = {
+    "b.weight": torch.arange(6.0).view(2, 3),
+    "a.bias": torch.tensor([1, 2], dtype=torch.int64),
+    "scalar": torch.tensor(3.5, dtype=torch.float64),
+    "half": torch.ones(3, dtype=torch.bfloat16),
+}
+
+
+def test_the_safetensors_library_reads_what_we_write() -> None:
+    file = BytesIO()
+    write_tensors(file, TENSORS, {"format": "pt"})
+    loaded = load(file.getvalue())
+    assert loaded.keys() == TENSORS.keys()
+    assert all(torch.equal(loaded[name], TENSORS[name]) for name in TENSORS)
+
+
+def test_equal_content_gives_equal_bytes() -> None:
+    one, two = BytesIO(), BytesIO()
+    write_tensors(one, TENSORS, {"x": "1", "y": "2"})
+    write_tensors(two, dict(reversed(TENSORS.items())), {"y": "2", "x": "1"})
+    assert one.getvalue() == two.getvalue()
+
+
+def test_a_channels_last_tensor_is_stored_in_its_logical_order() -> None:
+    kernel = torch.rand(2, 3, 4, 5)
+    file = BytesIO()
+    write_tensors(file, {"kernel": kernel.to(memory_format=torch.channels_last)}, {})
+    assert torch.equal(load(file.getvalue())["kernel"], kernel)
+
+
+def test_a_checkpoint_comes_back_whole(tmp_path: Path) -> None:
+    save_atomically(tmp_path / "weights", {"w": torch.ones(2)}, {"step": "3"})
+    with (tmp_path / "state").open("wb") as file:
+        write_state(file, State({"m": torch.zeros(2)}, {"step": 3, "best": None}))
+    resume = read_checkpoint(tmp_path / "weights", tmp_path / "state")
+    assert torch.equal(resume.weights["w"], torch.ones(2))
+    assert resume.state.progress == {"step": 3, "best": None}
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "weights"
+    save_atomically(path, {"w": torch.ones(2)}, {})
+    with pytest.raises(KeyError):
+        save_atomically(path, {"w": torch.ones(2, dtype=torch.complex64)}, {})
+    assert torch.equal(read_tensors(path)[0]["w"], torch.ones(2))
+    assert list(tmp_path.iterdir()) == [path]

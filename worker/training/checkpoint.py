@@ -1,0 +1,97 @@
+"""Checkpoints: two safetensors files, the network's weights and the state that a resume needs besides them.
+
+Equal content gives equal bytes: tensors and metadata are written in the order of their names and nothing about the time or the machine is
+stored. The format is that of https://github.com/huggingface/safetensors; its own writer puts metadata in an arbitrary order.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+from safetensors import safe_open
+from torch import Tensor
+
+DTYPE_NAMES = {
+    torch.float64: "F64",
+    torch.float32: "F32",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.int64: "I64",
+    torch.int32: "I32",
+    torch.int16: "I16",
+    torch.int8: "I8",
+    torch.uint8: "U8",
+    torch.bool: "BOOL",
+}
+HEADER_ALIGNMENT = 8
+
+
+@dataclass(frozen=True)
+class State:
+    """All that a resume needs besides the weights: tensors by name, and the rest as JSON."""
+
+    tensors: Mapping[str, Tensor]
+    progress: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Resume:
+    """A checkpoint read back."""
+
+    weights: Mapping[str, Tensor]
+    state: State
+
+
+def write_tensors(file: BinaryIO, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Writes one safetensors file: the header's length (8 bytes, little endian), the header as JSON, the tensors end to end."""
+    header: dict[str, Any] = {"__metadata__": dict(sorted(metadata.items()))}
+    position = 0
+    for name, tensor in sorted(tensors.items()):
+        end = position + tensor.numel() * tensor.element_size()
+        header[name] = {
+            "dtype": DTYPE_NAMES[tensor.dtype],
+            "shape": list(tensor.shape),
+            "data_offsets": [position, end],
+        }
+        position = end
+    encoded = json.dumps(header, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    encoded += b" " * (-len(encoded) % HEADER_ALIGNMENT)
+    file.write(len(encoded).to_bytes(8, "little") + encoded)
+    for _, tensor in sorted(tensors.items()):
+        file.write(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors and the metadata of a safetensors file."""
+    with safe_open(path, framework="pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+
+
+def write_state(file: BinaryIO, state: State) -> None:
+    write_tensors(file, state.tensors, {"progress": json.dumps(state.progress, sort_keys=True, allow_nan=False)})
+
+
+def read_checkpoint(weights: Path, state: Path) -> Resume:
+    """Reads both files of a checkpoint.
+
+    Raises `safetensors.SafetensorError` for a file that is no safetensors file and `KeyError` for a state that holds no progress.
+    """
+    tensors, metadata = read_tensors(state)
+    return Resume(read_tensors(weights)[0], State(tensors, json.loads(metadata["progress"])))
+
+
+def save_atomically(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Writes to a temporary name, waits for the disk, then renames: `path` holds all of it or what it held before."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            write_tensors(file, tensors, metadata)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,100 @@
+"""Affine maps of images: one matrix per sample, composed first, resampled once.
+
+A map is a (samples, 3, 3) matrix that takes a position in the *output* to the position in the *input* it is read from, in pixels, as
+(row, column, 1), measured from the centre of the image (height / 2 − ½, width / 2 − ½). These are the conventions of Keras's
+`ImageDataGenerator` and of `scipy.ndimage.affine_transform`. If operations 1, 2, …, k are applied to an image in that order, the map of
+the whole is `map_1 @ map_2 @ … @ map_k`.
+"""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+Fill = Literal["nearest", "constant", "reflect", "wrap"]
+Interpolation = Literal["nearest", "bilinear"]
+
+
+def identity(samples: int) -> Tensor:
+    """(samples, 3, 3) identity maps."""
+    return torch.eye(3).repeat(samples, 1, 1)
+
+
+def rotation(angle: Tensor) -> Tensor:
+    """`[[cos, −sin], [sin, cos]]`; `angle` (samples,) in radians."""
+    matrix = identity(len(angle))
+    matrix[:, 0, 0] = matrix[:, 1, 1] = angle.cos()
+    matrix[:, 1, 0] = angle.sin()
+    matrix[:, 0, 1] = -matrix[:, 1, 0]
+    return matrix
+
+
+def translation(rows: Tensor, columns: Tensor) -> Tensor:
+    """Reads from `rows`, `columns` (samples,) pixels further down and right: the picture moves up and left."""
+    matrix = identity(len(rows))
+    matrix[:, 0, 2] = rows
+    matrix[:, 1, 2] = columns
+    return matrix
+
+
+def angular_shear(angle: Tensor) -> Tensor:
+    """Keras's shear, `[[1, −sin], [0, cos]]`; `angle` (samples,) in radians."""
+    matrix = identity(len(angle))
+    matrix[:, 0, 1] = -angle.sin()
+    matrix[:, 1, 1] = angle.cos()
+    return matrix
+
+
+def shear(slope: Tensor) -> Tensor:
+    """`[[1, 0], [slope, 1]]`: a row that lies d pixels off the centre is moved sideways by slope · d pixels; `slope` (samples,)."""
+    matrix = identity(len(slope))
+    matrix[:, 1, 0] = slope
+    return matrix
+
+
+def scaling(rows: Tensor, columns: Tensor) -> Tensor:
+    """Reads with strides `rows`, `columns` (samples,): above 1 the picture gets smaller."""
+    matrix = identity(len(rows))
+    matrix[:, 0, 0] = rows
+    matrix[:, 1, 1] = columns
+    return matrix
+
+
+def resample(images: Tensor, maps: Tensor, fill: Fill, interpolation: Interpolation, value: float = 0.0) -> Tensor:
+    """Images (samples, channels, height, width), float, read through `maps` (samples, 3, 3).
+
+    Outside the image `nearest` repeats the edge, `reflect` mirrors about it (d c b a | a b c d), `wrap` starts again at the opposite edge,
+    and `constant` is `value`, blended with the edge over one pixel.
+    """
+    height, width = images.shape[-2:]
+    grid = read_positions(maps.to(images.device), height, width)
+    match fill:
+        case "nearest":
+            return sample(images, grid, interpolation, "border")
+        case "reflect":
+            return sample(images, grid, interpolation, "reflection")
+        case "constant":
+            return sample(images - value, grid, interpolation, "zeros") + value
+        case "wrap":
+            shrink = torch.tensor([width / (width + 2), height / (height + 2)], device=images.device)
+            once_around = torch.remainder(grid + 1, 2) - 1
+            return sample(F.pad(images, (1, 1, 1, 1), mode="circular"), once_around * shrink, interpolation, "border")
+
+
+def read_positions(maps: Tensor, height: int, width: int) -> Tensor:
+    """The (samples, height, width, 2) grid that `grid_sample` takes: (x, y), with −1 and 1 at the outer edges of the outer pixels.
+
+    Summed as base_row · a + base_column · b + c, which is far cheaper at small sizes than a product of every position with its matrix.
+    """
+    to_grid = torch.tensor([[2 / width], [2 / height]], device=maps.device)
+    xy = maps[:, :2].flip(1) * to_grid
+    rows = torch.arange(height, dtype=torch.float32, device=maps.device) - (height - 1) / 2
+    columns = torch.arange(width, dtype=torch.float32, device=maps.device) - (width - 1) / 2
+    down = xy[:, :, 0, None] * rows + xy[:, :, 2, None]
+    across = xy[:, :, 1, None] * columns
+    return (down[:, :, :, None] + across[:, :, None, :]).permute(0, 2, 3, 1)
+
+
+def sample(images: Tensor, grid: Tensor, interpolation: Interpolation, padding: str) -> Tensor:
+    return F.grid_sample(images, grid, mode=interpolation, padding_mode=padding, align_corners=False)
