@@ -1,0 +1,332 @@
+"""What goes over the wire: the body of every reply, and of every request whose body is small.
+
+The job spec itself is `models.spec.JobSpec`. Fields are only ever added; a client ignores those it does not know.
+"""
+
+from datetime import datetime
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from models.spec.manifest import Manifest
+from models.states import DatasetState, FailureCode, State, Wish
+
+Json = dict[str, Any]
+Name = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+KeyScope = Literal["read", "submit", "admin"]
+
+
+class Resource(BaseModel):
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+
+class Request(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+Item = TypeVar("Item", bound=Resource)
+
+
+class Page(Resource, Generic[Item]):
+    """Some of a list, in order. The next ones: the same request with `after=<last_id>`."""
+
+    object: Literal["list"] = "list"
+    data: list[Item]
+    has_more: bool = False
+    first_id: str | None = None
+    last_id: str | None = None
+
+
+class ProblemItem(Resource):
+    """One thing that is wrong with a request."""
+
+    pointer: str | None = None
+    """JSON pointer (RFC 6901) into the body that was sent; absent when it is not about the body."""
+    parameter: str | None = None
+    """Name of the query, path or header parameter, when it is about one."""
+    code: str
+    detail: str
+    allowed: list[Any] | None = None
+    suggestion: str | None = None
+
+
+class SdkError(Resource):
+    """The same, where widely used SDKs look for it."""
+
+    message: str
+    type: str
+    param: str | None = None
+    code: str
+
+
+class Problem(Resource):
+    """Why a request was not served: `application/problem+json` (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    request_id: str | None = None
+    errors: list[ProblemItem] = []
+    error: SdkError
+
+
+class CreateProject(Request):
+    name: Name
+
+
+class Project(Resource):
+    """A tenant. Everything else belongs to one, and nobody sees another's."""
+
+    id: str
+    object: Literal["project"] = "project"
+    name: str
+    created_at: datetime
+
+
+class CreateApiKey(Request):
+    name: Name
+    scope: KeyScope = "submit"
+    """`read` looks, `submit` also creates and cancels, `admin` also manages keys and projects."""
+
+
+class ApiKey(Resource):
+    """A credential of a project."""
+
+    id: str
+    object: Literal["api_key"] = "api_key"
+    project_id: str
+    name: str
+    scope: KeyScope
+    created_at: datetime
+    revoked_at: datetime | None = None
+
+
+class CreatedApiKey(ApiKey):
+    key: str | None
+    """The key's text, shown this once: only its hash is kept. Null when an earlier answer is replayed."""
+
+
+class CreatedProject(Project):
+    api_key: CreatedApiKey
+    """The first key of the project, with scope `admin`."""
+
+
+class CreateDataset(Request):
+    name: Name
+
+
+class DatasetFailure(Resource):
+    """Why the upload could not be taken in, and where in it."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", use_attribute_docstrings=True)
+
+    code: str
+    detail: str
+
+
+class Dataset(Resource):
+    """Data to train on: created, uploaded, taken in by a worker, then `ready` or `failed`."""
+
+    id: str
+    object: Literal["dataset"] = "dataset"
+    name: str
+    status: DatasetState
+    status_reason: str
+    """One sentence: where it is and what it waits for."""
+    filename: str | None
+    upload_bytes: int | None
+    upload_sha256: str | None
+    content_sha256: str | None
+    """Identity of the packed form: equal data have an equal one."""
+    manifest: Manifest | None
+    """What is in it, once it is ready: kind, classes, counts, shapes, statistics, skipped entries."""
+    progress: Json | None
+    failure: DatasetFailure | None
+    created_at: datetime
+    ready_at: datetime | None
+    urls: dict[str, str]
+    """Paths: `self`, `content`."""
+
+
+class JobFailure(Resource):
+    """Why a job failed, and what to try."""
+
+    code: FailureCode
+    message: str
+    advice: str | None = None
+    owner: Literal["user", "platform"]
+    """Who can mend it."""
+
+
+class SpecIssue(Resource):
+    """Something legal in a spec that is usually a mistake."""
+
+    pointer: str
+    code: str
+    detail: str
+
+
+class Job(Resource):
+    """One training run."""
+
+    id: str
+    object: Literal["job"] = "job"
+    name: str | None
+    status: State
+    desired_state: Wish
+    status_reason: str
+    """One sentence: where it is and what it waits for."""
+    queue_position: int | None
+    """Jobs ahead of it while it is queued, else null."""
+    progress: Json | None
+    """`epoch`, `epochs`, `step`, `steps`, `samples_per_second`, `eta_seconds`, as far as known."""
+    dataset_id: str
+    spec: Json
+    """What was sent."""
+    resolved_spec: Json
+    """What it means, with every default filled in."""
+    spec_sha256: str
+    """sha256 of the resolved spec as canonical JSON (sorted keys, no spaces, UTF-8)."""
+    warnings: list[SpecIssue]
+    attempt: int
+    """How many times a worker has taken it up."""
+    environment: Json | None
+    """Versions, device and threads of the attempt that ran last."""
+    summary: Json | None
+    """Best and last metrics, once it has succeeded."""
+    failure: JobFailure | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    urls: dict[str, str]
+    """Paths: `self`, `cancel`, `events`, `stream`, `metrics`, `checkpoints`."""
+
+
+class Estimate(Resource):
+    """What a run will take, before it runs."""
+
+    parameters: int
+    activation_bytes: int
+    """Activations of one batch."""
+    steps: int
+    steps_per_epoch: int
+    checkpoint_bytes: int
+
+
+class Validation(Resource):
+    """What would become of a spec, without making a job of it."""
+
+    object: Literal["validation"] = "validation"
+    valid: bool
+    errors: list[ProblemItem]
+    warnings: list[SpecIssue]
+    resolved_spec: Json | None
+    estimate: Estimate | None
+
+
+class Event(Resource):
+    """Something that happened to a job."""
+
+    id: str
+    object: Literal["event"] = "event"
+    job_id: str
+    sequence: int
+    """Counts the events of a job from 1, without a gap."""
+    type: str
+    actor: Literal["user", "worker", "reconciler"]
+    attempt: int
+    data: Json
+    created_at: datetime
+
+
+class Metrics(Resource):
+    """Curves of a job, by column: `columns["step"]` and the others have one length."""
+
+    object: Literal["metrics"] = "metrics"
+    job_id: str
+    interval: Literal["step", "epoch"]
+    columns: dict[str, list[float | int | None]]
+    """A value that is missing or not finite is null."""
+    nonfinite: dict[str, list[int]]
+    """Column → steps at which the value was not a finite number."""
+    last_step: int | None
+    """The newest step known (before downsampling): pass it as `since_step` to get what is new."""
+    total_points: int
+    """Rows before downsampling."""
+    downsampled: bool
+    """Whether rows were left out. The smallest and the greatest value of every column in every bucket are kept."""
+
+
+class Checkpoint(Resource):
+    """A saved network, as a safetensors file."""
+
+    id: str
+    object: Literal["checkpoint"] = "checkpoint"
+    job_id: str
+    attempt: int
+    kind: str
+    step: int
+    epoch: int
+    is_best: bool
+    metrics: Json
+    format: Literal["safetensors"] = "safetensors"
+    bytes: int
+    sha256: str
+    created_at: datetime
+    urls: dict[str, str]
+    """Paths: `self`, `content`, `job`."""
+
+
+class CatalogEntry(Resource):
+    """One technique: what it does and its parameters."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", use_attribute_docstrings=True)
+
+    summary: str
+    parameters: Json
+    """JSON Schema."""
+
+
+class CatalogFamily(Resource):
+    object: Literal["catalog.family"] = "catalog.family"
+    family: str
+    types: dict[str, CatalogEntry]
+
+
+class Catalog(Resource):
+    object: Literal["catalog"] = "catalog"
+    families: dict[str, dict[str, CatalogEntry]]
+    """Family → type → technique."""
+
+
+class Worker(Resource):
+    """A process that trains."""
+
+    id: str
+    object: Literal["worker"] = "worker"
+    status: str
+    """`online` or `draining`."""
+    device: str
+    slots: int
+    busy: int
+    started_at: datetime
+    seen_at: datetime
+
+
+class Health(Resource):
+    status: Literal["ok"] = "ok"
+
+
+class Readiness(Resource):
+    """`ready` when database and object store can be used. Without the broker work still gets done, only later."""
+
+    status: Literal["ready", "unready"]
+    parts: dict[str, str]
+    """`database`, `storage`, `broker` → `ok` or what is wrong with it."""
+
+
+class Version(Resource):
+    version: str
+    api: Literal["v1"] = "v1"
+    spec_version: Literal[1] = 1
