@@ -46,7 +46,13 @@ def state_key(job_id: str, attempt: int, step: int, kind: str) -> str:
 
 
 def record(session: Session, job_id: str, attempt: int, saved: Saved) -> Checkpoint:
-    """Make a checkpoint visible."""
+    """Make a checkpoint visible. Doing it again changes nothing."""
+    there = select(Checkpoint).where(
+        Checkpoint.job_id == job_id, Checkpoint.attempt == attempt, Checkpoint.weights_key == saved.weights_key
+    )
+    known = session.scalars(there).one_or_none()
+    if known is not None:
+        return known
     job = jobs.add_event(
         session,
         job_id,

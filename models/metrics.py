@@ -12,6 +12,7 @@ from typing import Literal
 
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.elements import ColumnElement
 
 from models import jobs
 from models.tables import Json, MetricChunk
@@ -37,13 +38,14 @@ def append(
     columns: Mapping[str, Sequence[float]],
     progress: Json,
 ) -> None:
-    """Add the next steps of an owned job and say how far it is.
+    """Add the next steps of an owned job and say how far it is. Doing it again changes nothing.
 
     Args:
         columns: equal-length columns; `step` among them, ascending.
     """
     jobs.fence(session, job_id, attempt, progress=progress)
     steps = [int(step) for step in columns["step"]]
+    _drop(session, job_id, MetricChunk.interval == interval, MetricChunk.first_step >= steps[0])
     session.add(
         MetricChunk(
             job_id=job_id,
@@ -62,7 +64,7 @@ def append(
 def drop_after(session: Session, job_id: str, attempt: int, step: int) -> None:
     """Forget what an earlier attempt reported beyond the checkpoint that this one starts from."""
     jobs.fence(session, job_id, attempt)
-    session.execute(delete(MetricChunk).where(MetricChunk.job_id == job_id, MetricChunk.first_step > step))
+    _drop(session, job_id, MetricChunk.first_step > step)
 
 
 def read(session: Session, job_id: str, interval: Interval, *, since_step: int = 0, keys: Sequence[str] = ()) -> Series:
@@ -81,6 +83,11 @@ def read(session: Session, job_id: str, interval: Interval, *, since_step: int =
                 nonfinite[name] += [step for step in steps if step > since_step]
     series.nonfinite = dict(nonfinite)
     return series
+
+
+def _drop(session: Session, job_id: str, *conditions: ColumnElement[bool]) -> None:
+    statement = delete(MetricChunk).where(MetricChunk.job_id == job_id, *conditions)
+    session.execute(statement, execution_options={"synchronize_session": False})
 
 
 def _extend(columns: dict[str, Column], chunk: dict[str, Column], since_step: int, keys: Sequence[str]) -> None:

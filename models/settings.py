@@ -76,8 +76,6 @@ class Settings(BaseSettings):
 
     allowed_hosts: tuple[str, ...] = ("*",)
     """Values of the Host header that are served; others are refused."""
-    failpoints: str = ""
-    """For tests only: faults to inject, as `name=action[@n]`, separated by commas."""
 
     @cached_property
     def is_sqlite(self) -> bool:

@@ -196,7 +196,7 @@ class Checkpoint(Table):
     """A saved network. The row is written after its objects are durable and hashed: what has no row does not exist."""
 
     __tablename__ = "checkpoints"
-    __table_args__ = (UniqueConstraint("job_id", "step", "attempt"), Index("ix_checkpoints_project_id", "project_id"))
+    __table_args__ = (UniqueConstraint("weights_key"), Index("ix_checkpoints_project_id", "project_id"))
 
     id: Mapped[str] = mapped_column(primary_key=True)
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
