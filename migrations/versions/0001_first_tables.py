@@ -210,7 +210,7 @@ def upgrade() -> None:
             ["project_id"], ["projects.id"], name=op.f("fk_checkpoints_project_id_projects"), ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_checkpoints")),
-        sa.UniqueConstraint("job_id", "step", "attempt", name=op.f("uq_checkpoints_job_id_step_attempt")),
+        sa.UniqueConstraint("weights_key", name=op.f("uq_checkpoints_weights_key")),
     )
     with op.batch_alter_table("checkpoints", schema=None) as batch_op:
         batch_op.create_index("ix_checkpoints_project_id", ["project_id"], unique=False)

@@ -1,5 +1,8 @@
 """The words of a job spec: one frozen class per technique, and what can be said about a spec before anything runs."""
 
+from .errors import SpecError, SpecInvalid, SpecWarning, parse_spec
 from .job import JobSpec
+from .schema import job_spec_schema
+from .task import Task, task_of
 
-__all__ = ["JobSpec"]
+__all__ = ["JobSpec", "SpecError", "SpecInvalid", "SpecWarning", "Task", "job_spec_schema", "parse_spec", "task_of"]

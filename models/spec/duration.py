@@ -82,7 +82,7 @@ class Duration:
     def __get_pydantic_json_schema__(cls, _schema: CoreSchema, _handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         return {
             "title": "Duration",
-            "description": "Epochs, steps or a share of the run, such as \"30%\"; a bare integer means epochs.",
+            "description": 'Epochs, steps or a share of the run, such as "30%"; a bare integer means epochs.',
             "anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": _PATTERN}],
             "examples": ["10 epochs", "500 steps", "30%", 10],
         }
