@@ -95,7 +95,9 @@ def to_resume_from(session: Session, job_id: str) -> list[Checkpoint]:
     return [checkpoint for checkpoint in _usable(session, job_id) if checkpoint.state_key is not None]
 
 
-def quarantine(session: Session, checkpoint_id: str) -> None:
+def quarantine(session: Session, job_id: str, attempt: int, checkpoint_id: str) -> None:
+    """Its bytes are not what was written: never serve it, never resume from it."""
+    jobs.add_event(session, job_id, attempt, "checkpoint.quarantined", {"checkpoint": checkpoint_id})
     session.execute(update(Checkpoint).where(Checkpoint.id == checkpoint_id).values(quarantined_at=now_plus()))
 
 

@@ -8,7 +8,7 @@ import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
@@ -54,7 +54,7 @@ def append(
             last_step=steps[-1],
             attempt=attempt,
             columns={
-                "columns": {name: [_finite(value) for value in values] for name, values in columns.items()},
+                "columns": {name: [finite(value) for value in values] for name, values in columns.items()},
                 "nonfinite": _nonfinite(columns, steps),
             },
         )
@@ -100,8 +100,22 @@ def _extend(columns: dict[str, Column], chunk: dict[str, Column], since_step: in
         column.extend([None] * (length + len(kept) - len(column)))
 
 
-def _finite(value: float) -> float | None:
+def finite(value: float) -> float | None:
+    """JSON has no NaN and no infinity: null stands for them."""
     return value if math.isfinite(value) else None
+
+
+def strict(tree: Any) -> Any:
+    """A JSON value with null for every number that JSON does not have."""
+    match tree:
+        case float():
+            return finite(tree)
+        case dict():
+            return {name: strict(value) for name, value in tree.items()}
+        case list():
+            return [strict(value) for value in tree]
+        case _:
+            return tree
 
 
 def _nonfinite(columns: Mapping[str, Sequence[float]], steps: list[int]) -> dict[str, list[int]]:

@@ -1,0 +1,68 @@
+"""The Celery worker: two tasks that take an id, a pool of threads in which supervisors wait, and a reconciler beside
+it."""
+
+from typing import Any
+
+import structlog
+from celery import Celery
+from celery.signals import worker_shutting_down
+
+from models.logs import configure_logging
+from models.queue import Bell, celery_app
+from models.settings import Settings
+from worker import warm
+from worker.intake import run_ingest
+from worker.reconcile import Reconciler
+from worker.run import run_job
+from worker.site import Site
+
+log = structlog.get_logger()
+
+
+def serve(settings: Settings) -> None:
+    """Run a worker until it is told to leave. SIGTERM: save what runs, give it back, go."""
+    configure_logging()
+    app = celery_app(settings)
+    site = Site(settings, Bell(settings, app))
+    site.device = warm.start_server(site.threads)["device"]
+    add_tasks(app, site)
+
+    @worker_shutting_down.connect(weak=False)  # type: ignore[untyped-decorator]
+    def leave(**_: Any) -> None:
+        site.leave()
+
+    reconciler = Reconciler(site)
+    reconciler.start()
+    log.info("worker_started", worker=site.id, slots=settings.worker_slots, device=site.device)
+    try:
+        worker = app.Worker(
+            pool="threads",
+            concurrency=settings.worker_slots,
+            hostname=f"{site.id}@{site.host}",
+            without_gossip=True,
+            without_mingle=True,
+            without_heartbeat=True,
+            quiet=True,
+        )
+        worker.start()
+    finally:
+        site.leave()
+        reconciler.stop()
+        site.close()
+        log.info("worker_left", worker=site.id)
+
+
+def add_tasks(app: Celery, site: Site) -> None:
+    """Register the tasks. Each may run twice, late or never: the claim decides."""
+
+    @app.task(name="train")  # type: ignore[untyped-decorator]
+    def train(job_id: str) -> None:
+        if not site.leaving.is_set():
+            with site.slot():
+                run_job(site, job_id)
+
+    @app.task(name="ingest")  # type: ignore[untyped-decorator]
+    def ingest(dataset_id: str) -> None:
+        if not site.leaving.is_set():
+            with site.slot():
+                run_ingest(site, dataset_id)

@@ -1,0 +1,92 @@
+"""One upload, from the claim to a packed data set: the supervisor of an ingest."""
+
+from pathlib import Path
+
+import structlog
+
+from models import datasets
+from models.ownership import OwnershipLost
+from models.spec.manifest import Manifest
+from models.storage import Damaged, NotThere, get_file, put_file
+from models.tables import Dataset
+from worker import cache
+from worker.ingest import IngestError, Limits, Progress, run_sandboxed
+from worker.lease import Lease
+from worker.site import Site
+
+log = structlog.get_logger()
+
+
+def run_ingest(site: Site, dataset_id: str) -> None:
+    """Claim an uploaded data set, decode it in a sandboxed process, put the packed form into the store."""
+    with site.database.write() as session:
+        dataset = datasets.claim(session, dataset_id, worker_id=site.id, lease_seconds=site.settings.lease_seconds)
+    if dataset is None:
+        return
+    with structlog.contextvars.bound_contextvars(dataset=dataset.id, attempt=dataset.attempt):
+        log.info("ingest_claimed")
+        try:
+            with site.scratch(f"{dataset.id}-{dataset.attempt}") as scratch:
+                _take_in(site, dataset, scratch)
+        except OwnershipLost:
+            log.warning("ingest_ownership_lost")
+
+
+def _take_in(site: Site, dataset: Dataset, scratch: Path) -> None:
+    owned = (dataset.id, dataset.attempt)
+    settings = site.settings
+
+    def beat() -> None:
+        site.write(lambda session: datasets.beat(session, *owned, settings.lease_seconds), seconds=0)
+
+    with Lease(
+        beat, heartbeat=settings.heartbeat_seconds, lease_seconds=settings.lease_seconds, on_lost=lambda: None
+    ) as lease:
+        try:
+            manifest, content_sha256 = _decode(site, dataset, scratch, lease)
+        except (Damaged, NotThere):
+            failure = {"code": "upload_damaged", "detail": "the stored upload is missing or damaged: upload it again"}
+            site.write(lambda session: datasets.fail(session, *owned, failure))
+        except IngestError as error:
+            if site.leaving.is_set() or lease.lost:
+                site.write(lambda session: datasets.release(session, *owned))
+                return
+            log.info("ingest_refused", code=error.code)
+            refusal = error.as_json()
+            site.write(lambda session: datasets.fail(session, *owned, refusal))
+        else:
+            site.write(
+                lambda session: datasets.ready(
+                    session, *owned, manifest=manifest.model_dump(mode="json"), content_sha256=content_sha256
+                )
+            )
+            cache.keep(scratch / "packed", cache.cached(site, content_sha256))
+            log.info("ingest_ready")
+
+
+def _decode(site: Site, dataset: Dataset, scratch: Path, lease: Lease) -> tuple[Manifest, str]:
+    assert dataset.upload_key is not None
+    assert dataset.upload_sha256 is not None
+    assert dataset.filename is not None
+    upload, packed = scratch / "upload", scratch / "packed"
+    get_file(site.storage, dataset.upload_key, upload, dataset.upload_sha256)
+
+    def report(progress: Progress) -> None:
+        content = progress.as_json()
+        site.write(lambda session: datasets.report_progress(session, dataset.id, dataset.attempt, content))
+
+    manifest = run_sandboxed(
+        upload,
+        packed,
+        filename=dataset.filename,
+        limits=Limits(seconds=site.settings.ingest_seconds),
+        on_progress=report,
+        should_stop=lambda: lease.lost or site.leaving.is_set(),
+    )
+    content_sha256 = cache.sha256_of(packed / "manifest.json")
+    prefix = datasets.packed_prefix(dataset.id, content_sha256)
+    for file in cache.files_of(manifest):
+        if put_file(site.storage, f"{prefix}/{file.path}", packed / file.path).sha256 != file.sha256:
+            raise Damaged(file.path)
+    put_file(site.storage, f"{prefix}/manifest.json", packed / "manifest.json")
+    return manifest, content_sha256

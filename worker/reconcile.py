@@ -1,0 +1,79 @@
+"""The reconciler: a thread of every worker, without a leader, that makes the rows true again.
+
+It rings for what waits and was not heard, queues again what lost its owner, ends what was to be cancelled and cannot
+answer. All of it is compare-and-set, so any number of reconcilers can run.
+"""
+
+import random
+import threading
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from models import datasets, idempotency, jobs
+from models.tables import Worker
+from worker.site import Site
+
+log = structlog.get_logger()
+
+
+class Reconciler:
+    """Runs `reconcile` every so often until it is stopped."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="reconciler", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        period = self._site.settings.reconcile_seconds
+        while not self._stopped.is_set():
+            try:
+                reconcile(self._site)
+            except SQLAlchemyError as error:  # the database is away: so is everybody's; go on when it is back
+                log.warning("reconcile_failed", error=type(error).__name__)
+            self._stopped.wait(period * random.uniform(0.8, 1.2))  # noqa: S311
+
+
+def reconcile(site: Site) -> None:
+    """One round."""
+    settings = site.settings
+    with site.database.write() as session:
+        jobs.report_worker(
+            session,
+            Worker(
+                id=site.id,
+                host=site.host,
+                pid=site.pid,
+                slots=settings.worker_slots,
+                busy=site.busy,
+                device=site.device,
+                state="draining" if site.leaving.is_set() else "online",
+            ),
+        )
+        for job in jobs.recover_lost(session, fruitless_limit=settings.fruitless_attempts):
+            log.warning("job_recovered", job=job.id, attempt=job.attempt, state=job.state)
+        datasets.recover_lost(session, fruitless_limit=settings.fruitless_attempts)
+        idempotency.forget_old(session, settings.idempotency_hours)
+    _ring(site)
+
+
+def _ring(site: Site) -> None:
+    """Ring for as many waiting rows as this worker has room for: messages never pile up behind busy workers."""
+    if site.free <= 0:
+        return
+    patience = 2 * site.settings.reconcile_seconds
+    with site.database.write() as session:
+        uploads = datasets.unheard(session, older_than=patience, limit=site.free)
+        waiting = jobs.unheard(session, older_than=patience, limit=site.free)
+    for dataset_id in uploads:
+        site.bell.ring("ingest", dataset_id)
+    for job_id in waiting:
+        site.bell.ring("train", job_id)

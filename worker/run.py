@@ -1,0 +1,301 @@
+"""One job, from the claim to its end: the supervisor.
+
+It holds the lease, talks to the database and the store, and watches a trainer process. Each thing the trainer says
+becomes rows, fenced by the attempt; the moment a write finds that the job is somebody else's, the trainer is killed.
+"""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+from pydantic import TypeAdapter
+from sqlalchemy.orm import Session
+
+from models import checkpoints, datasets, jobs, metrics
+from models.checkpoints import Saved
+from models.jobs import Failure
+from models.ownership import OwnershipLost
+from models.spec.manifest import Manifest
+from models.states import FailureCode
+from models.storage import Damaged, NotThere, get_file, put_file
+from models.tables import Checkpoint, Job
+from worker import cache
+from worker.lease import Lease
+from worker.site import Site
+from worker.warm import Order, Trainer
+
+log = structlog.get_logger()
+LISTEN_SECONDS = 0.1
+MANIFEST: TypeAdapter[Manifest] = TypeAdapter(Manifest)
+
+
+def run_job(site: Site, job_id: str) -> None:
+    """Claim a job and see it through. A job that is not to be had (any more) is no error: the doorbell is only a
+    doorbell."""
+    settings = site.settings
+    with site.database.write() as session:
+        job = jobs.claim(session, job_id, worker_id=site.id, lease_seconds=settings.lease_seconds)
+    if job is None:
+        return
+    with structlog.contextvars.bound_contextvars(job=job.id, attempt=job.attempt):
+        log.info("job_claimed")
+        try:
+            with site.scratch(f"{job.id}-{job.attempt}") as scratch:
+                _Supervisor(site, job, scratch).run()
+        except OwnershipLost:
+            log.warning("job_ownership_lost")
+        else:
+            log.info("job_left")
+
+
+@dataclass
+class _Stop:
+    """Why the trainer was told to go, when it was."""
+
+    cancelled: bool = False
+    leaving: bool = False
+    stalled: bool = False
+
+
+class _Supervisor:
+    def __init__(self, site: Site, job: Job, scratch: Path) -> None:
+        self._site = site
+        self._settings = site.settings
+        self._job = job
+        self._owned = (job.id, job.attempt)
+        self._scratch = scratch
+        self._trainer: Trainer | None = None
+        self._stop = _Stop()
+        self._steps_per_epoch = 0
+        self._last_checkpoint = self._last_progress = time.monotonic()
+        self._keep_last = int(job.resolved_spec["checkpoints"]["keep_last"])
+
+    def run(self) -> None:
+        with Lease(
+            lambda: self._site.write(lambda s: jobs.beat(s, *self._owned, self._settings.lease_seconds), seconds=0),
+            heartbeat=self._settings.heartbeat_seconds,
+            lease_seconds=self._settings.lease_seconds,
+            on_lost=self._kill,
+        ) as lease:
+            try:
+                self._run(lease)
+            finally:
+                self._kill()
+
+    def _run(self, lease: Lease) -> None:
+        try:
+            order = self._prepare()
+        except (Damaged, NotThere) as error:
+            failure = Failure(FailureCode.DATASET_ERROR, f"the data set's object {error} is missing or damaged")
+            self._site.write(lambda session: jobs.fail(session, *self._owned, failure))
+            return
+        trainer = self._trainer = Trainer(order)
+        try:
+            self._watch(trainer, lease)
+        except EOFError:
+            self._ended_unexpectedly(trainer.close(), lease)
+        finally:
+            self._kill()
+            trainer.close()
+
+    def _prepare(self) -> Order:
+        """Bring data and the newest sound checkpoint to this machine."""
+        with self._site.database.read() as session:
+            dataset = datasets.find(session, self._job.dataset_id)
+            saved = checkpoints.to_resume_from(session, self._job.id)
+        assert dataset is not None, "a job holds its data set by a foreign key"
+        packed = cache.packed_folder(self._site, dataset, MANIFEST.validate_python(dataset.manifest))
+        resume = next((checkpoint for checkpoint in saved if self._fetch(checkpoint)), None)
+        step = 0 if resume is None else resume.step
+        self._site.write(lambda session: metrics.drop_after(session, *self._owned, step))
+        return Order(
+            spec=self._job.resolved_spec,
+            packed=str(packed),
+            cache=str(self._settings.cache_dir / "derived"),
+            scratch=str(self._scratch),
+            device=self._settings.device,
+            threads=self._threads(),
+            resume_weights=None if resume is None else str(self._scratch / "resume.safetensors"),
+            resume_state=None if resume is None else str(self._scratch / "resume.state.safetensors"),
+        )
+
+    def _threads(self) -> int:
+        """The thread count is part of a run: whoever goes on with it computes with as many as whoever began it."""
+        begun_with = (self._job.environment or {}).get("threads")
+        return int(begun_with) if begun_with is not None else self._site.threads
+
+    def _fetch(self, checkpoint: Checkpoint) -> bool:
+        """Whether a checkpoint is here now, whole. One that is damaged is never looked at again."""
+        assert checkpoint.state_key is not None
+        assert checkpoint.state_sha256 is not None
+        try:
+            get_file(
+                self._site.storage,
+                checkpoint.weights_key,
+                self._scratch / "resume.safetensors",
+                checkpoint.weights_sha256,
+            )
+            get_file(
+                self._site.storage,
+                checkpoint.state_key,
+                self._scratch / "resume.state.safetensors",
+                checkpoint.state_sha256,
+            )
+        except (Damaged, NotThere) as error:
+            log.error("checkpoint_quarantined", checkpoint=checkpoint.id, reason=type(error).__name__)
+            self._site.write(lambda session: checkpoints.quarantine(session, *self._owned, checkpoint.id))
+            return False
+        return True
+
+    def _watch(self, trainer: Trainer, lease: Lease) -> None:
+        """Listen until the trainer has said its last word.
+
+        Raises:
+            EOFError: it ended without one.
+        """
+        while not lease.lost:
+            self._steer(trainer, lease)
+            message = trainer.hear(LISTEN_SECONDS)
+            if message is not None and self._take(message):
+                return
+        raise OwnershipLost(self._job.id)
+
+    def _steer(self, trainer: Trainer, lease: Lease) -> None:
+        """Tell the trainer what it must know: a cancel, a worker that leaves, a checkpoint that is due, too long a
+        silence."""
+        now = time.monotonic()
+        if lease.cancelled and not self._stop.cancelled:
+            self._stop.cancelled = True
+            trainer.kill()
+        if self._site.leaving.is_set() and not self._stop.leaving:
+            self._stop.leaving = True
+            trainer.tell("stop")
+        if self._stop.leaving and self._site.seconds_to_leave < 0:
+            trainer.kill()
+        if now - self._last_checkpoint > self._settings.checkpoint_seconds:
+            self._last_checkpoint = now
+            trainer.tell("checkpoint")
+        if now - self._last_progress > self._settings.stall_seconds and not self._stop.stalled:
+            self._stop.stalled = True
+            trainer.kill()
+
+    def _take(self, message: dict[str, Any]) -> bool:
+        """Turn what the trainer said into rows. True when it was its last word."""
+        self._last_progress = time.monotonic()
+        match message.pop("type"):
+            case "started":
+                self._started(message)
+            case "steps":
+                self._steps(message)
+            case "epoch":
+                self._epoch(message)
+            case "warned":
+                self._site.write(lambda session: jobs.add_event(session, *self._owned, "job.warned", message))
+            case "checkpoint":
+                self._checkpoint(message)
+            case "finished":
+                self._site.write(lambda session: jobs.succeed(session, *self._owned, summary=metrics.strict(message)))
+                return True
+            case "stopped":
+                self._site.write(lambda session: jobs.release(session, *self._owned, reason="its worker is leaving"))
+                return True
+            case "failed":
+                self._failed(message)
+                return True
+            case unknown:
+                raise ValueError(f"the trainer said {unknown!r}")
+        return False
+
+    def _started(self, message: dict[str, Any]) -> None:
+        self._steps_per_epoch = message["steps_per_epoch"]
+        environment = message.pop("environment")
+        start_step = message.pop("start_step")
+        self._site.write(
+            lambda session: jobs.start(
+                session, *self._owned, environment=environment, start_step=start_step, data=message
+            )
+        )
+
+    def _steps(self, message: dict[str, Any]) -> None:
+        self._site.write(
+            lambda session: metrics.append(session, *self._owned, "step", message["columns"], message["progress"])
+        )
+
+    def _epoch(self, message: dict[str, Any]) -> None:
+        columns = {name: [value] for name, value in message["metrics"].items()}
+        columns |= {"step": [message["step"]], "epoch": [message["epoch"]]}
+
+        event = metrics.strict({name: message[name] for name in ("epoch", "step", "metrics")})
+
+        def write(session: Session) -> None:
+            metrics.append(session, *self._owned, "epoch", columns, message["progress"])
+            jobs.add_event(session, *self._owned, "epoch.completed", event)
+
+        self._site.write(write)
+
+    def _checkpoint(self, message: dict[str, Any]) -> None:
+        """Objects first, then the row, then what the row makes superfluous."""
+        step, kind = message["step"], message["kind"]
+        weights, state = Path(message.pop("weights")), Path(message.pop("state"))
+        weights_key = checkpoints.weights_key(*self._owned, step, kind)
+        state_key = checkpoints.state_key(*self._owned, step, kind)
+        seconds = message.pop("seconds")
+        stored = put_file(self._site.storage, weights_key, weights)
+        stored_state = put_file(self._site.storage, state_key, state)
+        if (stored.sha256, stored_state.sha256) != (message.pop("weights_sha256"), message.pop("state_sha256")):
+            raise Damaged(weights_key)
+        saved = Saved(
+            weights_key=weights_key,
+            weights_sha256=stored.sha256,
+            weights_bytes=stored.bytes,
+            state_key=state_key,
+            state_sha256=stored_state.sha256,
+            **message,
+        )
+        self._site.write(lambda session: checkpoints.record(session, *self._owned, saved))
+        self._last_checkpoint = time.monotonic()
+        weights.unlink()
+        state.unlink()
+        for key in self._site.write(
+            lambda session: checkpoints.prune(session, *self._owned, keep_last=self._keep_last)
+        ):
+            self._site.storage.delete(key)
+        log.info("checkpoint_saved", step=step, kind=kind, written_seconds=round(seconds, 3))
+
+    def _failed(self, message: dict[str, Any]) -> None:
+        log.error("job_failed", code=message["code"], message=message["message"], trace=message.get("trace"))
+        failure = Failure(FailureCode(message["code"]), message["message"], message["advice"])
+        self._site.write(lambda session: jobs.fail(session, *self._owned, failure))
+
+    def _ended_unexpectedly(self, exit_code: int | None, lease: Lease) -> None:
+        """The trainer is gone and did not say why: we may know."""
+        if lease.lost:
+            raise OwnershipLost(self._job.id)
+        if self._stop.cancelled:
+            self._site.write(lambda session: jobs.end_cancelled(session, *self._owned))
+            return
+        if self._stop.leaving:
+            self._site.write(lambda session: jobs.release(session, *self._owned, reason="its worker is leaving"))
+            return
+        failure = self._diagnosis(exit_code)
+        log.error("trainer_ended", exit_code=exit_code, code=failure.code)
+        limit = self._settings.fruitless_attempts
+        self._site.write(lambda session: jobs.retry(session, *self._owned, failure=failure, fruitless_limit=limit))
+
+    def _diagnosis(self, exit_code: int | None) -> Failure:
+        if self._stop.stalled:
+            seconds = self._settings.stall_seconds
+            return Failure(FailureCode.STALLED, f"the trainer finished no step for {seconds:g} seconds")
+        if exit_code == -9:
+            return Failure(
+                FailureCode.OUT_OF_MEMORY,
+                "the trainer was killed, as the operating system does when memory runs out",
+                "try a smaller batch_size or network",
+            )
+        return Failure(FailureCode.POISON, f"the trainer ended with exit code {exit_code}")
+
+    def _kill(self) -> None:
+        if self._trainer is not None:
+            self._trainer.kill()

@@ -1,0 +1,229 @@
+"""The trainer: a process of its own that trains one job and says what happens. It has no credentials and knows no
+database.
+
+It is forked, warm, from a server that has torch imported. It gets its orders through one pipe, as JSON, and answers
+through the same one. When the pipe closes its supervisor is gone, and so it ends at once.
+"""
+
+import ctypes
+import hashlib
+import json
+import os
+import queue
+import resource
+import signal
+import sys
+import threading
+import time
+import traceback
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from models.metrics import finite
+from models.spec import JobSpec
+from worker.training import (
+    CheckpointReady,
+    Control,
+    Diverged,
+    EpochDone,
+    Finished,
+    Started,
+    StepsDone,
+    Warned,
+    load_dataset,
+    read_checkpoint,
+    save_checkpoint,
+    train,
+)
+from worker.warm import Order
+
+PR_SET_PDEATHSIG = 1
+
+
+def probe(pipe: Connection) -> None:
+    """Say what this machine computes with. A child's work: the server must never touch a device."""
+    cuda = torch.cuda.is_available()
+    name = torch.cuda.get_device_name(0) if cuda else "cpu"
+    pipe.send_bytes(json.dumps({"cuda": cuda, "device": name, "torch": torch.__version__}).encode())
+    pipe.close()
+
+
+def main(pipe: Connection, order: Order) -> None:
+    """The whole life of a trainer."""
+    _die_with_the_supervisor()
+    control = Control()
+    threading.Thread(target=_obey, args=(pipe, control), name="orders", daemon=True).start()
+    voice = _Voice(pipe)
+    saver = _Saver(Path(order.scratch), voice)
+    try:
+        _train(order, control, voice, saver)
+    except Diverged as error:
+        _fail(saver, voice, "diverged", str(error), error.advice)
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        _fail(saver, voice, "out_of_memory", _first_line(error), "try a smaller batch_size or network")
+    except RuntimeError as error:
+        if "can't allocate memory" not in str(error):
+            _crash(saver, voice, error)
+        else:
+            _fail(saver, voice, "out_of_memory", _first_line(error), "try a smaller batch_size or network")
+    except Exception as error:  # noqa: BLE001  a bug: it is shown on the job's row, not swallowed
+        _crash(saver, voice, error)
+    finally:
+        voice.close()
+
+
+def _train(order: Order, control: Control, voice: "_Voice", saver: "_Saver") -> None:
+    torch.set_num_threads(order.threads)
+    spec = JobSpec.model_validate(order.spec)
+    device = ("cuda" if torch.cuda.is_available() else "cpu") if order.device == "auto" else order.device
+    data = load_dataset(Path(order.packed), spec, Path(order.cache))
+    resume = None
+    if order.resume_weights is not None and order.resume_state is not None:
+        resume = read_checkpoint(Path(order.resume_weights), Path(order.resume_state))
+    stopped = True
+    for event in train(spec, data, resume_from=resume, device=device, control=control):
+        match event:
+            case Started():
+                voice.say("started", **event.as_json())
+            case StepsDone():
+                voice.say("steps", **event.as_json())
+            case EpochDone():
+                voice.say("epoch", **event.as_json())
+            case Warned():
+                voice.say("warned", **event.as_json())
+            case CheckpointReady():
+                saver.save(event)
+            case Finished():
+                saver.finish()
+                voice.say("finished", **event.as_json())
+                stopped = False
+    if stopped:
+        saver.finish()
+        voice.say("stopped")
+
+
+class _Saver:
+    """Writes checkpoints beside the training: one on its way at a time, a second one waits."""
+
+    def __init__(self, folder: Path, voice: "_Voice") -> None:
+        self._folder = folder
+        self._voice = voice
+        self._waiting: queue.Queue[CheckpointReady | None] = queue.Queue(maxsize=1)
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="saver")
+        self._thread.start()
+
+    def save(self, event: CheckpointReady) -> None:
+        self._raise()
+        self._waiting.put(event)
+
+    def finish(self) -> None:
+        """Return when everything is on the disk.
+
+        Raises:
+            OSError: the disk is full, or gone.
+        """
+        if self._thread.is_alive():
+            self._waiting.put(None)
+            self._thread.join()
+        self._raise()
+
+    def _raise(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    def _run(self) -> None:
+        while (event := self._waiting.get()) is not None:
+            if self._error is None:
+                try:
+                    self._write(event)
+                except OSError as error:
+                    self._error = error
+
+    def _write(self, event: CheckpointReady) -> None:
+        begun = time.monotonic()
+        name = f"step-{event.step:09d}-{event.kind}"
+        weights, state = self._folder / f"{name}.safetensors", self._folder / f"{name}.state.safetensors"
+        save_checkpoint(event, weights, state)
+        self._voice.say(
+            "checkpoint",
+            kind=event.kind,
+            step=event.step,
+            epoch=event.epoch,
+            is_best=event.is_best,
+            metrics={name: finite(value) for name, value in event.metrics.items()},
+            weights=str(weights),
+            weights_sha256=_sha256(weights),
+            state=str(state),
+            state_sha256=_sha256(state),
+            seconds=time.monotonic() - begun,
+        )
+
+
+class _Voice:
+    """Speaks JSON through the pipe, from any thread. Python's JSON keeps NaN and infinity, as both ends are Python."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self._pipe = pipe
+        self._lock = threading.Lock()
+
+    def say(self, type_: str, **content: Any) -> None:
+        with self._lock:
+            self._pipe.send_bytes(json.dumps({"type": type_, **content}).encode())
+
+    def close(self) -> None:
+        with self._lock:
+            self._pipe.close()
+
+
+def _obey(pipe: Connection, control: Control) -> None:
+    while True:
+        try:
+            word = json.loads(pipe.recv_bytes())
+        except (EOFError, OSError):
+            os._exit(1)
+        match word:
+            case "checkpoint":
+                control.request_checkpoint()
+            case "stop":
+                control.request_stop()
+            case "leave":
+                return
+
+
+def _die_with_the_supervisor() -> None:
+    """End when the server that forked us does, which ends when the supervisor does, even one that could not close its
+    pipe."""
+    os.setsid()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _fail(saver: _Saver, voice: _Voice, code: str, message: str, advice: str | None) -> None:
+    saver.finish()
+    voice.say("failed", code=code, message=message, advice=advice)
+
+
+def _crash(saver: _Saver, voice: _Voice, error: Exception) -> None:
+    try:
+        saver.finish()
+    except OSError as full:
+        error = full
+    code = "storage_full" if isinstance(error, OSError) and error.errno == 28 else "internal"
+    trace = "".join(traceback.format_exception(error))
+    voice.say("failed", code=code, message=f"{type(error).__name__}: {_first_line(error)}", advice=None, trace=trace)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:500]
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

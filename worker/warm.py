@@ -1,0 +1,123 @@
+"""The warm start of trainers: the standard library's forkserver, with everything imported that an optimizer's first
+step needs.
+
+The Celery process itself never imports torch. The server imports and does nothing else: one tensor operation before a
+fork would leave the child with a lock that nobody holds, for ever.
+"""
+
+import json
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from typing import Any, Literal
+
+from worker.allocator import trainer_environment
+
+_context = multiprocessing.get_context("forkserver")
+Word = Literal["checkpoint", "stop"]
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a trainer is told to do; paths as strings."""
+
+    spec: dict[str, Any]
+    packed: str
+    cache: str
+    scratch: str
+    device: str
+    threads: int
+    resume_weights: str | None = None
+    resume_state: str | None = None
+
+
+class Trainer:
+    """A trainer process, seen from its supervisor."""
+
+    def __init__(self, order: Order) -> None:
+        self._process, self._pipe = _start(_train, order)
+
+    @property
+    def pid(self) -> int:
+        assert self._process.pid is not None
+        return self._process.pid
+
+    def hear(self, seconds: float) -> dict[str, Any] | None:
+        """The next thing it says; None if it says nothing for so long.
+
+        Raises:
+            EOFError: it has ended, and everything it said has been heard.
+        """
+        try:
+            if not self._pipe.poll(seconds):
+                return None
+            message: dict[str, Any] = json.loads(self._pipe.recv_bytes())
+        except OSError:
+            raise EOFError from None
+        return message
+
+    def tell(self, word: Word) -> None:
+        """Ask for something at the next step's end. One that has ended hears nothing."""
+        with suppress(OSError):
+            self._pipe.send_bytes(json.dumps(word).encode())
+
+    def kill(self) -> None:
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
+
+    def close(self) -> int | None:
+        """Make sure that it has ended. Returns its exit code, negative for a signal."""
+        self._process.join(timeout=5)
+        if self._process.exitcode is None:
+            self.kill()
+            self._process.join()
+        self._pipe.close()
+        return self._process.exitcode
+
+
+def start_server(threads: int) -> dict[str, Any]:
+    """Start the server and ask a first child what the machine computes with.
+
+    Credentials leave this process's environment first, so that neither the server nor any trainer ever has them.
+
+    Returns:
+        `device`, `cuda` and `torch` (its version).
+    """
+    for name in [name for name in os.environ if name.startswith("TRAINWRIGHT_")]:
+        del os.environ[name]
+    os.environ.update(trainer_environment(threads))
+    _context.set_forkserver_preload(["torch", "torch._dynamo", "torch.optim", "worker.trainer"])
+    process, pipe = _start(_probe)
+    try:
+        answer: dict[str, Any] = json.loads(pipe.recv_bytes())
+    except EOFError:
+        raise RuntimeError("a trainer cannot import torch: is this the worker's environment?") from None
+    finally:
+        process.join()
+        pipe.close()
+    return answer
+
+
+def _start(target: Callable[..., None], *args: object) -> tuple[BaseProcess, Connection]:
+    ours, theirs = _context.Pipe()
+    process = _context.Process(target=target, args=(theirs, *args), daemon=True)
+    process.start()
+    theirs.close()
+    return process, ours
+
+
+def _train(pipe: Connection, order: Order) -> None:
+    from worker import trainer  # here, in the child: it was imported before the fork
+
+    trainer.main(pipe, order)
+
+
+def _probe(pipe: Connection) -> None:
+    from worker import trainer
+
+    trainer.probe(pipe)
