@@ -9,11 +9,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Engine, create_engine, event, exc
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import QueuePool
 
 from models.settings import Settings
+
+__all__ = ["COLLISIONS", "OUTAGES", "Database", "Session"]
+
+OUTAGES = (exc.OperationalError, exc.InterfaceError, exc.TimeoutError)
+"""What a transaction raises when the database is away, too busy or too slow: nothing was changed."""
+COLLISIONS = (exc.IntegrityError,)
+"""What a transaction raises when another one was there first with something that does not go together with it."""
 
 
 class Database:

@@ -34,6 +34,11 @@ def get(session: Session, project_id: str, dataset_id: str) -> Dataset | None:
     ).one_or_none()
 
 
+def version_of(session: Session, project_id: str, dataset_id: str) -> int | None:
+    query = select(Dataset.version).where(Dataset.id == dataset_id, Dataset.project_id == project_id)
+    return session.scalars(query).one_or_none()
+
+
 def find(session: Session, dataset_id: str) -> Dataset | None:
     """For workers, which serve every project."""
     return session.get(Dataset, dataset_id)

@@ -104,11 +104,12 @@ def count_active(session: Session, project_id: str) -> int:
     return session.scalars(query).one()
 
 
-def queue_position(session: Session, job: Job) -> int:
-    """How many jobs are ahead of this one."""
-    return session.scalars(
-        select(func.count()).select_from(Job).where(Job.state == State.QUEUED, Job.id < job.id)
-    ).one()
+def queue_positions(session: Session, job_ids: Sequence[str]) -> dict[str, int]:
+    """How many jobs are ahead of each of these that is queued."""
+    ahead = (func.row_number().over(order_by=Job.id) - 1).label("ahead")
+    queue = select(Job.id, ahead).where(Job.state == State.QUEUED).subquery()
+    rows = session.execute(select(queue.c.id, queue.c.ahead).where(queue.c.id.in_(job_ids)))
+    return {row.id: row.ahead for row in rows}
 
 
 def events_after(session: Session, job_id: str, sequence: int = 0, limit: int = 100) -> list[Event]:
