@@ -252,7 +252,7 @@ class _Supervisor:
             weights_bytes=stored.bytes,
             state_key=state_key,
             state_sha256=stored_state.sha256,
-            **message,
+            **metrics.strict(message),
         )
         self._site.write(lambda session: checkpoints.record(session, *self._owned, saved))
         self._last_checkpoint = time.monotonic()

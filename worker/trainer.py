@@ -22,7 +22,6 @@ from typing import Any
 
 import torch
 
-from models.metrics import finite
 from models.spec import JobSpec
 from worker.training import (
     CheckpointReady,
@@ -154,7 +153,7 @@ class _Saver:
             step=event.step,
             epoch=event.epoch,
             is_best=event.is_best,
-            metrics={name: finite(value) for name, value in event.metrics.items()},
+            metrics=dict(event.metrics),
             weights=str(weights),
             weights_sha256=_sha256(weights),
             state=str(state),
