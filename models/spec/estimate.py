@@ -1,0 +1,82 @@
+"""What a run will cost, worked out from the spec and the manifest alone."""
+
+from dataclasses import dataclass
+from math import prod
+from typing import assert_never
+
+from .job import JobSpec
+from .layers import PlannedLayer, layers_of
+from .manifest import Manifest
+from .optimizer import Adam, AdamW, Optimizer, RMSprop, Sgd
+from .task import Task, task_of
+from .training import Training
+
+FLOAT32 = 4
+"""Bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Sizes in bytes, lengths in steps."""
+
+    parameters: int
+    """What is trained."""
+    buffers: int
+    """What is kept beside it: running means and variances."""
+    activation_bytes: int
+    """The input of one batch and what every layer makes of it, in float32."""
+    memory_bytes: int
+    """Parameters, their gradients and the optimizer's averages, and the activations with their gradients."""
+    steps_per_epoch: int
+    steps: int
+    checkpoint_bytes: int
+    """Weights and optimizer averages; without the few kilobytes of metadata."""
+
+
+def estimate(spec: JobSpec, manifest: Manifest) -> Estimate:
+    """The cost of this spec on this data set. Raises SpecInvalid or ShapeMismatch where the two do not fit."""
+    task = task_of(spec, manifest)
+    return estimate_task(spec, task, layers_of(spec.network, task.input_shape, task.outputs))
+
+
+def estimate_task(spec: JobSpec, task: Task, layers: tuple[PlannedLayer, ...]) -> Estimate:
+    """The cost of training these layers on this task."""
+    parameters = sum(layer.parameters for layer in layers)
+    buffers = sum(layer.buffers for layer in layers)
+    averages = parameters * averages_of(spec.optimizer)
+    batch = min(spec.training.batch_size, max(1, task.train))
+    values = prod(task.input_shape) + sum(prod(layer.output) for layer in layers if layer.kind != "flatten")
+    activation_bytes = FLOAT32 * batch * values
+    per_epoch = steps_per_epoch(task.train, spec.training.batch_size)
+    return Estimate(
+        parameters=parameters,
+        buffers=buffers,
+        activation_bytes=activation_bytes,
+        memory_bytes=FLOAT32 * (2 * parameters + buffers + averages) + 2 * activation_bytes,
+        steps_per_epoch=per_epoch,
+        steps=total_steps(spec.training, per_epoch),
+        checkpoint_bytes=FLOAT32 * (parameters + buffers + averages),
+    )
+
+
+def averages_of(optimizer: Optimizer) -> int:
+    """How many numbers the optimizer keeps for each parameter."""
+    match optimizer:
+        case Sgd():
+            return int(optimizer.momentum > 0.0)
+        case Adam() | AdamW():
+            return 2
+        case RMSprop():
+            return 1 + int(optimizer.momentum > 0.0) + int(optimizer.centered)
+        case _:
+            assert_never(optimizer)
+
+
+def steps_per_epoch(examples: int, batch_size: int) -> int:
+    """Batches that show every example once; the last one may be smaller."""
+    return -(-examples // batch_size)
+
+
+def total_steps(training: Training, steps_per_epoch: int) -> int:
+    """Optimizer steps of the whole run."""
+    return training.steps if training.steps is not None else (training.epochs or 0) * steps_per_epoch

@@ -1,0 +1,371 @@
+"""The network as a list of layers with their shapes and parameters, worked out without building it.
+
+The engine's real network has exactly these layers, names and parameter counts.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import repeat
+from math import prod
+from typing import Literal, assert_never
+
+from .network import (
+    LARGE_DEPTHS,
+    Activation,
+    ActivationLayer,
+    AnyLayer,
+    AveragePooling,
+    BatchNorm,
+    Cnn,
+    Conv,
+    Dense,
+    DropoutLayer,
+    Flatten,
+    GlobalAveragePooling,
+    LayerNorm,
+    MaxPooling,
+    Mlp,
+    Network,
+    Padding,
+    Resnet,
+    Sequential,
+)
+from .regularization import Dropout
+
+Shape = tuple[int, ...]
+LARGE_IMAGE = 96
+"""From this shorter side on (pixels), a resnet's stem is large unless the spec says otherwise."""
+SMALL_IMAGE = 32
+"""Up to this longer side (pixels), a cnn pools once unless the spec says otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedLayer:
+    """One operation of the network."""
+
+    name: str
+    """What `target` and `after` call it; what has no name of its own (an activation) has its layer's and `.activation`.
+    """
+    kind: Literal["dense", "conv", "norm", "activation", "pooling", "dropout", "flatten", "sum"]
+    output: Shape
+    """The shape of one example behind it."""
+    kernel: int = 0
+    """Weights with two or more dimensions: what penalties act on."""
+    bias: int = 0
+    norm: int = 0
+    """Scales and shifts."""
+    buffers: int = 0
+    """Running means and variances, which are kept but not trained."""
+    activation: Activation = "linear"
+
+    @property
+    def parameters(self) -> int:
+        """What is trained."""
+        return self.kernel + self.bias + self.norm
+
+
+class ShapeMismatch(ValueError):
+    """A layer cannot take what the layer before it gives."""
+
+    def __init__(self, pointer: str, detail: str) -> None:
+        self.pointer = pointer
+        self.detail = detail
+        super().__init__(f"{pointer}: {detail}")
+
+
+def layers_of(network: Network, input_shape: Shape, outputs: int) -> tuple[PlannedLayer, ...]:
+    """Every layer from the input to the logits. Raises ShapeMismatch at the first one that does not fit.
+
+    `input_shape` is (channels, height, width) or (features,). `outputs` is the width of the output layer; a
+    `sequential` has its own.
+    """
+    plan = _Plan(input_shape)
+    match network:
+        case Sequential():
+            _sequential(plan, network)
+        case Mlp():
+            _mlp(plan, network, outputs)
+        case Cnn():
+            _cnn(plan, network, outputs)
+        case Resnet():
+            _resnet(plan, network, outputs)
+        case _:
+            assert_never(network)
+    return tuple(plan.layers)
+
+
+def resnet_width(network: Resnet) -> int:
+    """Channels of the first stage."""
+    if network.width is not None:
+        return network.width
+    return 64 if network.depth in LARGE_DEPTHS else 16
+
+
+def resnet_stem(network: Resnet, input_shape: Shape) -> Literal["small", "large"]:
+    """The stem for images of this (channels, height, width)."""
+    if network.stem != "auto":
+        return network.stem
+    return "large" if min(input_shape[1:], default=0) >= LARGE_IMAGE else "small"
+
+
+def resnet_blocks(depth: int) -> tuple[int, ...]:
+    """How many blocks each stage has."""
+    match depth:
+        case 18:
+            return (2, 2, 2, 2)
+        case 34 | 50:
+            return (3, 4, 6, 3)
+        case _:
+            return ((depth - 2) // 6,) * 3
+
+
+def cnn_pooling(network: Cnn, input_shape: Shape) -> Literal["each", "last", "none"]:
+    """Where a cnn pools images of this (channels, height, width)."""
+    if network.pooling != "auto":
+        return network.pooling
+    return "last" if max(input_shape[1:], default=0) <= SMALL_IMAGE else "each"
+
+
+def layer_name(layer: AnyLayer, index: int) -> str:
+    """What a layer of a `sequential` is called."""
+    return layer.name or f"layers.{index}"
+
+
+def kernel_names(network: Network) -> tuple[str, ...]:
+    """The layers whose kernels a penalty may target."""
+    match network:
+        case Sequential(layers=layers):
+            return tuple(
+                layer_name(layer, index) for index, layer in enumerate(layers) if isinstance(layer, Dense | Conv)
+            )
+        case Mlp(hidden=hidden):
+            return (*(f"hidden.{index}" for index in range(len(hidden))), "output")
+        case Cnn(widths=widths, head=head):
+            convolutions = (f"convolutions.{index}" for index in range(len(widths)))
+            return (*convolutions, *(f"head.{index}" for index in range(len(head))), "output")
+        case Resnet():
+            plan = layers_of(network, (3, 2048, 2048), 1)
+            return tuple(layer.name for layer in plan if layer.kernel)
+        case _:
+            assert_never(network)
+
+
+def dropout_places(network: Network) -> tuple[str, ...]:
+    """After which layers a dropout may stand: behind their activation, and their pooling where there is one."""
+    match network:
+        case Sequential(layers=layers):
+            return tuple(layer_name(layer, index) for index, layer in enumerate(layers[:-1]))
+        case Mlp() | Cnn():
+            return kernel_names(network)[:-1]
+        case Resnet():
+            stages = enumerate(resnet_blocks(network.depth))
+            blocks = (f"stages.{stage}.{block}" for stage, count in stages for block in range(count))
+            return ("stem", *blocks, "pool")
+        case _:
+            assert_never(network)
+
+
+def dropout_after(network: Network, dropout: Dropout) -> tuple[str, ...]:
+    """The layers after which this dropout stands: those it names, or the hidden ones of the head."""
+    if dropout.after != "head":
+        return dropout.after
+    match network:
+        case Sequential(layers=layers):
+            dense = [layer_name(layer, index) for index, layer in enumerate(layers) if isinstance(layer, Dense)]
+            return tuple(dense[:-1])
+        case Mlp():
+            return dropout_places(network)
+        case Cnn(widths=widths, head=head):
+            hidden = tuple(f"head.{index}" for index in range(len(head)))
+            return hidden or (f"convolutions.{len(widths) - 1}",)
+        case Resnet():
+            return ("pool",)
+        case _:
+            assert_never(network)
+
+
+@dataclass
+class _Plan:
+    """The layers so far and the shape behind the last of them."""
+
+    shape: Shape
+    layers: list[PlannedLayer] = field(default_factory=list)
+
+    def dense(self, name: str, units: int, bias: bool, pointer: str) -> None:
+        if len(self.shape) != 1:
+            raise ShapeMismatch(
+                pointer, f"`{name}` takes vectors and gets {_words(self.shape)}: put a `flatten` before it"
+            )
+        kernel = self.shape[0] * units
+        self.shape = (units,)
+        self.layers.append(PlannedLayer(name, "dense", self.shape, kernel, units if bias else 0))
+
+    def conv(
+        self, name: str, filters: int, kernel: int, stride: int, padding: Padding, bias: bool, pointer: str
+    ) -> None:
+        self._needs_image(name, pointer)
+        channels, *sides = self.shape
+        pad = (kernel - 1) // 2 if padding == "same" else 0
+        self.shape = (filters, *(self._side(side + 2 * pad, kernel, stride, name, pointer) for side in sides))
+        weights = channels * filters * kernel * kernel
+        self.layers.append(PlannedLayer(name, "conv", self.shape, weights, filters if bias else 0))
+
+    def pool(self, name: str, size: int, stride: int, pointer: str, pad: int = 0) -> None:
+        self._needs_image(name, pointer)
+        channels, *sides = self.shape
+        self.shape = (channels, *(self._side(side + 2 * pad, size, stride, name, pointer) for side in sides))
+        self.layers.append(PlannedLayer(name, "pooling", self.shape))
+
+    def global_pool(self, name: str, pointer: str) -> None:
+        self._needs_image(name, pointer)
+        self.shape = self.shape[:1]
+        self.layers.append(PlannedLayer(name, "pooling", self.shape))
+
+    def batch_norm(self, name: str) -> None:
+        channels = self.shape[0]
+        self.layers.append(PlannedLayer(name, "norm", self.shape, norm=2 * channels, buffers=2 * channels))
+
+    def layer_norm(self, name: str) -> None:
+        self.layers.append(PlannedLayer(name, "norm", self.shape, norm=2 * prod(self.shape)))
+
+    def activate(self, name: str, activation: Activation) -> None:
+        if activation != "linear":
+            self.layers.append(PlannedLayer(name, "activation", self.shape, activation=activation))
+
+    def flatten(self, name: str) -> None:
+        self.shape = (prod(self.shape),)
+        self.layers.append(PlannedLayer(name, "flatten", self.shape))
+
+    def _needs_image(self, name: str, pointer: str) -> None:
+        if len(self.shape) != 3:
+            raise ShapeMismatch(pointer, f"`{name}` takes images and gets {_words(self.shape)}")
+
+    def _side(self, side: int, window: int, stride: int, name: str, pointer: str) -> int:
+        if side < window:
+            detail = (
+                f"`{name}` looks through a window of {window} pixels at {_words(self.shape)}: nothing would be left"
+            )
+            raise ShapeMismatch(pointer, detail)
+        return (side - window) // stride + 1
+
+
+def _words(shape: Shape) -> str:
+    if len(shape) == 1:
+        return f"vectors of {shape[0]:,} features"
+    channels, height, width = shape
+    return f"images of {height} × {width} with {channels:,} channel{'s' if channels > 1 else ''}"
+
+
+def _mlp(plan: _Plan, network: Mlp, outputs: int) -> None:
+    if len(plan.shape) > 1:
+        plan.flatten("flatten")
+    for index, width in enumerate(network.hidden):
+        name = f"hidden.{index}"
+        plan.dense(name, width, network.norm != "batch", f"/network/hidden/{index}")
+        if network.norm == "batch":
+            plan.batch_norm(f"{name}.norm")
+        elif network.norm == "layer":
+            plan.layer_norm(f"{name}.norm")
+        plan.activate(f"{name}.activation", network.activation)
+    plan.dense("output", outputs, True, "/network")
+
+
+def _cnn(plan: _Plan, network: Cnn, outputs: int) -> None:
+    pooling = cnn_pooling(network, plan.shape)
+    for index, width in enumerate(network.widths):
+        name, pointer = f"convolutions.{index}", f"/network/widths/{index}"
+        plan.conv(name, width, network.kernel, 1, network.padding, network.norm == "none", pointer)
+        if network.norm == "batch":
+            plan.batch_norm(f"{name}.norm")
+        plan.activate(f"{name}.activation", network.activation)
+        if pooling == "each" or (pooling == "last" and index == len(network.widths) - 1):
+            plan.pool(f"{name}.pooling", 2, 2, pointer)
+    plan.flatten("flatten")
+    for index, width in enumerate(network.head):
+        plan.dense(f"head.{index}", width, True, f"/network/head/{index}")
+        plan.activate(f"head.{index}.activation", network.activation)
+    plan.dense("output", outputs, True, "/network")
+
+
+def _resnet(plan: _Plan, network: Resnet, outputs: int) -> None:
+    width = resnet_width(network)
+    large = resnet_stem(network, plan.shape) == "large"
+    pointer = "/network/depth"
+    plan.conv("stem", width, 7 if large else 3, 2 if large else 1, "same", False, pointer)
+    plan.batch_norm("stem.norm")
+    plan.activate("stem.activation", "relu")
+    if large:
+        plan.pool("stem.pooling", 3, 2, pointer, pad=1)
+    for stage, blocks in enumerate(resnet_blocks(network.depth)):
+        for block in range(blocks):
+            stride = 2 if stage > 0 and block == 0 else 1
+            _block(plan, f"stages.{stage}.{block}", width * 2**stage, stride, network.depth == 50)
+    plan.global_pool("pool", pointer)
+    plan.dense("output", outputs, True, "/network")
+
+
+def _block(plan: _Plan, name: str, width: int, stride: int, bottleneck: bool) -> None:
+    """One residual block: (channels, h, w) → (width, or 4 · width behind a bottleneck; h / stride, w / stride)."""
+    entry = plan.shape
+    convolutions = (
+        [(width, 1, 1), (width, 3, stride), (4 * width, 1, 1)] if bottleneck else [(width, 3, stride), (width, 3, 1)]
+    )
+    for index, (filters, kernel, step) in enumerate(convolutions, start=1):
+        plan.conv(f"{name}.conv{index}", filters, kernel, step, "same", False, "/network/depth")
+        plan.batch_norm(f"{name}.norm{index}")
+        if index < len(convolutions):
+            plan.activate(f"{name}.activation{index}", "relu")
+    if entry != plan.shape:
+        exit_, plan.shape = plan.shape, entry
+        plan.conv(f"{name}.shortcut", exit_[0], 1, stride, "valid", False, "/network/depth")
+        plan.batch_norm(f"{name}.shortcut.norm")
+    plan.layers.append(PlannedLayer(f"{name}.sum", "sum", plan.shape))
+    plan.activate(f"{name}.activation", "relu")
+
+
+def _sequential(plan: _Plan, network: Sequential) -> None:
+    for index, layer in enumerate(network.layers):
+        _layer(plan, layer, layer_name(layer, index), f"/network/layers/{index}")
+
+
+def _layer(plan: _Plan, layer: AnyLayer, name: str, pointer: str) -> None:
+    match layer:
+        case Dense():
+            plan.dense(name, layer.units, layer.bias, pointer)
+            plan.activate(f"{name}.activation", layer.activation)
+        case Conv():
+            plan.conv(name, layer.filters, layer.kernel, layer.stride, layer.padding, layer.bias, pointer)
+            plan.activate(f"{name}.activation", layer.activation)
+        case MaxPooling() | AveragePooling():
+            plan.pool(name, layer.size, layer.stride or layer.size, pointer)
+        case GlobalAveragePooling():
+            plan.global_pool(name, pointer)
+        case BatchNorm():
+            plan.batch_norm(name)
+        case LayerNorm():
+            plan.layer_norm(name)
+        case DropoutLayer():
+            plan.layers.append(PlannedLayer(name, "dropout", plan.shape))
+        case Flatten():
+            plan.flatten(name)
+        case ActivationLayer():
+            plan.activate(name, layer.activation)
+        case _:
+            assert_never(layer)
+
+
+def activations_of(network: Network) -> Iterator[Activation]:
+    """Every activation that the network applies, in order."""
+    match network:
+        case Sequential(layers=layers):
+            for layer in layers:
+                if isinstance(layer, Dense | Conv | ActivationLayer) and layer.activation != "linear":
+                    yield layer.activation
+        case Mlp(activation=activation, hidden=hidden):
+            yield from repeat(activation, len(hidden))
+        case Cnn(activation=activation, widths=widths, head=head):
+            yield from repeat(activation, len(widths) + len(head))
+        case Resnet(depth=depth):
+            yield from repeat("relu", depth - 1)
+        case _:
+            assert_never(network)

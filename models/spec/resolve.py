@@ -1,0 +1,118 @@
+"""What a spec means on a data set: the same spec with every default filled in, those that depend on the data too.
+
+A resolved spec is a spec. Resolving it again changes nothing.
+"""
+
+from typing import Any, TypeVar, assert_never
+
+from .checkpoints import Checkpoints, KeepBest
+from .dataset import Dataset
+from .initialization import AnyInitialization, KaimingNormal, XavierNormal
+from .job import JobSpec
+from .layers import activations_of, cnn_pooling, resnet_stem, resnet_width
+from .loss import BinaryCrossEntropy, CrossEntropy, Loss, MeanSquaredError
+from .manifest import Manifest
+from .network import AnyLayer, AveragePooling, Cnn, MaxPooling, Mlp, Network, Resnet, Sequential
+from .schedule import Plateau, Schedule
+from .task import Task, task_of
+from .technique import Technique, better
+from .training import EarlyStopping, Training
+
+AnyTechnique = TypeVar("AnyTechnique", bound=Technique)
+Watcher = TypeVar("Watcher", Plateau, EarlyStopping, KeepBest)
+
+SATURATING = {"tanh", "sigmoid"}
+
+
+def resolve(spec: JobSpec, manifest: Manifest) -> JobSpec:
+    """The spec with every default filled in. Raises SpecInvalid where it does not fit the data set.
+
+    What stays `null` is absent: no clipping, no warm-up, no early stopping, no time limit, no validation, the other one
+    of epochs and steps, a name.
+    """
+    task = task_of(spec, manifest)
+    return _with(
+        spec,
+        dataset=_dataset(spec.dataset, task),
+        network=_network(spec.network, task),
+        initialization=spec.initialization or default_initialization(spec.network),
+        loss=spec.loss or default_loss(task),
+        schedule=_schedule(spec.schedule),
+        training=_training(spec.training),
+        checkpoints=_checkpoints(spec.checkpoints, task),
+    )
+
+
+def default_loss(task: Task) -> Loss:
+    """The loss of a spec that names none."""
+    match task.kind:
+        case "multiclass":
+            return CrossEntropy()
+        case "binary":
+            return BinaryCrossEntropy()
+        case "regression":
+            return MeanSquaredError()
+        case _:
+            assert_never(task.kind)
+
+
+def default_initialization(network: Network) -> AnyInitialization:
+    """The start of a spec that names none: He's, or Xavier's where every activation is tanh or sigmoid."""
+    activations = set(activations_of(network))
+    return XavierNormal() if activations and activations <= SATURATING else KaimingNormal()
+
+
+def _with(technique: AnyTechnique, **values: Any) -> AnyTechnique:
+    return technique.model_copy(update=values)
+
+
+def _dataset(dataset: Dataset, task: Task) -> Dataset:
+    size = (task.input_shape[1], task.input_shape[2]) if len(task.input_shape) == 3 else None
+    class_mode = {"binary": "binary", "multiclass": "categorical", "regression": "regression"}[task.kind]
+    return _with(dataset, image_size=size, target=task.target, features=task.features or None, class_mode=class_mode)
+
+
+def _network(network: Network, task: Task) -> Network:
+    match network:
+        case Sequential():
+            return _with(network, layers=tuple(_layer(layer) for layer in network.layers))
+        case Mlp():
+            return network
+        case Cnn():
+            return _with(network, pooling=cnn_pooling(network, task.input_shape))
+        case Resnet():
+            stem = resnet_stem(network, task.input_shape)
+            return _with(network, width=resnet_width(network), stem=stem)
+        case _:
+            assert_never(network)
+
+
+def _layer(layer: AnyLayer) -> AnyLayer:
+    if isinstance(layer, MaxPooling | AveragePooling):
+        return _with(layer, stride=layer.stride or layer.size)
+    return layer
+
+
+def _schedule(schedule: Schedule) -> Schedule:
+    return _with_mode(schedule) if isinstance(schedule, Plateau) else schedule
+
+
+def _training(training: Training) -> Training:
+    if training.early_stopping is None:
+        return training
+    return _with(training, early_stopping=_with_mode(training.early_stopping))
+
+
+def _checkpoints(checkpoints: Checkpoints, task: Task) -> Checkpoints:
+    best = checkpoints.keep_best or _default_best(task)
+    return _with(checkpoints, keep_best=_with_mode(best))
+
+
+def _default_best(task: Task) -> KeepBest:
+    if not task.validation:
+        return KeepBest(metric="train/loss")
+    return KeepBest(metric="validation/loss" if task.kind == "regression" else "validation/accuracy")
+
+
+def _with_mode(watcher: Watcher) -> Watcher:
+    return _with(watcher, mode=better(watcher.metric)) if watcher.mode == "auto" else watcher
