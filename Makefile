@@ -5,6 +5,9 @@ RUN := .venv/bin/python
 TEST_PROCESSES ?= 2
 export TORCH_INDEX
 
+help:  ## this list
+	@sed -n 's/^\([a-z]*\):.*##/\1\t/p' Makefile
+
 demo: .venv/local  ## two real training runs, start to finish, on this machine
 	@$(RUN) -m local demo
 
@@ -28,9 +31,6 @@ bench: .venv/dev  ## the measurements behind the README's claims
 clean:  ## forget the environments and every cache
 	rm -rf .venv .venv-swift .venv-swift.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
-
-help:  ## this list
-	@sed -n 's/^\([a-z]*\):.*##/\1\t/p' Makefile
 
 # A stamp for each dependency group of pyproject.toml: as new as the pins that it was installed from. An environment whose Python
 # no longer runs (upgraded, removed, moved) has no stamp that counts.
