@@ -73,7 +73,7 @@ def revoke_key(session: Session, project_id: str, key_id: str) -> ApiKey | None:
 def authenticate(session: Session, text: str) -> Caller | None:
     """Who a key's text belongs to; None for anything that is not a living key."""
     match text.split("_", 2):
-        case ["tw", key_id, secret]:
+        case ["tw", key_id, secret] if key_id.isalnum():
             key = session.get(ApiKey, f"key_{key_id}")
         case _:
             return None

@@ -144,7 +144,7 @@ class Folder:
         self._path(key).unlink(missing_ok=True)
 
     def keys(self, prefix: str) -> Iterator[str]:
-        for path in sorted(self._path(prefix).rglob("*")):
+        for path in sorted((self._path(prefix) if prefix else self._root).rglob("*")):
             if path.is_file() and not path.name.startswith(_TEMPORARY):
                 yield path.relative_to(self._root).as_posix()
 

@@ -1,0 +1,97 @@
+"""Both stores behave alike: a folder of our own, and a real S3-compatible server."""
+
+import hashlib
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+
+from models.settings import Settings
+from models.storage import Damaged, NotThere, Storage, get_file, open_storage, put_file
+from tests.servers.s3 import S3
+
+
+@pytest.fixture(params=["folder", "s3"])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
+    if request.param == "folder":
+        return open_storage(Settings(database_url="sqlite://", storage_url=f"file://{tmp_path}/objects"))
+    s3: S3 = request.getfixturevalue("s3")
+    return open_storage(
+        Settings(
+            database_url="sqlite://",
+            storage_url=s3.url,
+            s3_endpoint=s3.endpoint,
+            s3_region=s3.region,
+            s3_access_key_id=s3.access_key,
+            s3_secret_access_key=s3.secret_key,
+        )
+    )
+
+
+def put(storage: Storage, key: str, data: bytes) -> str:
+    writer = storage.writer(key)
+    writer.write(data)
+    return writer.commit().sha256
+
+
+def test_what_is_written_is_read_back_with_its_hash(storage: Storage) -> None:
+    assert put(storage, "a/b", b"hello") == hashlib.sha256(b"hello").hexdigest()
+    assert b"".join(storage.read("a/b")) == b"hello"
+    assert storage.size("a/b") == 5
+
+
+def test_an_object_of_many_parts_is_whole(storage: Storage, tmp_path: Path) -> None:
+    source = tmp_path / "large"
+    source.write_bytes(bytes(range(256)) * 80_000)
+    stored = put_file(storage, "large", source)
+    get_file(storage, "large", tmp_path / "back", stored.sha256)
+    assert (tmp_path / "back").read_bytes() == source.read_bytes()
+
+
+@pytest.mark.parametrize(("start", "end"), [(0, 3), (2, 5), (4, None), (0, None)])
+def test_a_range_is_what_slicing_gives(storage: Storage, start: int, end: int | None) -> None:
+    put(storage, "range", b"0123456789")
+    assert b"".join(storage.read("range", start, end)) == b"0123456789"[start:end]
+
+
+def test_a_writer_that_is_only_closed_leaves_nothing(storage: Storage) -> None:
+    writer = storage.writer("half")
+    writer.write(b"x" * 1000)
+    writer.close()
+    with pytest.raises(NotThere):
+        storage.size("half")
+    assert list(storage.keys("")) == []
+
+
+def test_what_is_not_there_is_said_to_be(storage: Storage) -> None:
+    with pytest.raises(NotThere):
+        b"".join(storage.read("nothing"))
+    storage.delete("nothing")
+
+
+def test_keys_are_listed_below_a_prefix(storage: Storage) -> None:
+    for key in ("p/1", "p/q/2", "r/3"):
+        put(storage, key, b"x")
+    assert sorted(storage.keys("p")) == ["p/1", "p/q/2"]
+    storage.delete("p/1")
+    assert list(storage.keys("p")) == ["p/q/2"]
+
+
+def test_a_file_whose_bytes_changed_is_not_handed_out(storage: Storage, tmp_path: Path) -> None:
+    put(storage, "changed", b"hello")
+    with pytest.raises(Damaged):
+        get_file(storage, "changed", tmp_path / "changed", hashlib.sha256(b"hellO").hexdigest())
+    assert list(tmp_path.glob("*changed*")) == list(tmp_path.glob(".part-*")) == []
+
+
+def test_a_store_that_can_sign_hands_out_a_url_that_reads_without_credentials(storage: Storage) -> None:
+    put(storage, "signed", b"hello")
+    url = storage.presign("signed", 60)
+    assert url is None or urlopen(url).read() == b"hello"
+
+
+@pytest.mark.parametrize("key", ["../x", "/etc/passwd", "a/../../x", ""])
+def test_a_folder_keeps_to_itself(tmp_path: Path, key: str) -> None:
+    folder = open_storage(Settings(database_url="sqlite://", storage_url=f"file://{tmp_path}/objects"))
+    with pytest.raises(ValueError, match="not a key"):
+        folder.writer(key)
