@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -37,12 +37,17 @@ def running(
     is_ready: Callable[[], bool],
     user: str | None = None,
     stop_signal: signal.Signals = signal.SIGTERM,
+    environment: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run `command` until the block ends. `user` is who to become, for servers that refuse to be root."""
+    """Run `command` until the block ends. `user` is who to become, for servers that refuse to be root; `environment` and
+    `cwd` are ours and the log's folder unless they are given.
+    """
     with log.open("ab") as output:
         process = subprocess.Popen(
             [*_bound_to_this_process(stop_signal), *command],
-            stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=log.parent, start_new_session=True,
+            stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=cwd or log.parent, start_new_session=True,
+            env=environment,
             user=user, group=group_of(user), extra_groups=None if user is None else [],
         )  # fmt: skip
     try:

