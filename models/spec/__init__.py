@@ -1,5 +1,6 @@
 """The words of a job spec: one frozen class per technique, and what can be said about a spec before anything runs."""
 
+from .check import check
 from .errors import SpecError, SpecInvalid, SpecWarning, parse_spec
 from .estimate import Estimate, estimate
 from .job import JobSpec
@@ -14,6 +15,7 @@ __all__ = [
     "SpecInvalid",
     "SpecWarning",
     "Task",
+    "check",
     "estimate",
     "job_spec_schema",
     "parse_spec",

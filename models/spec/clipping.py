@@ -14,8 +14,9 @@ class GlobalNorm(Technique):
     parameters.
 
     The norm before clipping and the share of clipped steps are metrics of the job. PyTorch's clip_grad_norm_,
-    TensorFlow's clip_by_global_norm. Pascanu et al. 2013, "On the difficulty of training recurrent neural networks",
-    arXiv:1211.5063.
+    TensorFlow's clip_by_global_norm.
+
+    Reference: Pascanu et al. 2013, "On the difficulty of training recurrent neural networks", arXiv:1211.5063.
     """
 
     type: Literal["global_norm"] = "global_norm"

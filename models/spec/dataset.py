@@ -45,6 +45,7 @@ class Dataset(Technique):
     """`auto`: images and class targets are classes; a numeric column is regression unless the loss is one for classes.
     """
     normalize: Literal["auto", "unit", "none"] = "auto"
-    """`auto`: each channel or feature minus its mean, by its standard deviation, both of the training part; `unit`:
-    images to 0–1; `none`: 0–255 as stored.
+    """`auto`: each channel, number column or float feature minus its mean, by its standard deviation, both of the
+    training part; vectors of bytes stay as they are. `unit`: pixels from 0 to 1. `none`: as stored, pixels from 0 to
+    255.
     """

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from math import prod
 from typing import assert_never
 
+from .errors import SpecError, SpecInvalid
 from .job import JobSpec
-from .layers import PlannedLayer, layers_of
+from .layers import PlannedLayer, ShapeMismatch, layers_of
 from .manifest import Manifest
 from .optimizer import Adam, AdamW, Optimizer, RMSprop, Sgd
 from .task import Task, task_of
@@ -34,9 +35,13 @@ class Estimate:
 
 
 def estimate(spec: JobSpec, manifest: Manifest) -> Estimate:
-    """The cost of this spec on this data set. Raises SpecInvalid or ShapeMismatch where the two do not fit."""
+    """The cost of this spec on this data set. Raises SpecInvalid where the two do not fit."""
     task = task_of(spec, manifest)
-    return estimate_task(spec, task, layers_of(spec.network, task.input_shape, task.outputs))
+    try:
+        layers = layers_of(spec.network, task.input_shape, task.outputs)
+    except ShapeMismatch as mismatch:
+        raise SpecInvalid((SpecError(mismatch.pointer, "shape", mismatch.detail),)) from None
+    return estimate_task(spec, task, layers)
 
 
 def estimate_task(spec: JobSpec, task: Task, layers: tuple[PlannedLayer, ...]) -> Estimate:

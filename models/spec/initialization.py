@@ -98,8 +98,9 @@ class XavierUniform(Technique):
     """Xavier (Glorot) uniform: w ~ U(−a, a), a = gain · √(3 / fan); with fan_avg = (fan_in + fan_out) / 2 that is gain
     · √(6 / (fan_in + fan_out)).
 
-    Glorot & Bengio 2010, "Understanding the difficulty of training deep feedforward neural networks". Also called
-    `glorot_uniform`.
+    Also called `glorot_uniform`.
+
+    Reference: Glorot & Bengio 2010, "Understanding the difficulty of training deep feedforward neural networks".
     """
 
     type: Literal["xavier_uniform"] = "xavier_uniform"
@@ -113,8 +114,11 @@ class XavierNormal(Technique):
 
     Two different starts are called Xavier. Glorot's own, the default here, has variance 2 / (fan_in + fan_out):
     `mode="fan_avg"`. The one many tutorials print as `randn * sqrt(1 / fan_in)` is LeCun's: `mode="fan_in"`. They are
-    equal only where fan_in = fan_out. Glorot & Bengio 2010; LeCun et al. 1998, "Efficient BackProp". Also called
-    `glorot_normal`.
+    equal only where fan_in = fan_out.
+
+    Also called `glorot_normal`.
+
+    Reference: Glorot & Bengio 2010; LeCun et al. 1998, "Efficient BackProp".
     """
 
     type: Literal["xavier_normal"] = "xavier_normal"
@@ -127,8 +131,11 @@ class KaimingNormal(Technique):
     """Kaiming (He) normal: w ~ N(0, gain² / fan), not truncated; gain² is 2 for relu and 2 / (1 + negative_slope²) for
     leaky_relu.
 
-    With the defaults `randn * sqrt(2 / fan_in)`: keeps the size of activations through layers of ReLU. He et al. 2015,
-    "Delving deep into rectifiers", arXiv:1502.01852. Also called `he_normal`.
+    With the defaults `randn * sqrt(2 / fan_in)`: keeps the size of activations through layers of ReLU.
+
+    Also called `he_normal`.
+
+    Reference: He et al. 2015, "Delving deep into rectifiers", arXiv:1502.01852.
     """
 
     type: Literal["kaiming_normal"] = "kaiming_normal"
@@ -142,7 +149,9 @@ class KaimingNormal(Technique):
 class KaimingUniform(Technique):
     """Kaiming (He) uniform: w ~ U(−a, a), a = gain · √(3 / fan): the variance of `kaiming_normal` without its tails.
 
-    He et al. 2015, "Delving deep into rectifiers", arXiv:1502.01852. Also called `he_uniform`.
+    Also called `he_uniform`.
+
+    Reference: He et al. 2015, "Delving deep into rectifiers", arXiv:1502.01852.
     """
 
     type: Literal["kaiming_uniform"] = "kaiming_uniform"
@@ -157,7 +166,7 @@ class Orthogonal(Technique):
     """Orthogonal rows (or columns, whichever are fewer) times gain; a convolution's kernel is taken as a matrix of
     filters × the rest.
 
-    Saxe et al. 2013, "Exact solutions to the nonlinear dynamics of learning in deep linear neural networks",
+    Reference: Saxe et al. 2013, "Exact solutions to the nonlinear dynamics of learning in deep linear neural networks",
     arXiv:1312.6120.
     """
 

@@ -33,6 +33,8 @@ from .network import (
 from .regularization import Dropout
 
 Shape = tuple[int, ...]
+FEATURES = "features"
+"""What the convolutions of a cnn or a resnet give to their head."""
 LARGE_IMAGE = 96
 """From this shorter side on (pixels), a resnet's stem is large unless the spec says otherwise."""
 SMALL_IMAGE = 32
@@ -151,16 +153,17 @@ def kernel_names(network: Network) -> tuple[str, ...]:
 
 
 def dropout_places(network: Network) -> tuple[str, ...]:
-    """After which layers a dropout may stand: behind their activation, and their pooling where there is one."""
+    """After which layers a dropout may stand: behind their activation.
+
+    `features` is what the convolutions give: the last pooling of a cnn, the global average of a resnet.
+    """
     match network:
         case Sequential(layers=layers):
             return tuple(layer_name(layer, index) for index, layer in enumerate(layers[:-1]))
-        case Mlp() | Cnn():
+        case Mlp():
             return kernel_names(network)[:-1]
-        case Resnet():
-            stages = enumerate(resnet_blocks(network.depth))
-            blocks = (f"stages.{stage}.{block}" for stage, count in stages for block in range(count))
-            return ("stem", *blocks, "pool")
+        case Cnn() | Resnet():
+            return (*kernel_names(network)[:-1], FEATURES)
         case _:
             assert_never(network)
 
@@ -175,11 +178,10 @@ def dropout_after(network: Network, dropout: Dropout) -> tuple[str, ...]:
             return tuple(dense[:-1])
         case Mlp():
             return dropout_places(network)
-        case Cnn(widths=widths, head=head):
-            hidden = tuple(f"head.{index}" for index in range(len(head)))
-            return hidden or (f"convolutions.{len(widths) - 1}",)
+        case Cnn(head=head):
+            return tuple(f"head.{index}" for index in range(len(head))) or (FEATURES,)
         case Resnet():
-            return ("pool",)
+            return (FEATURES,)
         case _:
             assert_never(network)
 
@@ -280,7 +282,7 @@ def _cnn(plan: _Plan, network: Cnn, outputs: int) -> None:
         plan.activate(f"{name}.activation", network.activation)
         if pooling == "each" or (pooling == "last" and index == len(network.widths) - 1):
             plan.pool(f"{name}.pooling", 2, 2, pointer)
-    plan.flatten("flatten")
+    plan.flatten(FEATURES)
     for index, width in enumerate(network.head):
         plan.dense(f"head.{index}", width, True, f"/network/head/{index}")
         plan.activate(f"head.{index}.activation", network.activation)
@@ -300,7 +302,7 @@ def _resnet(plan: _Plan, network: Resnet, outputs: int) -> None:
         for block in range(blocks):
             stride = 2 if stage > 0 and block == 0 else 1
             _block(plan, f"stages.{stage}.{block}", width * 2**stage, stride, network.depth == 50)
-    plan.global_pool("pool", pointer)
+    plan.global_pool(FEATURES, pointer)
     plan.dense("output", outputs, True, "/network")
 
 

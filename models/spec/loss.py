@@ -48,7 +48,7 @@ class MeanAbsoluteError(Technique):
 class Huber(Technique):
     """½(z − y)² where |z − y| ≤ delta, else delta · (|z − y| − delta / 2); mean over examples and outputs.
 
-    Huber 1964, "Robust estimation of a location parameter".
+    Reference: Huber 1964, "Robust estimation of a location parameter".
     """
 
     type: Literal["huber"] = "huber"

@@ -92,7 +92,7 @@ class GlobalAveragePooling(Layer):
 class BatchNorm(Layer):
     """Batch normalization over each channel or feature; running ← (1 − momentum) · running + momentum · batch.
 
-    Ioffe & Szegedy 2015, arXiv:1502.03167.
+    Reference: Ioffe & Szegedy 2015, arXiv:1502.03167.
     """
 
     type: Literal["batch_norm"] = "batch_norm"
@@ -104,7 +104,7 @@ class LayerNorm(Layer):
     """Layer normalization over all features of an example, with one scale and shift per feature (of an image: per
     channel, row and column).
 
-    Ba et al. 2016, arXiv:1607.06450.
+    Reference: Ba et al. 2016, arXiv:1607.06450.
     """
 
     type: Literal["layer_norm"] = "layer_norm"
@@ -166,8 +166,9 @@ class Sequential(Technique):
 class Mlp(Technique):
     """Dense layers: for each width dense → norm → activation, then the output layer. Images are flattened first.
 
-    Layers are called `hidden.0`, `hidden.1`, …, `output`. Before a batch norm a dense layer has no bias. Rumelhart et
-    al. 1986.
+    Layers are called `hidden.0`, `hidden.1`, …, `output`. Before a batch norm a dense layer has no bias.
+
+    Reference: Rumelhart et al. 1986.
     """
 
     type: Literal["mlp"] = "mlp"
@@ -183,7 +184,9 @@ class Cnn(Technique):
 
     A max-pooling of 2 × 2 stands after each convolution (`pooling: "each"`), after the last one (`"last"`) or nowhere
     (`"none"`). Layers are called `convolutions.0`, …, `head.0`, …, `output`. The norm is for the convolutions, which
-    then have no bias. LeCun et al. 1998.
+    then have no bias.
+
+    Reference: LeCun et al. 1998.
     """
 
     type: Literal["cnn"] = "cnn"
@@ -217,8 +220,9 @@ class Resnet(Technique):
     width channels; 18 and 34 have four stages of basic blocks, 50 of bottlenecks (stride in the 3 × 3, four times the
     width at the end). Where the shape changes, the shortcut is a 1 × 1 convolution with a norm. The small stem is a 3 ×
     3 convolution; the large one 7 × 7 with stride 2 and a 3 × 3 max-pooling with stride 2. Layers are called `stem`,
-    `stages.0.0.conv1`, `stages.0.0.conv2`, (`conv3`,) `stages.0.0.shortcut`, …, `output`. He et al. 2016, "Deep
-    residual learning for image recognition", arXiv:1512.03385.
+    `stages.0.0.conv1`, `stages.0.0.conv2`, (`conv3`,) `stages.0.0.shortcut`, …, `features`, `output`.
+
+    Reference: He et al. 2016, "Deep residual learning for image recognition", arXiv:1512.03385.
     """
 
     type: Literal["resnet"] = "resnet"

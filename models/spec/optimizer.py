@@ -15,8 +15,9 @@ Epsilon = Annotated[float, Field(gt=0.0, le=1.0)]
 class Sgd(Technique):
     """Stochastic gradient descent with momentum: v ← momentum · v + (1 − dampening) · g, w ← w − learning_rate · v.
 
-    With `nesterov` the step is g + momentum · v. Robbins & Monro 1951; Polyak 1964; Sutskever et al. 2013 for
-    Nesterov's form.
+    With `nesterov` the step is g + momentum · v.
+
+    Reference: Robbins & Monro 1951; Polyak 1964; Sutskever et al. 2013 for Nesterov's form.
     """
 
     type: Literal["sgd"] = "sgd"
@@ -35,7 +36,7 @@ class Sgd(Technique):
 class Adam(Technique):
     """Adam: w ← w − learning_rate · m̂ / (√v̂ + epsilon), with m and v the running means of g and g².
 
-    Kingma & Ba 2015, "Adam: a method for stochastic optimization", arXiv:1412.6980.
+    Reference: Kingma & Ba 2015, "Adam: a method for stochastic optimization", arXiv:1412.6980.
     """
 
     type: Literal["adam"] = "adam"
@@ -48,7 +49,7 @@ class AdamW(Technique):
     """Adam with decoupled weight decay: besides Adam's step, w ← w − learning_rate · weight_decay · w. Biases and norms
     are exempt.
 
-    Loshchilov & Hutter 2019, "Decoupled weight decay regularization", arXiv:1711.05101.
+    Reference: Loshchilov & Hutter 2019, "Decoupled weight decay regularization", arXiv:1711.05101.
     """
 
     type: Literal["adamw"] = "adamw"
@@ -62,8 +63,9 @@ class RMSprop(Technique):
     """RMSprop: v ← alpha · v + (1 − alpha) · g², w ← w − learning_rate · g / (√v + epsilon).
 
     `centered` subtracts the squared running mean of g from v; `momentum` runs on the step. Epsilon stands outside the
-    root, as in PyTorch. Tieleman & Hinton 2012, "Lecture 6.5: RMSprop", Coursera; Graves 2013, arXiv:1308.0850, for
-    `centered`.
+    root, as in PyTorch.
+
+    Reference: Tieleman & Hinton 2012, "Lecture 6.5: RMSprop", Coursera; Graves 2013, arXiv:1308.0850, for `centered`.
     """
 
     type: Literal["rmsprop"] = "rmsprop"

@@ -46,7 +46,8 @@ class L1(L1Penalty):
     """L1: adds weight · Σ|w| over the targeted kernels to the loss. Pulls weights towards 0, unused inputs first.
 
     A sum, not a mean, as in Keras. The gradient weight · sign(w) brings weights near 0 but rarely to exactly 0.
-    Tibshirani 1996, "Regression shrinkage and selection via the lasso".
+
+    Reference: Tibshirani 1996, "Regression shrinkage and selection via the lasso".
     """
 
     target: Target = "kernels"
@@ -57,8 +58,10 @@ class L2(L2Penalty):
     weight · w.
 
     L2 is not weight decay under Adam or RMSprop: there the gradient of the penalty is divided by the running size of
-    the gradients, while decay is not. Under plain SGD, L2 of weight λ equals decay of 2λ. Krogh & Hertz 1991, "A simple
-    weight decay can improve generalization"; Loshchilov & Hutter 2019, arXiv:1711.05101, for the difference.
+    the gradients, while decay is not. Under plain SGD, L2 of weight λ equals decay of 2λ.
+
+    Reference: Krogh & Hertz 1991, "A simple weight decay can improve generalization"; Loshchilov & Hutter 2019,
+    arXiv:1711.05101, for the difference.
     """
 
     target: Target = "kernels"
@@ -67,7 +70,7 @@ class L2(L2Penalty):
 class L1L2(L1L2Penalty):
     """L1 and L2 together (elastic net): adds l1 · Σ|w| + l2 · Σw² over the targeted kernels to the loss.
 
-    Zou & Hastie 2005, "Regularization and variable selection via the elastic net".
+    Reference: Zou & Hastie 2005, "Regularization and variable selection via the elastic net".
     """
 
     target: Target = "kernels"
@@ -78,9 +81,10 @@ class Dropout(Technique):
     evaluation nothing happens.
 
     Stands by default after every hidden activation of the head: of an `mlp` all hidden layers; of a `cnn` the dense
-    layers (or the last pooling where the head is empty); of a `resnet` the global average; of a `sequential` every
-    dense layer but the last. Srivastava et al. 2014, "Dropout: a simple way to prevent neural networks from
-    overfitting".
+    layers, or `features` (the last pooling) where the head is empty; of a `resnet` its `features` (the global average);
+    of a `sequential` every dense layer but the last.
+
+    Reference: Srivastava et al. 2014, "Dropout: a simple way to prevent neural networks from overfitting".
     """
 
     type: Literal["dropout"] = "dropout"
@@ -94,7 +98,8 @@ class WeightDecay(Technique):
     (AdamW, SGDW).
 
     Not the same as L2 under Adam or RMSprop, see `l2`. Biases and norms are exempt unless `exempt` says otherwise.
-    Loshchilov & Hutter 2019, "Decoupled weight decay regularization", arXiv:1711.05101.
+
+    Reference: Loshchilov & Hutter 2019, "Decoupled weight decay regularization", arXiv:1711.05101.
     """
 
     type: Literal["weight_decay"] = "weight_decay"

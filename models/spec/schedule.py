@@ -22,7 +22,7 @@ class Warmup(Technique):
     """The rate grows linearly from start_factor · lr to lr: lr · (start_factor + (1 − start_factor) · t / duration) for
     t < duration.
 
-    Goyal et al. 2017, "Accurate, large minibatch SGD", arXiv:1706.02677.
+    Reference: Goyal et al. 2017, "Accurate, large minibatch SGD", arXiv:1706.02677.
     """
 
     duration: PositiveDuration
@@ -68,7 +68,7 @@ class Exponential(Warmed):
 class Cosine(Warmed):
     """Half a cosine from lr to `minimum` at the end of the run: minimum + (lr − minimum) · (1 + cos(π · t / T)) / 2.
 
-    Loshchilov & Hutter 2017, "SGDR", arXiv:1608.03983, without restarts.
+    Reference: Loshchilov & Hutter 2017, "SGDR", arXiv:1608.03983, without restarts.
     """
 
     type: Literal["cosine"] = "cosine"
@@ -81,7 +81,7 @@ class CosineWarmRestarts(Warmed):
     """SGDR: cosines from a peak to `minimum`, one after another; the i-th lasts t_0 · t_mult^i and its peak is lr ·
     decay^i.
 
-    Loshchilov & Hutter 2017, "SGDR: stochastic gradient descent with warm restarts", arXiv:1608.03983.
+    Reference: Loshchilov & Hutter 2017, "SGDR: stochastic gradient descent with warm restarts", arXiv:1608.03983.
     """
 
     type: Literal["cosine_warm_restarts"] = "cosine_warm_restarts"
@@ -99,7 +99,9 @@ class Plateau(Warmed):
     (there is one at each epoch's end).
 
     Better means by more than `threshold`, relative to the best so far: below best · (1 − threshold), or above best · (1
-    + threshold). After a drop, `cooldown` evaluations are not counted. PyTorch's ReduceLROnPlateau.
+    + threshold). After a drop, `cooldown` evaluations are not counted.
+
+    Reference: PyTorch's ReduceLROnPlateau.
     """
 
     type: Literal["plateau"] = "plateau"

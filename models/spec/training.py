@@ -15,7 +15,7 @@ class EarlyStopping(Technique):
     """Ends the run when the metric has not become better by more than `min_delta` for `patience` evaluations in a row
     (one at each epoch's end).
 
-    Prechelt 1998, "Early stopping — but when?".
+    Reference: Prechelt 1998, "Early stopping — but when?".
     """
 
     metric: Metric = "validation/loss"

@@ -1,0 +1,342 @@
+"""Whether a spec fits its data set and itself: what must be changed, and what is legal but usually not meant."""
+
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from math import prod
+
+from .augmentation import Augmentation, ImageDataGenerator
+from .clipping import GlobalNorm
+from .errors import SpecError, SpecInvalid, SpecWarning, closest
+from .estimate import Estimate, estimate_task, steps_per_epoch, total_steps
+from .initialization import AnyInitialization, KaimingNormal, KaimingUniform, XavierNormal, XavierUniform
+from .job import JobSpec
+from .layers import (
+    PlannedLayer,
+    ShapeMismatch,
+    activations_of,
+    dropout_after,
+    dropout_places,
+    kernel_names,
+    layers_of,
+)
+from .loss import CrossEntropy
+from .manifest import ImageManifest, Manifest, TableManifest
+from .network import ActivationLayer, Conv, Dense, Sequential
+from .optimizer import Adam, AdamW, RMSprop, Sgd
+from .regularization import L1, L1L2, L2, Dropout, WeightDecay
+from .resolve import SATURATING, resolve
+from .schedule import Cosine, CosineWarmRestarts, Plateau
+from .task import Task, task_of
+from .technique import Metric
+from .training import MAX_STEPS
+
+SMALLEST_CLIP = 1e-6
+LARGEST_MEMORY = 256 * 10**9
+"""Bytes: more than any worker has, where nothing is known of the workers."""
+
+
+def check(
+    spec: JobSpec, manifest: Manifest, memory_bytes: int = LARGEST_MEMORY
+) -> tuple[list[SpecError], list[SpecWarning]]:
+    """Every conflict of the spec with the data set, itself and the workers' memory, and every warning."""
+    task, layers, errors = _plan(spec, manifest)
+    errors += chain(
+        _metrics(spec, task),
+        _augmentation(spec, manifest),
+        _places(spec),
+        _clipping(spec),
+        _decay(spec),
+        _floors(spec),
+        _normalization(spec, manifest),
+    )
+    if task is not None:
+        errors += chain(_class_weights(spec, task), _lengths(spec, task))
+    if task is not None and layers:
+        errors += chain(_last_layer(spec, task, layers), _memory(spec, task, layers, memory_bytes))
+    return errors, [] if errors or task is None else list(_warnings(spec, manifest, task))
+
+
+def _plan(spec: JobSpec, manifest: Manifest) -> tuple[Task | None, tuple[PlannedLayer, ...], list[SpecError]]:
+    try:
+        task = task_of(spec, manifest)
+    except SpecInvalid as invalid:
+        return None, (), list(invalid.errors)
+    try:
+        return task, layers_of(spec.network, task.input_shape, task.outputs), []
+    except ShapeMismatch as mismatch:
+        return task, (), [SpecError(mismatch.pointer, "shape", mismatch.detail)]
+
+
+def _metrics(spec: JobSpec, task: Task | None) -> Iterator[SpecError]:
+    for pointer, metric in _watched(spec):
+        if metric.startswith("validation/") and spec.dataset.validation is None:
+            detail = (
+                "Watches a validation metric, and nothing is held back for validation: "
+                'add "validation": {"fraction": 0.1} to the dataset'
+            )
+            yield SpecError(pointer, "no_validation", detail, suggestion="/dataset/validation")
+        elif task is not None and not _is_measured(metric, task):
+            allowed = [name for name in _METRICS if _is_measured(name, task)]
+            kind = "numbers" if task.kind == "regression" else "classes"
+            detail = f"This is not measured where the targets are {kind}"
+            yield SpecError(pointer, "metric_does_not_fit", detail, allowed, "validation/loss")
+
+
+_METRICS: tuple[Metric, ...] = (
+    "train/loss",
+    "train/accuracy",
+    "validation/loss",
+    "validation/accuracy",
+    "validation/mae",
+    "validation/r2",
+)
+
+
+def _is_measured(metric: Metric, task: Task) -> bool:
+    if metric.endswith("/accuracy"):
+        return task.kind != "regression"
+    return metric.endswith("/loss") or task.kind == "regression"
+
+
+def _watched(spec: JobSpec) -> Iterator[tuple[str, Metric]]:
+    if isinstance(spec.schedule, Plateau):
+        yield "/schedule/metric", spec.schedule.metric
+    if spec.training.early_stopping is not None:
+        yield "/training/early_stopping/metric", spec.training.early_stopping.metric
+    if spec.checkpoints.keep_best is not None:
+        yield "/checkpoints/keep_best/metric", spec.checkpoints.keep_best.metric
+
+
+def _augmentation(spec: JobSpec, manifest: Manifest) -> Iterator[SpecError]:
+    if isinstance(manifest, ImageManifest):
+        return
+    for index, augmentation in enumerate(spec.augmentation):
+        detail = f"`{augmentation.type}` changes images, and the data are vectors"
+        yield SpecError(f"/augmentation/{index}", "not_images", detail)
+
+
+def _places(spec: JobSpec) -> Iterator[SpecError]:
+    for index, technique in enumerate(spec.regularization):
+        pointer = f"/regularization/{index}"
+        if isinstance(technique, L1 | L2 | L1L2) and technique.target != "kernels":
+            yield from _unknown_layers(f"{pointer}/target", technique.target, kernel_names(spec.network))
+        elif isinstance(technique, Dropout):
+            yield from _dropout_place(spec, technique, pointer)
+
+
+def _dropout_place(spec: JobSpec, dropout: Dropout, pointer: str) -> Iterator[SpecError]:
+    places = dropout_places(spec.network)
+    if dropout.after != "head":
+        yield from _unknown_layers(f"{pointer}/after", dropout.after, places)
+    elif not dropout_after(spec.network, dropout):
+        detail = "The head of this network has no hidden layer for it to stand behind: name layers in `after`"
+        yield SpecError(
+            f"{pointer}/after" if "after" in dropout.model_fields_set else pointer, "no_place", detail, places
+        )
+
+
+def _unknown_layers(pointer: str, names: Sequence[str], known: Sequence[str]) -> Iterator[SpecError]:
+    for index, name in enumerate(names):
+        if name not in known:
+            detail = "The network has no such layer here"
+            yield SpecError(f"{pointer}/{index}", "unknown_layer", detail, known[:100], closest(name, known))
+
+
+def _clipping(spec: JobSpec) -> Iterator[SpecError]:
+    if isinstance(spec.clipping, GlobalNorm) and spec.clipping.max_norm < SMALLEST_CLIP:
+        detail = (
+            "Gradients scaled to so small a norm move nothing: the steps drown in rounding. Usual norms lie between "
+            f"0.1 and 10; the least is {SMALLEST_CLIP}. To train more slowly, lower the learning rate"
+        )
+        yield SpecError("/clipping/max_norm", "clip_too_small", detail, suggestion="1.0")
+
+
+def _decay(spec: JobSpec) -> Iterator[SpecError]:
+    if not isinstance(spec.optimizer, AdamW) or spec.optimizer.weight_decay == 0.0:
+        return
+    for index, technique in enumerate(spec.regularization):
+        if isinstance(technique, WeightDecay):
+            detail = "adamw has a weight decay of its own: use `optimizer.weight_decay`, or `adam` with this one"
+            yield SpecError(f"/regularization/{index}", "decay_twice", detail, suggestion="/optimizer/weight_decay")
+
+
+def _floors(spec: JobSpec) -> Iterator[SpecError]:
+    schedule = spec.schedule
+    if isinstance(schedule, Cosine | CosineWarmRestarts | Plateau) and schedule.minimum > spec.optimizer.learning_rate:
+        detail = "Above the optimizer's learning rate: the rate would rise. It is a rate, not a factor"
+        yield SpecError("/schedule/minimum", "minimum_above_rate", detail)
+
+
+def _normalization(spec: JobSpec, manifest: Manifest) -> Iterator[SpecError]:
+    if spec.dataset.normalize == "unit" and not isinstance(manifest, ImageManifest):
+        detail = "`unit` scales pixels to 0–1, and the data are not images"
+        yield SpecError("/dataset/normalize", "not_images", detail, ["auto", "none"], "auto")
+
+
+def _class_weights(spec: JobSpec, task: Task) -> Iterator[SpecError]:
+    if not isinstance(spec.loss, CrossEntropy) or not isinstance(spec.loss.class_weights, tuple):
+        return
+    weights = spec.loss.class_weights
+    if len(weights) != len(task.classes):
+        detail = f"{len(weights)} weights for {len(task.classes)} classes: one each, in the order of the classes"
+        yield SpecError("/loss/class_weights", "wrong_length", detail, task.classes[:100])
+    elif not any(weights):
+        yield SpecError("/loss/class_weights", "all_zero", "Weights of 0 for every class leave nothing to learn")
+
+
+def _lengths(spec: JobSpec, task: Task) -> Iterator[SpecError]:
+    per_epoch = steps_per_epoch(task.train, spec.training.batch_size)
+    steps = total_steps(spec.training, per_epoch)
+    if steps > MAX_STEPS:
+        detail = f"{steps:,} steps in all ({per_epoch:,} an epoch), and a run has at most {MAX_STEPS:,}"
+        yield SpecError("/training/epochs", "too_long", detail)
+    for index, augmentation in enumerate(spec.augmentation):
+        begin, end = (moment.in_steps(per_epoch, steps) for moment in (augmentation.from_, augmentation.until))
+        if begin >= min(end, steps):
+            detail = "It begins after its own end or the run's: it never acts"
+            yield SpecError(f"/augmentation/{index}/from", "never_acts", detail)
+    warmup = spec.schedule.warmup
+    if warmup is not None and warmup.duration.in_steps(per_epoch, steps) >= steps:
+        detail = "The warm-up lasts the whole run: nothing is left for the schedule"
+        yield SpecError("/schedule/warmup/duration", "warmup_too_long", detail)
+
+
+def _last_layer(spec: JobSpec, task: Task, layers: tuple[PlannedLayer, ...]) -> Iterator[SpecError]:
+    if not isinstance(spec.network, Sequential):
+        return
+    index = len(spec.network.layers) - 1
+    pointer, last = f"/network/layers/{index}", spec.network.layers[index]
+    if layers[-1].output != (task.outputs,):
+        field = "/units" if isinstance(last, Dense) else ""
+        detail = f"The network ends in {prod(layers[-1].output):,} values, and the task needs {_needed(spec, task)}"
+        yield SpecError(pointer + field, "outputs_do_not_fit", detail, suggestion=str(task.outputs))
+    if task.kind != "regression" and isinstance(last, Dense | Conv | ActivationLayer) and last.activation != "linear":
+        detail = "The loss takes logits and has softmax or sigmoid inside: leave the last activation out"
+        yield SpecError(f"{pointer}/activation", "logits_needed", detail, ["linear"], "linear")
+
+
+def _needed(spec: JobSpec, task: Task) -> str:
+    match task.kind:
+        case "multiclass":
+            hint = ", or 1 with the loss binary_cross_entropy" if len(task.classes) == 2 and spec.loss is None else ""
+            return f"{task.outputs:,}: a logit for each class{hint}"
+        case "binary":
+            return "1: one logit that tells two classes apart"
+        case "regression":
+            return f"{task.outputs:,}: as many as there are targets"
+
+
+def _memory(spec: JobSpec, task: Task, layers: tuple[PlannedLayer, ...], memory_bytes: int) -> Iterator[SpecError]:
+    cost = estimate_task(spec, task, layers)
+    if cost.memory_bytes > memory_bytes:
+        yield SpecError("/network", "too_large", _cost_in_words(spec, cost, memory_bytes))
+
+
+def _cost_in_words(spec: JobSpec, cost: Estimate, memory_bytes: int) -> str:
+    gigabytes = cost.memory_bytes / 1e9
+    activations = 2 * cost.activation_bytes / 1e9
+    return (
+        f"{cost.parameters:,} parameters and batches of {spec.training.batch_size} need about {gigabytes:,.1f} GB "
+        f"({activations:,.1f} GB of it for activations); a worker has {memory_bytes / 1e9:,.1f} GB"
+    )
+
+
+def _warnings(spec: JobSpec, manifest: Manifest, task: Task) -> Iterator[SpecWarning]:
+    resolved = resolve(spec, manifest)
+    yield from _starts_that_do_not_fit(resolved)
+    yield from _penalty_and_decay(spec)
+    yield from _large_rate(spec)
+    yield from _hardly_any_shear(spec)
+    yield from _flipped_digits(spec, task)
+    yield from _table_defaults(spec, manifest, task)
+    yield from _raw_pixels(spec, manifest)
+    if spec.dataset.validation is None:
+        detail = "Nothing is held back: no metric of this job will tell how it does on new data"
+        yield SpecWarning("/dataset/validation", "no_validation", detail)
+    if task.validation and spec.checkpoints.keep_best is None and task.validation < 30:
+        detail = f"Only {task.validation} examples to validate on: the best checkpoint is chosen by chance"
+        yield SpecWarning("/dataset/validation", "few_examples", detail)
+
+
+def _starts_that_do_not_fit(resolved: JobSpec) -> Iterator[SpecWarning]:
+    activations = list(activations_of(resolved.network))
+    start: AnyInitialization | None = resolved.initialization
+    saturating = [name for name in activations if name in SATURATING]
+    if isinstance(start, KaimingNormal | KaimingUniform) and start.nonlinearity == "relu" and saturating:
+        detail = f"He's start is made for ReLU and drives {saturating[0]} into saturation: Xavier's is made for it"
+        yield SpecWarning("/initialization", "he_with_saturating", detail)
+    if isinstance(start, XavierNormal | XavierUniform) and start.gain == 1.0 and activations.count("relu") >= 8:
+        detail = "Behind each ReLU half of the signal is gone under Xavier's start; in deep networks He's keeps it"
+        yield SpecWarning("/initialization", "xavier_with_deep_relu", detail)
+
+
+def _penalty_and_decay(spec: JobSpec) -> Iterator[SpecWarning]:
+    decays = any(isinstance(technique, WeightDecay) for technique in spec.regularization)
+    decays = decays or (isinstance(spec.optimizer, AdamW) and spec.optimizer.weight_decay > 0.0)
+    for index, technique in enumerate(spec.regularization):
+        if not isinstance(technique, L2 | L1L2):
+            continue
+        pointer = f"/regularization/{index}"
+        if decays:
+            detail = "L2 and weight decay both: each shrinks the weights, so what you see is their sum"
+            yield SpecWarning(pointer, "l2_and_decay", detail)
+        elif isinstance(spec.optimizer, Adam | RMSprop):
+            detail = (
+                f"Under {spec.optimizer.type} the gradient of L2 is divided by the size of the gradients: "
+                "weights that move much are shrunk little. `weight_decay` shrinks all alike"
+            )
+            yield SpecWarning(pointer, "l2_is_not_decay", detail)
+
+
+def _large_rate(spec: JobSpec) -> Iterator[SpecWarning]:
+    usual = 0.1 if isinstance(spec.optimizer, Sgd) else 0.001
+    if spec.optimizer.learning_rate >= 100 * usual:
+        detail = f"At least 100 times the usual rate of {spec.optimizer.type} ({usual}): the run will probably diverge"
+        yield SpecWarning("/optimizer/learning_rate", "large_rate", detail)
+
+
+def _hardly_any_shear(spec: JobSpec) -> Iterator[SpecWarning]:
+    for index, technique in enumerate(spec.augmentation):
+        if (
+            isinstance(technique, ImageDataGenerator)
+            and technique.shear_unit == "degrees"
+            and 0.0 < technique.shear_range < 1.0
+        ):
+            detail = (
+                "Keras reads this in degrees since 2017, so it hardly shears; "
+                'if radians are meant, say "shear_unit": "radians"'
+            )
+            yield SpecWarning(f"/augmentation/{index}/shear_range", "hardly_any_shear", detail)
+
+
+def _flipped_digits(spec: JobSpec, task: Task) -> Iterator[SpecWarning]:
+    digits = len(task.classes) == 10 and all(name.strip("0") in {*"123456789", ""} for name in task.classes)
+    for index, technique in enumerate(spec.augmentation):
+        if digits and _flips(technique):
+            detail = "The classes look like digits, and a digit in the mirror is another sign or none"
+            yield SpecWarning(f"/augmentation/{index}", "flipped_digits", detail)
+
+
+def _flips(technique: Augmentation) -> bool:
+    if isinstance(technique, ImageDataGenerator):
+        return technique.horizontal_flip or technique.vertical_flip
+    return technique.type in ("horizontal_flip", "vertical_flip") and technique.p > 0.0
+
+
+def _table_defaults(spec: JobSpec, manifest: Manifest, task: Task) -> Iterator[SpecWarning]:
+    if not isinstance(manifest, TableManifest):
+        return
+    if spec.dataset.target is None:
+        detail = f"No target is named: the last column, `{task.target}`, is taken"
+        yield SpecWarning("/dataset/target", "target_assumed", detail)
+    gaps = [column.name for column in manifest.columns if column.missing and column.name in task.features]
+    if gaps:
+        listed = ", ".join(f"`{name}`" for name in gaps[:10]) + (" and others" if len(gaps) > 10 else "")
+        detail = f"Values are missing in {listed}: numbers get the mean of the training part, categories none at all"
+        yield SpecWarning("/dataset/features", "missing_values", detail)
+
+
+def _raw_pixels(spec: JobSpec, manifest: Manifest) -> Iterator[SpecWarning]:
+    if spec.dataset.normalize == "none" and isinstance(manifest, ImageManifest):
+        detail = "Pixels from 0 to 255 enter the network as they are: starts and rates are made for inputs around 0"
+        yield SpecWarning("/dataset/normalize", "raw_pixels", detail)
