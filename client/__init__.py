@@ -1,0 +1,85 @@
+"""Client of a Trainwright service: data in, jobs started, followed and waited for, checkpoints out.
+
+from trainwright import Client
+
+with Client() as client:
+    dataset = client.datasets.wait(client.datasets.upload("digits.npz"))
+    job = client.jobs.create({"dataset": {"id": dataset.id}, "network": {"type": "mlp", "widths": [64]},
+                              "training": {"epochs": 5}})
+    client.jobs.wait(job)
+    client.checkpoints.download(client.checkpoints.best(job), "best.safetensors")
+"""
+
+from .async_client import AsyncClient
+from .client import Client
+from .errors import (
+    APIError,
+    AuthenticationError,
+    ConflictError,
+    ConnectionFailed,
+    DatasetFailed,
+    DigestMismatch,
+    JobFailed,
+    NotFoundError,
+    PermissionDenied,
+    RateLimited,
+    ServerError,
+    TrainwrightError,
+    ValidationError,
+    WaitTimedOut,
+)
+from .resources import (
+    Catalog,
+    CatalogEntry,
+    CatalogFamily,
+    Checkpoint,
+    Dataset,
+    DatasetFailure,
+    Estimate,
+    Event,
+    Job,
+    JobFailure,
+    Metrics,
+    ProblemItem,
+    SpecIssue,
+    Validation,
+    Version,
+    Worker,
+)
+from .version import __version__
+
+__all__ = [
+    "APIError",
+    "AsyncClient",
+    "AuthenticationError",
+    "Catalog",
+    "CatalogEntry",
+    "CatalogFamily",
+    "Checkpoint",
+    "Client",
+    "ConflictError",
+    "ConnectionFailed",
+    "Dataset",
+    "DatasetFailed",
+    "DatasetFailure",
+    "DigestMismatch",
+    "Estimate",
+    "Event",
+    "Job",
+    "JobFailed",
+    "JobFailure",
+    "Metrics",
+    "NotFoundError",
+    "PermissionDenied",
+    "ProblemItem",
+    "RateLimited",
+    "ServerError",
+    "SpecIssue",
+    "TrainwrightError",
+    "Validation",
+    "ValidationError",
+    "Version",
+    "WaitTimedOut",
+    "Worker",
+    "__version__",
+]

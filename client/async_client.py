@@ -1,0 +1,249 @@
+"""The client for async code: the same shape as `Client`, with `await` and `async for`."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Literal
+
+import httpx
+
+from . import calls, waiting
+from .calls import Call, CheckpointRef, DatasetRef, JobRef, Spec, Status
+from .connection import AsyncConnection
+from .download import Part, Progress
+from .resources import (
+    Catalog,
+    CatalogFamily,
+    Checkpoint,
+    Dataset,
+    Event,
+    Item,
+    Job,
+    Metrics,
+    Page,
+    Validation,
+    Version,
+    Worker,
+)
+from .retries import pause_before_retry
+from .streaming import EventStream
+from .waiting import Thing, Waiting
+
+__all__ = ["AsyncClient"]
+
+
+class AsyncClient:
+    """A way to one service, as a context manager or until `close`.
+
+    Args:
+        base_url: where the service is; `TRAINWRIGHT_URL` or this machine unless said.
+        api_key: `tw_…`; `TRAINWRIGHT_API_KEY` unless said.
+        transport: for tests: what to send requests through.
+    """
+
+    def __init__(
+        self,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        *,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._connection = AsyncConnection(base_url, api_key, transport)
+        self.datasets = AsyncDatasets(self._connection)
+        self.jobs = AsyncJobs(self._connection)
+        self.checkpoints = AsyncCheckpoints(self._connection)
+
+    async def catalog(self) -> Catalog:
+        """Every technique that the service can train with."""
+        return await self._connection.send(calls.get_catalog())
+
+    async def catalog_family(self, family: str) -> CatalogFamily:
+        return await self._connection.send(calls.get_catalog_family(family))
+
+    async def workers(self) -> list[Worker]:
+        return (await self._connection.send(calls.list_workers())).data
+
+    async def version(self) -> Version:
+        return await self._connection.send(calls.get_version())
+
+    async def close(self) -> None:
+        await self._connection.close()
+
+    async def __aenter__(self) -> "AsyncClient":
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+class AsyncDatasets:
+    """Data to train on."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def create(self, name: str) -> Dataset:
+        """A data set that waits for its upload."""
+        return await self._connection.send(calls.create_dataset(name))
+
+    async def upload(self, file: Path | str, name: str | None = None, *, dataset: DatasetRef | None = None) -> Dataset:
+        """Send a zip, tar, npz or csv file, as a new data set unless one is given; `wait` tells when it is ready."""
+        file = Path(file)
+        dataset = dataset or await self.create(name or file.stem)
+        return await self._connection.send(await asyncio.to_thread(calls.upload, dataset, file))
+
+    async def wait(self, dataset: DatasetRef, timeout: float | None = None) -> Dataset:
+        """The data set once it is ready; raises `DatasetFailed` if it cannot be, `WaitTimedOut` after `timeout`
+        seconds."""
+        return await _wait(self._connection, waiting.for_dataset(dataset, timeout))
+
+    async def get(self, dataset: DatasetRef) -> Dataset:
+        return await self._connection.send(calls.get_dataset(dataset))
+
+    def list(self) -> AsyncIterator[Dataset]:
+        """All data sets, the newest first."""
+        return _all(self._connection, lambda after: calls.list_datasets(after=after))
+
+
+class AsyncJobs:
+    """Training runs."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def create(self, spec: Spec) -> Job:
+        """Start a run; raises `ValidationError` with every mistake of the spec."""
+        return await self._connection.send(calls.create_job(spec))
+
+    async def validate(self, spec: Spec) -> Validation:
+        """What would become of a spec: mistakes, warnings, what it means in full, what it would take."""
+        return await self._connection.send(calls.validate_job(spec))
+
+    async def get(self, job: JobRef) -> Job:
+        return await self._connection.send(calls.get_job(job))
+
+    def list(
+        self, *, status: Status | None = None, dataset: DatasetRef | None = None, name: str | None = None
+    ) -> AsyncIterator[Job]:
+        """The jobs that fit, the newest first; more are asked for as they are needed."""
+        return _all(
+            self._connection, lambda after: calls.list_jobs(status=status, dataset=dataset, name=name, after=after)
+        )
+
+    async def cancel(self, job: JobRef) -> Job:
+        """Ask for its end; asking twice is the same as once."""
+        return await self._connection.send(calls.cancel_job(job))
+
+    async def wait(self, job: JobRef, timeout: float | None = None) -> Job:
+        """The job once it has succeeded; raises `JobFailed` if it ends otherwise, `WaitTimedOut` after `timeout`
+        seconds."""
+        return await _wait(self._connection, waiting.for_job(job, timeout))
+
+    def events(self, job: JobRef) -> AsyncIterator[Event]:
+        """What has happened to it so far."""
+        return _all(self._connection, lambda after: calls.list_events(job, after=after))
+
+    async def stream(self, job: JobRef, *, after: str | None = None) -> AsyncIterator[Event]:
+        """What happens to it, as it happens, until it has ended; broken connections are gone on with.
+
+        Args:
+            after: the id of the last event that is known already.
+        """
+        stream = EventStream(after)
+        while True:
+            error = None
+            try:
+                async with self._connection.open(calls.stream_path(job), stream.headers) as response:
+                    if not stream.begins(response):
+                        return
+                    async for data in response.aiter_bytes():
+                        for event in stream.read(data):
+                            yield event
+            except httpx.TransportError as failure:
+                error = failure
+            await _sleep(self._connection, stream.pause(error), error)
+
+    async def metrics(
+        self,
+        job: JobRef,
+        *,
+        interval: Literal["step", "epoch"] = "step",
+        keys: Sequence[str] | None = None,
+        since_step: int = 0,
+        max_points: int | None = None,
+    ) -> Metrics:
+        """Its curves: those named `keys`, or all; after `since_step`; thinned out to about `max_points` rows."""
+        return await self._connection.send(
+            calls.get_metrics(job, interval=interval, keys=keys, since_step=since_step, max_points=max_points)
+        )
+
+    def checkpoints(self, job: JobRef) -> AsyncIterator[Checkpoint]:
+        return _all(self._connection, lambda after: calls.list_checkpoints(job, after=after))
+
+
+class AsyncCheckpoints:
+    """Saved networks."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def get(self, checkpoint: CheckpointRef) -> Checkpoint:
+        return await self._connection.send(calls.get_checkpoint(checkpoint))
+
+    async def best(self, job: JobRef) -> Checkpoint:
+        return await self._connection.send(calls.get_named_checkpoint(job, "best"))
+
+    async def last(self, job: JobRef) -> Checkpoint:
+        return await self._connection.send(calls.get_named_checkpoint(job, "last"))
+
+    async def download(self, checkpoint: CheckpointRef, path: Path | str, progress: Progress | None = None) -> Path:
+        """Bring the file to `path` (or into that folder), whole and verified or not at all. What an interrupted
+        download left is gone on with."""
+        checkpoint = checkpoint if isinstance(checkpoint, Checkpoint) else await self.get(checkpoint)
+        with Part(checkpoint, Path(path), progress) as part:
+            failures = 0
+            while not part.is_whole:
+                had = part.size
+                try:
+                    async with self._connection.open(calls.content_path(checkpoint), part.headers) as response:
+                        part.begin(response)
+                        async for data in response.aiter_raw():
+                            await asyncio.to_thread(part.take, data)
+                    break
+                except httpx.TransportError as error:
+                    failures = 0 if part.size > had else failures
+                    await _sleep(self._connection, pause_before_retry(error, failures), error)
+                    failures += 1
+            return await asyncio.to_thread(part.finish)
+
+
+async def _wait(connection: AsyncConnection, waits: Waiting[Thing]) -> Thing:
+    call = next(waits)
+    while True:
+        try:
+            call = waits.send(await connection.send(call))
+        except StopIteration as end:
+            found: Thing = end.value
+            return found
+
+
+async def _all(
+    connection: AsyncConnection, page_after: Callable[[str | None], Call[Page[Item]]]
+) -> AsyncIterator[Item]:
+    page = await connection.send(page_after(None))
+    for item in page.data:
+        yield item
+    while page.has_more:
+        page = await connection.send(page_after(page.last_id))
+        for item in page.data:
+            yield item
+
+
+async def _sleep(connection: AsyncConnection, seconds: float | None, error: httpx.TransportError | None) -> None:
+    if seconds is None:
+        assert error is not None
+        raise connection.unreachable(error) from error
+    await asyncio.sleep(seconds)

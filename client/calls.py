@@ -1,0 +1,201 @@
+"""Every request of the API as a value: what is sent, and how its answer is read. Both clients send the same values."""
+
+import hashlib
+import json
+import uuid
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, Literal, TypeVar
+from urllib.parse import quote
+
+import httpx
+from pydantic import BaseModel
+
+from .resources import (
+    Catalog,
+    CatalogFamily,
+    Checkpoint,
+    Dataset,
+    Event,
+    Item,
+    Job,
+    Metrics,
+    Page,
+    Validation,
+    Version,
+    Worker,
+)
+
+__all__ = ["Call", "JobRef", "Spec"]
+
+Reply = TypeVar("Reply", bound=BaseModel)
+Spec = Mapping[str, Any] | BaseModel
+"""A job spec: a dictionary, or `trainwright.spec.JobSpec`."""
+JobRef = Job | str
+DatasetRef = Dataset | str
+CheckpointRef = Checkpoint | str
+Status = Literal["queued", "starting", "running", "succeeded", "failed", "cancelled"]
+
+PAGE_SIZE = 100
+POLL_SECONDS = 30.0
+"""How long the service is asked to hold a request that waits."""
+READ_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Call(Generic[Reply]):
+    """One request. It can be sent any number of times with the effect of one."""
+
+    reply: type[Reply]
+    method: str
+    path: str
+    query: Mapping[str, str | int | float] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    content: bytes | None = None
+    file: Path | None = None
+    """A body that is streamed from here, instead of `content`."""
+    holds_seconds: float = 0.0
+    """How long the service may take before it answers, on purpose."""
+
+    def read(self, response: httpx.Response) -> Reply:
+        return self.reply.model_validate_json(response.content)
+
+    @property
+    def timeout(self) -> httpx.Timeout:
+        return httpx.Timeout(READ_SECONDS, connect=10.0, read=READ_SECONDS + self.holds_seconds)
+
+
+def create_dataset(name: str) -> Call[Dataset]:
+    return _post(Dataset, "/v1/datasets", {"name": name})
+
+
+def upload(dataset: DatasetRef, file: Path) -> Call[Dataset]:
+    """Reads the file once to know its digest, and once more to send it."""
+    with file.open("rb") as opened:
+        digest = hashlib.file_digest(opened, "sha256")
+    headers = {
+        "Content-Type": "application/octet-stream",
+        "Content-Length": str(file.stat().st_size),
+        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(file.name, safe='')}",
+        "Repr-Digest": f"sha-256=:{b64encode(digest.digest()).decode()}:",
+    }
+    return Call(Dataset, "PUT", f"/v1/datasets/{_id(dataset)}/content", headers=headers, file=file)
+
+
+def get_dataset(dataset: DatasetRef, *, wait: float = 0.0) -> Call[Dataset]:
+    return _waiting(Dataset, f"/v1/datasets/{_id(dataset)}", wait)
+
+
+def list_datasets(*, after: str | None = None) -> Call[Page[Dataset]]:
+    return _page(Page[Dataset], "/v1/datasets", after)
+
+
+def create_job(spec: Spec) -> Call[Job]:
+    return _post(Job, "/v1/jobs", _as_json(spec))
+
+
+def validate_job(spec: Spec) -> Call[Validation]:
+    return _post(Validation, "/v1/jobs/validate", _as_json(spec))
+
+
+def get_job(job: JobRef, *, wait: float = 0.0) -> Call[Job]:
+    return _waiting(Job, f"/v1/jobs/{_id(job)}", wait)
+
+
+def list_jobs(
+    *,
+    status: Status | None = None,
+    dataset: DatasetRef | None = None,
+    name: str | None = None,
+    after: str | None = None,
+) -> Call[Page[Job]]:
+    filters = {"status": status, "dataset": None if dataset is None else _id(dataset), "name": name}
+    return _page(Page[Job], "/v1/jobs", after, {name: value for name, value in filters.items() if value is not None})
+
+
+def cancel_job(job: JobRef) -> Call[Job]:
+    return _post(Job, f"/v1/jobs/{_id(job)}/cancel", {})
+
+
+def list_events(job: JobRef, *, after: str | None = None) -> Call[Page[Event]]:
+    return _page(Page[Event], f"/v1/jobs/{_id(job)}/events", after)
+
+
+def get_metrics(
+    job: JobRef,
+    *,
+    interval: Literal["step", "epoch"],
+    keys: Sequence[str] | None,
+    since_step: int,
+    max_points: int | None,
+) -> Call[Metrics]:
+    query: dict[str, str | int | float] = {"interval": interval, "since_step": since_step}
+    if keys is not None:
+        query["keys"] = ",".join(keys)
+    if max_points is not None:
+        query["max_points"] = max_points
+    return Call(Metrics, "GET", f"/v1/jobs/{_id(job)}/metrics", query)
+
+
+def list_checkpoints(job: JobRef, *, after: str | None = None) -> Call[Page[Checkpoint]]:
+    return _page(Page[Checkpoint], f"/v1/jobs/{_id(job)}/checkpoints", after)
+
+
+def get_checkpoint(checkpoint: CheckpointRef) -> Call[Checkpoint]:
+    return Call(Checkpoint, "GET", f"/v1/checkpoints/{_id(checkpoint)}")
+
+
+def get_named_checkpoint(job: JobRef, name: Literal["best", "last"]) -> Call[Checkpoint]:
+    return Call(Checkpoint, "GET", f"/v1/jobs/{_id(job)}/checkpoints/{name}")
+
+
+def get_catalog() -> Call[Catalog]:
+    return Call(Catalog, "GET", "/v1/catalog")
+
+
+def get_catalog_family(family: str) -> Call[CatalogFamily]:
+    return Call(CatalogFamily, "GET", f"/v1/catalog/{quote(family, safe='')}")
+
+
+def list_workers() -> Call[Page[Worker]]:
+    return Call(Page[Worker], "GET", "/v1/workers")
+
+
+def get_version() -> Call[Version]:
+    return Call(Version, "GET", "/version")
+
+
+def content_path(checkpoint: Checkpoint) -> str:
+    return f"/v1/checkpoints/{checkpoint.id}/content"
+
+
+def stream_path(job: JobRef) -> str:
+    return f"/v1/jobs/{_id(job)}/stream"
+
+
+def _id(thing: Job | Dataset | Checkpoint | str) -> str:
+    return quote(thing if isinstance(thing, str) else thing.id, safe="")
+
+
+def _post(reply: type[Reply], path: str, body: Any) -> Call[Reply]:
+    """The key is made here, once: sent again, the call is still the same request."""
+    headers = {"Content-Type": "application/json", "Idempotency-Key": str(uuid.uuid4())}
+    return Call(reply, "POST", path, headers=headers, content=json.dumps(body, allow_nan=False).encode())
+
+
+def _waiting(reply: type[Reply], path: str, wait: float) -> Call[Reply]:
+    return Call(reply, "GET", path, {"wait": wait} if wait else {}, holds_seconds=wait)
+
+
+def _page(
+    reply: type[Page[Item]], path: str, after: str | None, filters: Mapping[str, str] | None = None
+) -> Call[Page[Item]]:
+    return Call(reply, "GET", path, {"limit": PAGE_SIZE, **(filters or {}), **({"after": after} if after else {})})
+
+
+def _as_json(spec: Spec) -> Any:
+    if isinstance(spec, BaseModel):
+        return spec.model_dump(mode="json", exclude_none=True)
+    return dict(spec)

@@ -1,0 +1,240 @@
+"""The client for ordinary code."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Literal
+
+import httpx
+
+from . import calls, waiting
+from .calls import Call, CheckpointRef, DatasetRef, JobRef, Spec, Status
+from .connection import Connection
+from .download import Part, Progress
+from .resources import (
+    Catalog,
+    CatalogFamily,
+    Checkpoint,
+    Dataset,
+    Event,
+    Item,
+    Job,
+    Metrics,
+    Page,
+    Validation,
+    Version,
+    Worker,
+)
+from .retries import pause_before_retry
+from .streaming import EventStream
+from .waiting import Thing, Waiting
+
+__all__ = ["Client"]
+
+
+class Client:
+    """A way to one service, as a context manager or until `close`.
+
+    Args:
+        base_url: where the service is; `TRAINWRIGHT_URL` or this machine unless said.
+        api_key: `tw_…`; `TRAINWRIGHT_API_KEY` unless said.
+        transport: for tests: what to send requests through.
+    """
+
+    def __init__(
+        self, base_url: str | None = None, api_key: str | None = None, *, transport: httpx.BaseTransport | None = None
+    ) -> None:
+        self._connection = Connection(base_url, api_key, transport)
+        self.datasets = Datasets(self._connection)
+        self.jobs = Jobs(self._connection)
+        self.checkpoints = Checkpoints(self._connection)
+
+    def catalog(self) -> Catalog:
+        """Every technique that the service can train with."""
+        return self._connection.send(calls.get_catalog())
+
+    def catalog_family(self, family: str) -> CatalogFamily:
+        return self._connection.send(calls.get_catalog_family(family))
+
+    def workers(self) -> list[Worker]:
+        return self._connection.send(calls.list_workers()).data
+
+    def version(self) -> Version:
+        return self._connection.send(calls.get_version())
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Datasets:
+    """Data to train on."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def create(self, name: str) -> Dataset:
+        """A data set that waits for its upload."""
+        return self._connection.send(calls.create_dataset(name))
+
+    def upload(self, file: Path | str, name: str | None = None, *, dataset: DatasetRef | None = None) -> Dataset:
+        """Send a zip, tar, npz or csv file, as a new data set unless one is given; `wait` tells when it is ready."""
+        file = Path(file)
+        dataset = dataset or self.create(name or file.stem)
+        return self._connection.send(calls.upload(dataset, file))
+
+    def wait(self, dataset: DatasetRef, timeout: float | None = None) -> Dataset:
+        """The data set once it is ready; raises `DatasetFailed` if it cannot be, `WaitTimedOut` after `timeout`
+        seconds."""
+        return _wait(self._connection, waiting.for_dataset(dataset, timeout))
+
+    def get(self, dataset: DatasetRef) -> Dataset:
+        return self._connection.send(calls.get_dataset(dataset))
+
+    def list(self) -> Iterator[Dataset]:
+        """All data sets, the newest first."""
+        return _all(self._connection, lambda after: calls.list_datasets(after=after))
+
+
+class Jobs:
+    """Training runs."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def create(self, spec: Spec) -> Job:
+        """Start a run; raises `ValidationError` with every mistake of the spec."""
+        return self._connection.send(calls.create_job(spec))
+
+    def validate(self, spec: Spec) -> Validation:
+        """What would become of a spec: mistakes, warnings, what it means in full, what it would take."""
+        return self._connection.send(calls.validate_job(spec))
+
+    def get(self, job: JobRef) -> Job:
+        return self._connection.send(calls.get_job(job))
+
+    def list(
+        self, *, status: Status | None = None, dataset: DatasetRef | None = None, name: str | None = None
+    ) -> Iterator[Job]:
+        """The jobs that fit, the newest first; more are asked for as they are needed."""
+        return _all(
+            self._connection, lambda after: calls.list_jobs(status=status, dataset=dataset, name=name, after=after)
+        )
+
+    def cancel(self, job: JobRef) -> Job:
+        """Ask for its end; asking twice is the same as once."""
+        return self._connection.send(calls.cancel_job(job))
+
+    def wait(self, job: JobRef, timeout: float | None = None) -> Job:
+        """The job once it has succeeded; raises `JobFailed` if it ends otherwise, `WaitTimedOut` after `timeout`
+        seconds."""
+        return _wait(self._connection, waiting.for_job(job, timeout))
+
+    def events(self, job: JobRef) -> Iterator[Event]:
+        """What has happened to it so far."""
+        return _all(self._connection, lambda after: calls.list_events(job, after=after))
+
+    def stream(self, job: JobRef, *, after: str | None = None) -> Iterator[Event]:
+        """What happens to it, as it happens, until it has ended; broken connections are gone on with.
+
+        Args:
+            after: the id of the last event that is known already.
+        """
+        stream = EventStream(after)
+        while True:
+            error = None
+            try:
+                with self._connection.open(calls.stream_path(job), stream.headers) as response:
+                    if not stream.begins(response):
+                        return
+                    for data in response.iter_bytes():
+                        yield from stream.read(data)
+            except httpx.TransportError as failure:
+                error = failure
+            _sleep(self._connection, stream.pause(error), error)
+
+    def metrics(
+        self,
+        job: JobRef,
+        *,
+        interval: Literal["step", "epoch"] = "step",
+        keys: Sequence[str] | None = None,
+        since_step: int = 0,
+        max_points: int | None = None,
+    ) -> Metrics:
+        """Its curves: those named `keys`, or all; after `since_step`; thinned out to about `max_points` rows."""
+        return self._connection.send(
+            calls.get_metrics(job, interval=interval, keys=keys, since_step=since_step, max_points=max_points)
+        )
+
+    def checkpoints(self, job: JobRef) -> Iterator[Checkpoint]:
+        return _all(self._connection, lambda after: calls.list_checkpoints(job, after=after))
+
+
+class Checkpoints:
+    """Saved networks."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def get(self, checkpoint: CheckpointRef) -> Checkpoint:
+        return self._connection.send(calls.get_checkpoint(checkpoint))
+
+    def best(self, job: JobRef) -> Checkpoint:
+        return self._connection.send(calls.get_named_checkpoint(job, "best"))
+
+    def last(self, job: JobRef) -> Checkpoint:
+        return self._connection.send(calls.get_named_checkpoint(job, "last"))
+
+    def download(self, checkpoint: CheckpointRef, path: Path | str, progress: Progress | None = None) -> Path:
+        """Bring the file to `path` (or into that folder), whole and verified or not at all. What an interrupted
+        download left is gone on with."""
+        checkpoint = checkpoint if isinstance(checkpoint, Checkpoint) else self.get(checkpoint)
+        with Part(checkpoint, Path(path), progress) as part:
+            failures = 0
+            while not part.is_whole:
+                had = part.size
+                try:
+                    with self._connection.open(calls.content_path(checkpoint), part.headers) as response:
+                        part.begin(response)
+                        for data in response.iter_raw():
+                            part.take(data)
+                    break
+                except httpx.TransportError as error:
+                    failures = 0 if part.size > had else failures
+                    _sleep(self._connection, pause_before_retry(error, failures), error)
+                    failures += 1
+            return part.finish()
+
+
+def _wait(connection: Connection, waits: Waiting[Thing]) -> Thing:
+    call = next(waits)
+    while True:
+        try:
+            call = waits.send(connection.send(call))
+        except StopIteration as end:
+            found: Thing = end.value
+            return found
+
+
+def _all(connection: Connection, page_after: Callable[[str | None], Call[Page[Item]]]) -> Iterator[Item]:
+    page = connection.send(page_after(None))
+    yield from page.data
+    while page.has_more:
+        page = connection.send(page_after(page.last_id))
+        yield from page.data
+
+
+def _sleep(connection: Connection, seconds: float | None, error: httpx.TransportError | None) -> None:
+    if seconds is None:
+        assert error is not None
+        raise connection.unreachable(error) from error
+    time.sleep(seconds)

@@ -1,0 +1,266 @@
+"""What the service answers with. Fields that a newer service adds are kept and can be read as attributes."""
+
+from datetime import datetime
+from typing import Any, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+__all__ = [
+    "Catalog",
+    "CatalogEntry",
+    "CatalogFamily",
+    "Checkpoint",
+    "Dataset",
+    "DatasetFailure",
+    "Estimate",
+    "Event",
+    "Job",
+    "JobFailure",
+    "Metrics",
+    "Page",
+    "Problem",
+    "ProblemItem",
+    "SpecIssue",
+    "Validation",
+    "Version",
+    "Worker",
+]
+
+Json = dict[str, Any]
+
+
+class Resource(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="allow", use_attribute_docstrings=True)
+
+
+Item = TypeVar("Item", bound=Resource)
+
+
+class Page(Resource, Generic[Item]):
+    """Some of a list, in order."""
+
+    data: list[Item]
+    has_more: bool = False
+    first_id: str | None = None
+    last_id: str | None = None
+
+
+class ProblemItem(Resource):
+    """One thing that is wrong with a request."""
+
+    pointer: str | None = None
+    """JSON pointer (RFC 6901) into what was sent; None when it is not about the body."""
+    parameter: str | None = None
+    """Name of the query, path or header parameter, when it is about one."""
+    code: str
+    detail: str
+    allowed: list[Any] | None = None
+    suggestion: str | None = None
+
+
+class Problem(Resource):
+    """Why a request was not served (RFC 9457)."""
+
+    title: str
+    status: int
+    detail: str
+    request_id: str | None = None
+    errors: list[ProblemItem] = []
+
+
+class DatasetFailure(Resource):
+    """Why the upload could not be taken in, and where in it."""
+
+    code: str
+    detail: str
+
+
+class Dataset(Resource):
+    """Data to train on."""
+
+    id: str
+    name: str
+    status: str
+    """`uploading`, `queued`, `processing`, `ready` or `failed`."""
+    status_reason: str
+    filename: str | None = None
+    upload_bytes: int | None = None
+    upload_sha256: str | None = None
+    content_sha256: str | None = None
+    """Identity of the packed form: equal data have an equal one."""
+    manifest: Json | None = None
+    """What is in it, once it is ready: kind, classes, counts, shapes, statistics, skipped entries."""
+    progress: Json | None = None
+    failure: DatasetFailure | None = None
+    created_at: datetime
+    ready_at: datetime | None = None
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether it is `ready` or `failed`."""
+        return self.status in ("ready", "failed")
+
+
+class JobFailure(Resource):
+    """Why a job failed, and what to try."""
+
+    code: str
+    message: str
+    advice: str | None = None
+    owner: str
+    """`user` or `platform`: who can mend it."""
+
+
+class SpecIssue(Resource):
+    """Something legal in a spec that is usually a mistake."""
+
+    pointer: str
+    code: str
+    detail: str
+
+
+class Job(Resource):
+    """One training run."""
+
+    id: str
+    name: str | None = None
+    status: str
+    """`queued`, `starting`, `running`, `succeeded`, `failed` or `cancelled`."""
+    desired_state: str
+    status_reason: str
+    """One sentence: where it is and what it waits for."""
+    queue_position: int | None = None
+    progress: Json | None = None
+    """`epoch`, `epochs`, `step`, `steps`, `samples_per_second`, `eta_seconds`, as far as known."""
+    dataset_id: str
+    spec: Json
+    """What was sent."""
+    resolved_spec: Json
+    """What it means, with every default filled in."""
+    spec_sha256: str
+    warnings: list[SpecIssue] = []
+    attempt: int
+    """How many times a worker has taken it up."""
+    environment: Json | None = None
+    summary: Json | None = None
+    """Best and last metrics, once it has succeeded."""
+    failure: JobFailure | None = None
+    created_at: datetime
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether it has `succeeded`, `failed` or been `cancelled`."""
+        return self.status in ("succeeded", "failed", "cancelled")
+
+
+class Estimate(Resource):
+    """What a run will take, before it runs."""
+
+    parameters: int
+    activation_bytes: int
+    """Activations of one batch."""
+    steps: int
+    steps_per_epoch: int
+    checkpoint_bytes: int
+
+
+class Validation(Resource):
+    """What would become of a spec."""
+
+    valid: bool
+    errors: list[ProblemItem]
+    warnings: list[SpecIssue]
+    resolved_spec: Json | None = None
+    estimate: Estimate | None = None
+
+
+class Event(Resource):
+    """Something that happened to a job."""
+
+    id: str
+    job_id: str
+    sequence: int
+    """Counts the events of a job from 1, without a gap."""
+    type: str
+    actor: str
+    attempt: int
+    data: Json
+    created_at: datetime
+
+
+class Metrics(Resource):
+    """Curves of a job, by column: `columns["step"]` and the others have one length."""
+
+    job_id: str
+    interval: Literal["step", "epoch"]
+    columns: dict[str, list[float | int | None]]
+    """A value that is missing or not finite is None."""
+    nonfinite: dict[str, list[int]] = {}
+    """Column → steps at which the value was not a finite number."""
+    last_step: int | None = None
+    """The newest step known: pass it as `since_step` to get what is new."""
+    total_points: int = 0
+    """Rows before downsampling."""
+    downsampled: bool = False
+
+
+class Checkpoint(Resource):
+    """A saved network, as a safetensors file."""
+
+    id: str
+    job_id: str
+    attempt: int
+    kind: str
+    step: int
+    epoch: int
+    is_best: bool
+    metrics: Json
+    format: str = "safetensors"
+    bytes: int
+    sha256: str
+    created_at: datetime
+
+
+class CatalogEntry(Resource):
+    """One technique: what it does and its parameters."""
+
+    summary: str
+    parameters: Json
+    """JSON Schema."""
+
+
+class CatalogFamily(Resource):
+    """The techniques of one family."""
+
+    family: str
+    types: dict[str, CatalogEntry]
+
+
+class Catalog(Resource):
+    """Every technique that the service can train with."""
+
+    families: dict[str, dict[str, CatalogEntry]]
+    """Family → type → technique."""
+
+
+class Worker(Resource):
+    """A process that trains."""
+
+    id: str
+    status: str
+    """`online` or `draining`."""
+    device: str
+    slots: int
+    busy: int
+    started_at: datetime
+    seen_at: datetime
+
+
+class Version(Resource):
+    """What answers."""
+
+    version: str
+    api: str
+    spec_version: int

@@ -1,0 +1,47 @@
+"""Reading a job's stream of events over as many connections as it takes."""
+
+import httpx
+
+from .resources import Event
+from .retries import RETRIES, pause_before_retry
+from .server_sent_events import Parser
+
+__all__ = ["EventStream"]
+
+NO_CONTENT = 204
+PATIENT_RETRIES = 8
+"""For who was connected once: a service that is started anew is back within half a minute."""
+
+
+class EventStream:
+    """Where the reading of a stream is. A new connection goes on behind the last event that was read."""
+
+    def __init__(self, after: str | None) -> None:
+        self._parser = Parser(last_event_id=after)
+        self._failures = 0
+        self._retries = RETRIES
+
+    @property
+    def headers(self) -> dict[str, str]:
+        headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
+        if self._parser.last_event_id:
+            headers["Last-Event-ID"] = self._parser.last_event_id
+        return headers
+
+    def begins(self, response: httpx.Response) -> bool:
+        """Whether there is more to come on this connection; if not, the stream is over."""
+        self._parser.connected()
+        self._retries = PATIENT_RETRIES
+        return response.status_code != NO_CONTENT
+
+    def read(self, data: bytes) -> list[Event]:
+        self._failures = 0
+        return [Event.model_validate_json(message.data) for message in self._parser.feed(data)]
+
+    def pause(self, error: httpx.TransportError | None) -> float | None:
+        """Seconds before the next connection; None if too many in a row have failed."""
+        if error is None:
+            return self._parser.retry_seconds
+        pause = pause_before_retry(error, self._failures, self._retries)
+        self._failures += 1
+        return pause

@@ -1,0 +1,65 @@
+"""Waiting for what takes its time, said once for both clients: generators that yield the next request, are sent its
+answer, and return what was waited for."""
+
+import time
+from collections.abc import Generator
+from typing import TypeVar
+
+from . import calls
+from .calls import Call, DatasetRef, JobRef
+from .errors import DatasetFailed, JobFailed, WaitTimedOut
+from .resources import Dataset, Job
+
+__all__ = ["Waiting", "for_dataset", "for_job"]
+
+Thing = TypeVar("Thing", Dataset, Job)
+Waiting = Generator[Call[Thing], Thing, Thing]
+
+
+def for_dataset(dataset: DatasetRef, timeout: float | None) -> Waiting[Dataset]:
+    """Until it is ready.
+
+    Raises:
+        DatasetFailed: it could not be taken in.
+        WaitTimedOut: not within `timeout` seconds.
+    """
+    deadline = _Deadline(timeout)
+    while True:
+        seen = yield calls.get_dataset(dataset, wait=deadline.poll_seconds())
+        if seen.status == "ready":
+            return seen
+        if seen.is_finished:
+            raise DatasetFailed(seen)
+        deadline.refuse_late(f"data set {seen.id}")
+
+
+def for_job(job: JobRef, timeout: float | None) -> Waiting[Job]:
+    """Until it has succeeded.
+
+    Raises:
+        JobFailed: it ended otherwise.
+        WaitTimedOut: not within `timeout` seconds.
+    """
+    deadline = _Deadline(timeout)
+    while True:
+        seen = yield calls.get_job(job, wait=deadline.poll_seconds())
+        if seen.status == "succeeded":
+            return seen
+        if seen.is_finished:
+            raise JobFailed(seen)
+        deadline.refuse_late(f"job {seen.id}")
+
+
+class _Deadline:
+    def __init__(self, timeout: float | None) -> None:
+        self._timeout = timeout
+        self._ends = None if timeout is None else time.monotonic() + timeout
+
+    def poll_seconds(self) -> float:
+        if self._ends is None:
+            return calls.POLL_SECONDS
+        return round(min(max(self._ends - time.monotonic(), 0.0), calls.POLL_SECONDS), 3)
+
+    def refuse_late(self, what: str) -> None:
+        if self._timeout is not None and self._ends is not None and time.monotonic() >= self._ends:
+            raise WaitTimedOut(what, self._timeout)
