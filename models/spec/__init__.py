@@ -1,5 +1,6 @@
 """The words of a job spec: one frozen class per technique, and what can be said about a spec before anything runs."""
 
+from .catalog import catalog
 from .check import check
 from .errors import SpecError, SpecInvalid, SpecWarning, parse_spec
 from .estimate import Estimate, estimate
@@ -15,6 +16,7 @@ __all__ = [
     "SpecInvalid",
     "SpecWarning",
     "Task",
+    "catalog",
     "check",
     "estimate",
     "job_spec_schema",

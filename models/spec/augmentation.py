@@ -21,7 +21,7 @@ Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 Factor = Annotated[float, Field(gt=0.0, le=10.0)]
 
-ShearText = Annotated[str, Field(pattern=r"^\d{1,2}(\.\d{1,6})? ?deg$")]
+ShearText = Annotated[str, Field(pattern=r"^[0-8]?[0-9](\.[0-9]{1,6})? ?deg$")]
 
 ShearAmount = Annotated[float, Field(ge=0.0, le=10.0)] | ShearText
 """A number is the largest tangent (0.2: the top moves by a fifth of the height); `"10 deg"` is the largest angle.

@@ -1,15 +1,14 @@
 """Lengths of time within a run: `"10 epochs"`, `"500 steps"`, `"30%"` of the run; a bare integer means epochs."""
 
 import re
-from dataclasses import dataclass
 from fractions import Fraction
-from typing import Annotated, Any, Literal, Self, assert_never
+from typing import Annotated, Any, Literal, NamedTuple, Self, assert_never
 
 from pydantic import AfterValidator, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-_PATTERN = r"^(\d{1,9}(?:\.\d{1,6})?) ?(epochs?|steps?|%)$"
+_PATTERN = r"^([0-9]{1,9}(?:\.[0-9]{1,6})?) ?(epochs?|steps?|%)$"
 _UNITS: dict[str, Literal["epochs", "steps", "%"]] = {
     "epoch": "epochs",
     "epochs": "epochs",
@@ -19,8 +18,7 @@ _UNITS: dict[str, Literal["epochs", "steps", "%"]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Duration:
+class Duration(NamedTuple):
     """An amount of epochs, of optimizer steps, or of the whole run (in per cent). Steps are whole; the others may have
     a fraction.
 
@@ -35,7 +33,7 @@ class Duration:
         """The duration that a spec wrote. Raises PydanticCustomError where it is none."""
         if isinstance(value, int):
             return cls._epochs(value)
-        match = re.match(_PATTERN, value)
+        match = re.fullmatch(_PATTERN, value)
         if match is None:
             raise _not_a_duration()
         amount, unit = Fraction(match[1]), _UNITS[match[2]]

@@ -1,0 +1,91 @@
+"""Every technique that can be named in a spec, as data read off the classes themselves."""
+
+from functools import cache
+from typing import Any
+
+from .initialization import ALIASES
+from .schema import Node, alternatives, job_spec_schema, types_of
+
+FAMILIES = (
+    "network",
+    "initialization",
+    "regularization",
+    "augmentation",
+    "loss",
+    "optimizer",
+    "schedule",
+    "clipping",
+)
+
+_REFERENCE = "Reference: "
+
+_NEEDED: dict[str, Node] = {
+    "sequential": {"layers": [{"type": "dense", "units": 16, "activation": "relu"}, {"type": "dense", "units": 1}]},
+    "constant": {"value": 0.1},
+    "dense": {"units": 16},
+    "conv": {"filters": 32},
+}
+"""What the examples say where there is no default."""
+
+Entry = dict[str, Any]
+
+
+@cache
+def catalog() -> dict[str, dict[str, Entry]]:
+    """Family → type → {parameters, required, summary, description, reference, aliases, example}.
+
+    `parameters` is a JSON Schema for each key beside `type`, with nothing referred to elsewhere. The family `layer` is
+    what a `sequential` network is made of.
+    """
+    properties = job_spec_schema()["properties"]
+    families = {family: _members(properties[family]) for family in FAMILIES}
+    layers = families["network"]["sequential"]["properties"]["layers"]
+    families["layer"] = _members(layers)
+    return {
+        family: {name: _entry(name, node) for name, node in members.items()} for family, members in families.items()
+    }
+
+
+def _members(node: Node) -> dict[str, Node]:
+    options = alternatives(node)
+    options = [member for option in options for member in alternatives(option.get("items", option))]
+    return {name: option for option in options for name in types_of(option)}
+
+
+def _entry(name: str, node: Node) -> Entry:
+    parameters = {key: _inlined(value) for key, value in node["properties"].items() if key != "type"}
+    paragraphs = [" ".join(paragraph.split()) for paragraph in node.get("description", "").split("\n\n")]
+    required = [key for key in node.get("required", []) if key != "type"]
+    return {
+        "summary": paragraphs[0],
+        "description": " ".join(text for text in paragraphs[1:] if not text.startswith(_REFERENCE)),
+        "reference": next((text.removeprefix(_REFERENCE) for text in paragraphs if text.startswith(_REFERENCE)), None),
+        "parameters": parameters,
+        "required": required,
+        "aliases": [alias for alias, canonical in ALIASES.items() if canonical == name],
+        "example": {"type": name, **_example(name, parameters, required)},
+    }
+
+
+def _example(name: str, parameters: Node, required: list[str]) -> Node:
+    """What is needed, and the defaults that are plain values."""
+    needed = {key: value for key, value in _NEEDED.get(name, {}).items() if key in required}
+    plain = {
+        key: parameter["default"]
+        for key, parameter in parameters.items()
+        if isinstance(parameter.get("default"), int | float | str | list) and parameter["default"] != []
+    }
+    return {**needed, **plain}
+
+
+def _inlined(node: Any) -> Any:
+    """The same schema with every reference replaced by what it refers to."""
+    if isinstance(node, list):
+        return [_inlined(member) for member in node]
+    if not isinstance(node, dict):
+        return node
+    if "$ref" in node:
+        target = job_spec_schema()["$defs"][node["$ref"].removeprefix("#/$defs/")]
+        rest = {key: value for key, value in node.items() if key != "$ref"}
+        return {**_inlined(target), **_inlined(rest)}
+    return {key: _inlined(value) for key, value in node.items() if key != "discriminator"}

@@ -1,0 +1,150 @@
+from typing import Any
+
+import pytest
+
+from models.spec import check
+from models.spec.manifest import Manifest
+from tests.models.spec.manifests import DIGITS, WINE, images, vectors
+from tests.models.spec.specs import ARTICLE_FOLDER, ARTICLE_VECTORS, HELD_BACK, conflicts, spec, warnings
+
+
+def layers(*types: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "sequential", "layers": list(types)}
+
+
+DENSE_10 = {"type": "dense", "units": 10}
+FLATTEN = {"type": "flatten"}
+WIDE = {"type": "mlp", "hidden": [65_536] * 40}
+RISING = {"type": "cosine", "minimum": 1.0}
+
+REFUSALS: list[tuple[Manifest, dict[str, Any], str, str]] = [
+    (images(), {"schedule": {"type": "plateau"}}, "/schedule/metric", "no_validation"),
+    (
+        images(),
+        {"training": {"epochs": 1, "early_stopping": {}}},
+        "/training/early_stopping/metric",
+        "no_validation",
+    ),
+    (
+        WINE,
+        {"dataset": HELD_BACK, "checkpoints": {"keep_best": {"metric": "validation/accuracy"}}},
+        "/checkpoints/keep_best/metric",
+        "metric_does_not_fit",
+    ),
+    (vectors(), {"augmentation": [{"type": "horizontal_flip"}]}, "/augmentation/0", "not_images"),
+    (
+        images(),
+        {"loss": {"type": "cross_entropy", "class_weights": [1, 2]}},
+        "/loss/class_weights",
+        "wrong_length",
+    ),
+    (images(), {"clipping": {"type": "global_norm", "max_norm": 1e-9}}, "/clipping/max_norm", "clip_too_small"),
+    (images(), {"loss": {"type": "mse"}}, "/loss/type", "loss_does_not_fit"),
+    (images(), {"loss": {"type": "binary_cross_entropy"}}, "/loss/type", "loss_does_not_fit"),
+    (vectors(5, None), {"loss": {"type": "cross_entropy"}}, "/loss/type", "loss_does_not_fit"),
+    (images(), {"network": WIDE}, "/network", "too_large"),
+    (images(size=None), {}, "/dataset/image_size", "missing"),
+    (images(), {"network": layers(DENSE_10)}, "/network/layers/0", "shape"),
+    (images(), {"network": layers(FLATTEN, {"type": "conv", "filters": 2})}, "/network/layers/1", "shape"),
+    (images(size=(6, 6)), {"network": {"type": "cnn", "widths": [8, 8, 8]}}, "/network/widths/2", "shape"),
+    (vectors(), {"network": {"type": "resnet"}}, "/network/depth", "shape"),
+    (vectors(), {"network": layers(DENSE_10)}, "/network/layers/0/units", "outputs_do_not_fit"),
+    (
+        images(),
+        {"network": layers(FLATTEN, {**DENSE_10, "activation": "sigmoid"})},
+        "/network/layers/1/activation",
+        "logits_needed",
+    ),
+    (
+        images(),
+        {"regularization": [{"type": "l2", "target": ["hiden.0"]}]},
+        "/regularization/0/target/0",
+        "unknown_layer",
+    ),
+    (
+        images(),
+        {"regularization": [{"type": "dropout", "after": ["output"]}]},
+        "/regularization/0/after/0",
+        "unknown_layer",
+    ),
+    (
+        images(),
+        {"regularization": [{"type": "dropout"}], "network": {"type": "mlp", "hidden": []}},
+        "/regularization/0",
+        "no_place",
+    ),
+    (
+        images(),
+        {"optimizer": {"type": "adamw"}, "regularization": [{"type": "weight_decay"}]},
+        "/regularization/0",
+        "decay_twice",
+    ),
+    (images(), {"schedule": RISING}, "/schedule/minimum", "minimum_above_rate"),
+    (vectors(), {"dataset": {"id": "d", "normalize": "unit"}}, "/dataset/normalize", "not_images"),
+    (images(), {"training": {"epochs": 100_000, "batch_size": 1}}, "/training/epochs", "too_long"),
+    (
+        images(),
+        {"augmentation": [{"type": "vertical_flip", "from": "60%", "until": "40%"}]},
+        "/augmentation/0/from",
+        "never_acts",
+    ),
+    (
+        images(),
+        {"schedule": {"type": "cosine", "warmup": {"duration": "2 epochs"}}},
+        "/schedule/warmup/duration",
+        "warmup_too_long",
+    ),
+]
+
+
+@pytest.mark.parametrize(("manifest", "families", "pointer", "code"), REFUSALS)
+def test_a_conflict_is_refused_where_it_was_made(
+    manifest: Manifest, families: dict[str, Any], pointer: str, code: str
+) -> None:
+    found = conflicts(manifest, **families)
+    assert [(error.pointer, error.code) for error in found.values()] == [(pointer, code)]
+
+
+def test_a_shape_that_does_not_fit_names_the_layer_and_the_way_out() -> None:
+    error = conflicts(images(), network=layers({**DENSE_10, "name": "classes"}))["/network/layers/0"]
+    assert "`classes`" in error.detail
+    assert "`flatten`" in error.detail
+
+
+def test_too_much_memory_is_said_in_gigabytes_beside_what_there_is() -> None:
+    small = spec(network={"type": "mlp", "hidden": [4096, 4096]})
+    (error,), _ = check(small, images(), memory_bytes=100_000_000)
+    assert "20,037,642 parameters" in error.detail
+    assert "0.1 GB" in error.detail
+
+
+HE: dict[str, Any] = {"initialization": {"type": "kaiming_normal"}, "network": {"type": "mlp", "activation": "tanh"}}
+XAVIER: dict[str, Any] = {"initialization": {"type": "xavier_normal"}, "network": {"type": "mlp", "hidden": [64] * 10}}
+FLIP = {"augmentation": [{"type": "horizontal_flip"}]}
+WARNINGS: list[tuple[Manifest, dict[str, Any], str]] = [
+    (images(), HE, "he_with_saturating"),
+    (images(), XAVIER, "xavier_with_deep_relu"),
+    (images(), {"regularization": [{"type": "l2"}, {"type": "weight_decay"}]}, "l2_and_decay"),
+    (images(), {"regularization": [{"type": "l2"}], "optimizer": {"type": "adam"}}, "l2_is_not_decay"),
+    (images(DIGITS), FLIP, "flipped_digits"),
+    (images(), {"optimizer": {"type": "sgd", "learning_rate": 10}}, "large_rate"),
+    (images(size=None, channels=3), ARTICLE_FOLDER, "hardly_any_shear"),
+    (images(), {}, "no_validation"),
+    (WINE, {}, "target_assumed"),
+    (images(), {"dataset": {"id": "d", "normalize": "none"}}, "raw_pixels"),
+]
+
+
+@pytest.mark.parametrize(("manifest", "families", "code"), WARNINGS)
+def test_what_is_legal_and_usually_wrong_is_warned_about(
+    manifest: Manifest, families: dict[str, Any], code: str
+) -> None:
+    assert code in warnings(manifest, **families)
+
+
+def test_a_sound_spec_has_no_warning() -> None:
+    assert warnings(vectors(), **ARTICLE_VECTORS) == {}
+
+
+def test_clothes_may_be_mirrored() -> None:
+    assert "flipped_digits" not in warnings(images(), **FLIP)

@@ -1,0 +1,58 @@
+from typing import Any
+
+import pytest
+
+from models.spec import estimate
+from models.spec.layers import layers_of
+from models.spec.network import Mlp, Resnet
+from tests.models.spec.manifests import images, vectors
+from tests.models.spec.specs import ARTICLE_VECTORS, FASHION, spec
+
+PUBLISHED = {18: 11_689_512, 34: 21_797_672, 50: 25_557_032}
+"""Parameters of torchvision's networks for 1,000 classes."""
+
+
+@pytest.mark.parametrize("depth", PUBLISHED)
+def test_a_residual_network_has_the_published_number_of_parameters(depth: int) -> None:
+    layers = layers_of(Resnet(depth=depth), (3, 224, 224), 1000)
+    assert sum(layer.parameters for layer in layers) == PUBLISHED[depth]
+
+
+def test_the_small_residual_network_is_the_one_for_cifar() -> None:
+    assert sum(layer.parameters for layer in layers_of(Resnet(), (3, 32, 32), 10)) == 272_474
+
+
+@pytest.mark.parametrize(
+    ("families", "parameters"),
+    [
+        (FASHION, 32 * 9 + 32 + 64 * 32 * 9 + 64 + 12 * 12 * 64 * 128 + 128 + 1290),
+        ({}, 784 * 128 + 128 + 128 * 129 + 1290),
+    ],
+)
+def test_parameters_are_weights_and_biases(families: dict[str, Any], parameters: int) -> None:
+    assert estimate(spec(**families), images()).parameters == parameters
+
+
+def test_a_batch_norm_replaces_the_bias() -> None:
+    layers = layers_of(Mlp(hidden=(8,), norm="batch"), (4,), 2)
+    assert [layer.parameters for layer in layers] == [32, 16, 0, 18]
+    assert sum(layer.buffers for layer in layers) == 16
+
+
+def test_the_last_batch_of_an_epoch_may_be_smaller() -> None:
+    cost = estimate(spec(**ARTICLE_VECTORS), vectors())
+    assert (cost.steps_per_epoch, cost.steps) == (30, 600)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "copies"),
+    [
+        ({"type": "sgd"}, 1),
+        ({"type": "sgd", "momentum": 0.9}, 2),
+        ({"type": "adam"}, 3),
+        ({"type": "rmsprop", "centered": True, "momentum": 0.5}, 4),
+    ],
+)
+def test_a_checkpoint_holds_the_weights_and_the_optimizers_averages(optimizer: dict[str, Any], copies: int) -> None:
+    cost = estimate(spec(optimizer=optimizer), images())
+    assert cost.checkpoint_bytes == 4 * copies * cost.parameters

@@ -1,0 +1,61 @@
+import pytest
+
+from models.spec import SpecInvalid, task_of
+from models.spec.task import held_out
+from tests.models.spec.manifests import WINE, images, number, table, vectors, words
+from tests.models.spec.specs import HELD_BACK, spec
+
+
+def test_images_are_told_apart_by_a_logit_for_each_class() -> None:
+    task = task_of(spec(dataset={"id": "d", "validation": {"split": "test"}}), images())
+    assert (task.kind, task.outputs, task.input_shape) == ("multiclass", 10, (1, 28, 28))
+    assert (task.train, task.validation) == (60_000, 10_000)
+
+
+def test_binary_cross_entropy_has_one_logit() -> None:
+    task = task_of(spec(loss={"type": "binary_cross_entropy"}), vectors())
+    assert (task.kind, task.outputs, task.classes) == ("binary", 1, ("neg", "pos"))
+
+
+def test_a_column_of_numbers_is_regression_unless_the_loss_is_for_classes() -> None:
+    assert task_of(spec(), WINE).kind == "regression"
+    task = task_of(spec(loss={"type": "cross_entropy"}), WINE)
+    assert (task.kind, task.classes) == ("multiclass", ("3", "4", "5", "6", "7", "8"))
+
+
+def test_a_text_column_is_as_many_inputs_as_it_has_categories() -> None:
+    assert task_of(spec(), WINE).input_shape == (4,)
+
+
+def test_a_text_target_is_classes() -> None:
+    task = task_of(spec(dataset={"id": "d", "target": "cork"}), WINE)
+    assert (task.classes, task.features) == (("natural", "screw"), ("acidity", "alcohol", "quality"))
+
+
+@pytest.mark.parametrize(("examples", "fraction", "held"), [(100, 0.1, 10), (3, 0.01, 1), (3, 0.99, 2), (2, 0.5, 1)])
+def test_a_fraction_holds_back_at_least_one_and_never_all(examples: int, fraction: float, held: int) -> None:
+    assert held_out(examples, fraction) == held
+    assert task_of(spec(dataset=HELD_BACK), table(number("a"), number("b"), rows=10)).validation == 1
+
+
+@pytest.mark.parametrize(
+    ("dataset", "pointer"),
+    [
+        ({"target": "qality"}, "/dataset/target"),
+        ({"features": ["alcohol", "quality"]}, "/dataset/features/1"),
+        ({"features": ["alcohol", "alcohol"]}, "/dataset/features/1"),
+        ({"image_size": [8, 8]}, "/dataset/image_size"),
+        ({"validation": {"split": "test"}}, "/dataset/validation/split"),
+        ({"target": "cork", "class_mode": "regression"}, "/dataset/class_mode"),
+        ({"class_mode": "binary"}, "/dataset/class_mode"),
+    ],
+)
+def test_a_data_set_that_has_no_such_thing(dataset: dict[str, object], pointer: str) -> None:
+    with pytest.raises(SpecInvalid) as raised:
+        task_of(spec(dataset={"id": "d", **dataset}), WINE)
+    assert [error.pointer for error in raised.value.errors] == [pointer]
+
+
+def test_rows_without_a_target_are_refused() -> None:
+    with pytest.raises(SpecInvalid, match="3 rows"):
+        task_of(spec(), table(number("a"), words("b", "x", "y", missing=3)))
