@@ -4,12 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Literal
 
 import httpx
 
 from . import calls, waiting
-from .calls import Call, CheckpointRef, DatasetRef, JobRef, Spec, Status
+from .calls import Call, CheckpointRef, DatasetRef, Interval, JobRef, Spec, Status
 from .connection import AsyncConnection
 from .download import Part, Progress
 from .resources import (
@@ -170,7 +169,7 @@ class AsyncJobs:
         self,
         job: JobRef,
         *,
-        interval: Literal["step", "epoch"] = "step",
+        interval: Interval = "step",
         keys: Sequence[str] | None = None,
         since_step: int = 0,
         max_points: int | None = None,

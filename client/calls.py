@@ -36,6 +36,7 @@ Spec = Mapping[str, Any] | BaseModel
 JobRef = Job | str
 DatasetRef = Dataset | str
 CheckpointRef = Checkpoint | str
+Interval = Literal["step", "epoch"]
 Status = Literal["queued", "starting", "running", "succeeded", "failed", "cancelled"]
 
 PAGE_SIZE = 100
