@@ -1,5 +1,6 @@
 """One upload, from the claim to a packed data set: the supervisor of an ingest."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import structlog
@@ -10,7 +11,8 @@ from models.spec.manifest import Manifest
 from models.storage import Damaged, NotThere, get_file, put_file
 from models.tables import Dataset
 from worker import cache
-from worker.ingest import IngestError, Limits, Progress, run_sandboxed
+from worker.ingest import IngestError, Limits, Progress
+from worker.ingest.sandbox import run_sandboxed
 from worker.lease import Lease
 from worker.site import Site
 
@@ -52,7 +54,7 @@ def _take_in(site: Site, dataset: Dataset, scratch: Path) -> None:
                 site.write(lambda session: datasets.release(session, *owned))
                 return
             log.info("ingest_refused", code=error.code)
-            refusal = error.as_json()
+            refusal = {"code": error.code, "detail": error.detail, "entry": error.entry, "row": error.row}
             site.write(lambda session: datasets.fail(session, *owned, refusal))
         else:
             site.write(
@@ -72,14 +74,14 @@ def _decode(site: Site, dataset: Dataset, scratch: Path, lease: Lease) -> tuple[
     get_file(site.storage, dataset.upload_key, upload, dataset.upload_sha256)
 
     def report(progress: Progress) -> None:
-        content = progress.as_json()
+        content = asdict(progress)
         site.write(lambda session: datasets.report_progress(session, dataset.id, dataset.attempt, content))
 
     manifest = run_sandboxed(
         upload,
         packed,
         filename=dataset.filename,
-        limits=Limits(seconds=site.settings.ingest_seconds),
+        limits=Limits(upload_bytes=site.settings.upload_max_bytes, wall_seconds=site.settings.ingest_seconds),
         on_progress=report,
         should_stop=lambda: lease.lost or site.leaving.is_set(),
     )

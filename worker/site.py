@@ -112,6 +112,7 @@ class Site:
     def close(self) -> None:
         self.database.close()
         shutil.rmtree(self._scratch, ignore_errors=True)
+        self._scratch.with_suffix(".lock").unlink(missing_ok=True)
         self._scratch_lock.close()
 
 

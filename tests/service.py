@@ -1,0 +1,170 @@
+"""The service as real processes: an API, any number of workers, a broker. What the tests of faults kill, stop and start again."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from models import projects
+from models.database import Database
+from models.settings import Settings
+from tests.servers.process import free_port, running
+
+ROOT = Path(__file__).parents[1]
+TERMINAL = {"succeeded", "failed", "cancelled"}
+
+
+@dataclass
+class Service:
+    """One installation. Timings are short, so that what takes half a minute in life takes seconds here."""
+
+    folder: Path
+    settings: dict[str, str]
+    stack: ExitStack
+    http: httpx.Client = field(init=False)
+    workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def start_api(self) -> None:
+        port = free_port()
+        url = f"http://127.0.0.1:{port}"
+        command = [sys.executable, "-m", "uvicorn", "api.main:create_app", "--factory", "--port", str(port)]
+        self._start("api", [*command, "--log-level", "warning"], lambda: _answers(f"{url}/healthz"))
+        self.http = self.stack.enter_context(
+            httpx.Client(base_url=url, headers={"Authorization": f"Bearer {self._key()}"}, timeout=60)
+        )
+
+    def start_worker(self, **settings: str) -> subprocess.Popen[bytes]:
+        name = f"worker-{len(self.workers)}"
+        log = self.folder / f"{name}.log"
+        process = self._start(
+            name,
+            [sys.executable, "-m", "worker", "serve"],
+            lambda: log.exists() and b"worker_started" in log.read_bytes(),
+            TRAINWRIGHT_CACHE_DIR=str(self.folder / name),
+            **settings,
+        )
+        self.workers.append(process)
+        return process
+
+    def upload(self, file: Path, name: str | None = None) -> str:
+        dataset = self._ok(self.http.post("/v1/datasets", json={"name": file.stem}))
+        with file.open("rb") as body:
+            path = f"/v1/datasets/{dataset['id']}/content"
+            self._ok(self.http.put(path, params={"filename": name or file.name}, content=body))
+        ready = self.wait(f"/v1/datasets/{dataset['id']}", {"ready", "failed"})
+        assert ready["status"] == "ready", ready
+        return str(dataset["id"])
+
+    def submit(self, spec: dict[str, Any]) -> str:
+        return str(self._ok(self.http.post("/v1/jobs", json=spec))["id"])
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        return self._ok(self.http.get(f"/v1/jobs/{job_id}"))
+
+    def finish(self, job_id: str, seconds: float = 120) -> dict[str, Any]:
+        return self.wait(f"/v1/jobs/{job_id}", TERMINAL, seconds)
+
+    def wait(self, path: str, states: set[str], seconds: float = 120) -> dict[str, Any]:
+        deadline = time.monotonic() + seconds
+        while (answer := self._ok(self.http.get(path)))["status"] not in states:
+            assert time.monotonic() < deadline, f"{path} is still {answer['status']}: {self.logs()}"
+            time.sleep(0.05)
+        return answer
+
+    def reach_step(self, job_id: str, step: int, seconds: float = 60) -> int:
+        """Wait until a job has reported a step; returns the step it is at."""
+        deadline = time.monotonic() + seconds
+        while (at := int((self.job(job_id)["progress"] or {}).get("step", 0))) < step:
+            assert time.monotonic() < deadline, f"{job_id} is still at step {at}: {self.logs()}"
+            time.sleep(0.02)
+        return at
+
+    def last_weights(self, job_id: str) -> str:
+        """The sha256 of a job's last checkpoint, checked against its bytes."""
+        import hashlib
+
+        checkpoint = self._ok(self.http.get(f"/v1/jobs/{job_id}/checkpoints/last"))
+        content = self.http.get(f"/v1/checkpoints/{checkpoint['id']}/content").raise_for_status().content
+        assert hashlib.sha256(content).hexdigest() == checkpoint["sha256"]
+        return str(checkpoint["sha256"])
+
+    def events(self, job_id: str) -> list[str]:
+        return [event["type"] for event in self._ok(self.http.get(f"/v1/jobs/{job_id}/events?limit=100"))["data"]]
+
+    def logs(self) -> str:
+        return "\n".join(path.read_text(errors="replace")[-3000:] for path in sorted(self.folder.glob("*.log")))
+
+    def _start(self, name: str, command: list[str], is_ready: Any, **settings: str) -> subprocess.Popen[bytes]:
+        environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("TRAINWRIGHT_")},
+            **self.settings,
+            **settings,
+        }
+        log = self.folder / f"{name}.log"
+        return self.stack.enter_context(running(command, log=log, is_ready=is_ready, environment=environment, cwd=ROOT))
+
+    def _key(self) -> str:
+        database = Database(
+            Settings.model_validate({k.removeprefix("TRAINWRIGHT_").lower(): v for k, v in self.settings.items()})
+        )
+        with database.write() as session:
+            project = projects.project_named(session, "tests") or projects.create_project(session, "tests")
+            text = projects.create_key(session, project.id, name="tests", scope="admin")[1]
+        database.close()
+        return text
+
+    def _ok(self, reply: httpx.Response) -> dict[str, Any]:
+        assert reply.is_success, (
+            f"{reply.request.method} {reply.request.url}: {reply.status_code} {reply.text}\n{self.logs()}"
+        )
+        body: dict[str, Any] = reply.json()
+        return body
+
+
+@contextmanager
+def service(folder: Path, database_url: str, broker_url: str, **settings: str) -> Iterator[Service]:
+    """An installation with an API and no worker yet."""
+    environment = {
+        "TRAINWRIGHT_DATABASE_URL": database_url,
+        "TRAINWRIGHT_BROKER_URL": broker_url,
+        "TRAINWRIGHT_STORAGE_URL": f"file://{folder}/objects",
+        "TRAINWRIGHT_CACHE_DIR": f"{folder}/cache",
+        "TRAINWRIGHT_HEARTBEAT_SECONDS": "0.5",
+        "TRAINWRIGHT_LEASE_SECONDS": "3",
+        "TRAINWRIGHT_RECONCILE_SECONDS": "0.5",
+        "TRAINWRIGHT_DRAIN_SECONDS": "20",
+        "TRAINWRIGHT_TRAINER_THREADS": "1",
+        **settings,
+    }
+    with ExitStack() as stack:
+        installation = Service(folder, environment, stack)
+        installation.start_api()
+        yield installation
+
+
+def kill_all_of(process: subprocess.Popen[bytes]) -> None:
+    """SIGKILL, as the plug pulled: its children must see to themselves."""
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+def descendants(pid: int) -> list[int]:
+    """Living processes below one."""
+    children = Path(f"/proc/{pid}/task/{pid}/children")
+    found = [int(child) for child in children.read_text().split()] if children.exists() else []
+    return found + [below for child in found for below in descendants(child)]
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=5).is_success
+    except httpx.TransportError:
+        return False

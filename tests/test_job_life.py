@@ -1,0 +1,142 @@
+"""What happens to a job when things go wrong, with real processes: the same bits in the end, on both databases."""
+
+import random
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.service import Service, descendants, kill_all_of, service
+
+DIGITS = Path(__file__).parents[1] / "local" / "digits.npz"
+EPOCHS = 12
+
+
+def spec(dataset_id: str, **changes: Any) -> dict[str, Any]:
+    """A run of some seconds that uses whatever has state: momentum, dropout, augmentation, batch norm, a schedule."""
+    return {
+        "name": "digits",
+        "seed": 3,
+        "dataset": {"id": dataset_id, "validation": {"fraction": 0.1}},
+        "network": {"type": "cnn", "widths": [8, 16], "head": [32], "norm": "batch"},
+        "initialization": {"type": "kaiming_normal"},
+        "regularization": [{"type": "l2", "weight": 1e-4}, {"type": "dropout", "rate": 0.3}],
+        "augmentation": [{"type": "affine", "rotation": 10, "shift": [0.1, 0.1]}],
+        "optimizer": {"type": "adamw", "learning_rate": 0.002},
+        "schedule": {"type": "cosine"},
+        "clipping": {"type": "global_norm", "max_norm": 1.0},
+        "training": {"epochs": EPOCHS, "batch_size": 16},
+        **changes,
+    }
+
+
+@pytest.fixture
+def running_service(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Service]:
+    with service(tmp_path, database_url, redis_url, TRAINWRIGHT_CHECKPOINT_SECONDS="0.3") as installation:
+        installation.start_worker()
+        yield installation
+
+
+def test_a_job_goes_from_a_spec_to_a_checkpoint(running_service: Service) -> None:
+    job_id = running_service.submit(spec(running_service.upload(DIGITS)))
+    job = running_service.finish(job_id)
+    assert job["status"] == "succeeded", job
+    assert job["attempt"] == 1
+    assert job["summary"]["best"]["validation/accuracy"] > 0.8
+    assert running_service.last_weights(job_id)
+    assert running_service.events(job_id)[:3] == ["job.created", "job.claimed", "job.started"]
+    assert running_service.events(job_id)[-1] == "job.succeeded"
+
+
+def test_a_worker_killed_at_any_step_costs_no_bit(running_service: Service) -> None:
+    dataset_id = running_service.upload(DIGITS)
+    undisturbed = running_service.submit(spec(dataset_id))
+    steps = running_service.finish(undisturbed)["progress"]["steps"]
+    running_service.start_worker()
+    seed = 7
+    for kill_at in random.Random(seed).sample(range(1, steps - steps // 4), 2):
+        job_id = running_service.submit(spec(dataset_id))
+        running_service.reach_step(job_id, kill_at)
+        owner = owner_of(running_service, job_id)
+        trainers = descendants(owner.pid)
+        kill_all_of(owner)
+        assert_gone(trainers)
+        running_service.start_worker()
+        job = running_service.finish(job_id)
+        assert (job["status"], job["attempt"]) == ("succeeded", 2), running_service.logs()
+        assert running_service.last_weights(job_id) == running_service.last_weights(undisturbed)
+        assert_each_step_once(running_service, job_id, steps)
+
+
+def test_a_worker_told_to_leave_loses_at_most_a_step(running_service: Service) -> None:
+    dataset_id = running_service.upload(DIGITS)
+    undisturbed = running_service.submit(spec(dataset_id))
+    running_service.finish(undisturbed)
+    job_id = running_service.submit(spec(dataset_id))
+    at = running_service.reach_step(job_id, 20)
+    leaving = running_service.workers[0]
+    leaving.send_signal(signal.SIGTERM)
+    assert leaving.wait(20) == 0
+    left = running_service.job(job_id)
+    assert left["status"] == "queued"
+    running_service.start_worker()
+    job = running_service.finish(job_id)
+    assert (job["status"], job["attempt"]) == ("succeeded", 2)
+    assert "job.released" in running_service.events(job_id)
+    resumed_at = started_at(running_service, job_id)
+    assert resumed_at >= at
+    assert running_service.last_weights(job_id) == running_service.last_weights(undisturbed)
+
+
+def test_a_running_job_is_cancelled_within_two_beats(running_service: Service) -> None:
+    job_id = running_service.submit(spec(running_service.upload(DIGITS), training={"epochs": 1000, "batch_size": 16}))
+    running_service.reach_step(job_id, 5)
+    asked = time.monotonic()
+    for _ in range(2):
+        assert running_service.http.post(f"/v1/jobs/{job_id}/cancel").status_code == 202
+    assert running_service.finish(job_id)["status"] == "cancelled"
+    assert time.monotonic() - asked < 2 * 0.5 + 1
+    assert running_service.http.post(f"/v1/jobs/{job_id}/cancel").status_code == 409
+
+
+def test_a_run_that_diverges_says_so(running_service: Service) -> None:
+    wild = spec(running_service.upload(DIGITS), optimizer={"type": "sgd", "learning_rate": 1e6}, clipping=None)
+    wild["network"] = {"type": "mlp", "hidden": [64, 64]}
+    job = running_service.finish(running_service.submit(wild))
+    assert job["status"] == "failed"
+    assert job["failure"]["code"] == "diverged"
+    assert job["failure"]["advice"]
+
+
+def owner_of(installation: Service, job_id: str) -> Any:
+    """The worker process that has a job."""
+    pid = next(worker["pid"] for worker in installation.http.get("/v1/workers").json()["data"] if worker["busy"])
+    return next(process for process in installation.workers if process.pid == pid)
+
+
+def assert_gone(pids: list[int]) -> None:
+    """No orphan a second after its supervisor."""
+    deadline = time.monotonic() + 1
+    while any(is_alive(pid) for pid in pids):
+        assert time.monotonic() < deadline, f"still alive: {pids}"
+        time.sleep(0.02)
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def started_at(installation: Service, job_id: str) -> int:
+    events = installation.http.get(f"/v1/jobs/{job_id}/events?limit=100").json()["data"]
+    return int([event for event in events if event["type"] == "job.started"][-1]["data"]["start_step"])
+
+
+def assert_each_step_once(installation: Service, job_id: str, steps: int) -> None:
+    series = installation.http.get(f"/v1/jobs/{job_id}/metrics").json()
+    assert series["columns"]["step"] == list(range(1, steps + 1))

@@ -1,0 +1,127 @@
+"""An upload becomes a packed data set: through the real sandbox, database and store."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models import datasets, jobs, projects
+from models.queue import Bell
+from models.settings import Settings
+from models.states import DatasetState
+from models.storage import put_file
+from models.tables import Dataset
+from worker import cache
+from worker.intake import run_ingest
+from worker.reconcile import reconcile
+from worker.run import MANIFEST
+from worker.site import Site
+
+
+@pytest.fixture
+def site(sqlite_url: str, tmp_path: Path) -> Iterator[Site]:
+    settings = Settings(database_url=sqlite_url, storage_url=f"file://{tmp_path}/objects", cache_dir=tmp_path / "cache")
+    site = Site(settings, Bell(settings))
+    yield site
+    site.close()
+
+
+def upload(site: Site, file: Path) -> str:
+    stored = put_file(site.storage, f"uploads/{file.name}", file)
+    with site.database.write() as session:
+        project = projects.create_project(session, file.name)
+        dataset = datasets.create(session, project_id=project.id, name=file.stem)
+        datasets.uploaded(
+            session,
+            dataset.id,
+            filename=file.name,
+            key=f"uploads/{file.name}",
+            size=stored.bytes,
+            sha256=stored.sha256,
+        )
+    return dataset.id
+
+
+def read(site: Site, dataset_id: str) -> Dataset:
+    with site.database.read() as session:
+        dataset = datasets.find(session, dataset_id)
+    assert dataset is not None
+    return dataset
+
+
+def vectors(folder: Path) -> Path:
+    file = folder / "vectors.npz"
+    inputs = np.arange(40, dtype=np.float32).reshape(10, 4)
+    np.savez(file, train_inputs=inputs, train_targets=np.arange(10) % 2)
+    return file
+
+
+def test_an_upload_is_packed_stored_and_cached(site: Site, tmp_path: Path) -> None:
+    dataset_id = upload(site, vectors(tmp_path))
+    run_ingest(site, dataset_id)
+    dataset = read(site, dataset_id)
+    assert dataset.state is DatasetState.READY, dataset.failure
+    assert dataset.content_sha256 is not None
+    assert cache.cached(site, dataset.content_sha256).is_dir()
+    prefix = datasets.packed_prefix(dataset_id, dataset.content_sha256)
+    assert f"{prefix}/manifest.json" in list(site.storage.keys(prefix))
+
+
+def test_a_worker_without_the_data_fetches_and_verifies_them(site: Site, tmp_path: Path) -> None:
+    dataset_id = upload(site, vectors(tmp_path))
+    run_ingest(site, dataset_id)
+    dataset = read(site, dataset_id)
+    assert dataset.content_sha256 is not None
+    place = cache.cached(site, dataset.content_sha256)
+    before = {file.name: file.read_bytes() for file in place.iterdir()}
+    place.rename(tmp_path / "elsewhere")
+    folder = cache.packed_folder(site, dataset, MANIFEST.validate_python(dataset.manifest))
+    assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
+
+
+def test_a_refused_upload_says_why_and_leaves_no_file(site: Site, tmp_path: Path) -> None:
+    ragged = tmp_path / "ragged.csv"
+    ragged.write_text("a,b\n1,2\n1,2,3\n")
+    dataset_id = upload(site, ragged)
+    run_ingest(site, dataset_id)
+    dataset = read(site, dataset_id)
+    assert dataset.state is DatasetState.FAILED
+    assert dataset.failure is not None
+    assert (dataset.failure["code"], dataset.failure["row"]) == ("ragged_row", 3)
+    left = {path.suffix for path in (tmp_path / "cache" / "scratch").rglob("*") if path.is_file()}
+    assert left == {".lock"}
+
+
+def test_an_upload_whose_bytes_changed_in_the_store_is_refused(site: Site, tmp_path: Path) -> None:
+    dataset_id = upload(site, vectors(tmp_path))
+    put_file(site.storage, "uploads/vectors.npz", tmp_path / "trainwright.db")
+    run_ingest(site, dataset_id)
+    failure = read(site, dataset_id).failure
+    assert failure is not None
+    assert failure["code"] == "upload_damaged"
+
+
+def test_a_second_doorbell_does_nothing(site: Site, tmp_path: Path) -> None:
+    dataset_id = upload(site, vectors(tmp_path))
+    run_ingest(site, dataset_id)
+    run_ingest(site, dataset_id)
+    assert read(site, dataset_id).attempt == 1
+
+
+def test_the_scratch_of_a_dead_worker_is_cleared_away(tmp_path: Path, sqlite_url: str) -> None:
+    scratch = tmp_path / "cache" / "scratch"
+    (scratch / "dead" / "job_1-1").mkdir(parents=True)
+    (scratch / "dead.lock").touch()
+    settings = Settings(database_url=sqlite_url, storage_url=f"file://{tmp_path}/objects", cache_dir=tmp_path / "cache")
+    first, second = Site(settings, Bell(settings)), Site(settings, Bell(settings))
+    assert not (scratch / "dead").exists()
+    assert len(list(scratch.glob("*.lock"))) == 2, "the living one's is left alone"
+    first.close()
+    second.close()
+
+
+def test_a_round_of_the_reconciler_reports_the_worker(site: Site) -> None:
+    reconcile(site)
+    with site.database.read() as session:
+        assert [worker.id for worker in jobs.workers(session, 60)] == [site.id]
