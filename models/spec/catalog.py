@@ -34,16 +34,19 @@ Entry = dict[str, Any]
 def catalog() -> dict[str, dict[str, Entry]]:
     """Family → type → {parameters, required, summary, description, reference, aliases, example}.
 
-    `parameters` is a JSON Schema for each key beside `type`, with nothing referred to elsewhere. The family `layer` is
-    what a `sequential` network is made of.
+    `parameters` is a JSON Schema for each key beside `type`, with no reference to elsewhere but the names of whole
+    families. The family `layer` is what a `sequential` network is made of.
     """
+    return {
+        family: {name: _entry(name, node) for name, node in members.items()} for family, members in _families().items()
+    }
+
+
+@cache
+def _families() -> dict[str, dict[str, Node]]:
     properties = job_spec_schema()["properties"]
     families = {family: _members(properties[family]) for family in FAMILIES}
-    layers = families["network"]["sequential"]["properties"]["layers"]
-    families["layer"] = _members(layers)
-    return {
-        family: {name: _entry(name, node) for name, node in members.items()} for family, members in families.items()
-    }
+    return {**families, "layer": _members(families["network"]["sequential"]["properties"]["layers"])}
 
 
 def _members(node: Node) -> dict[str, Node]:
@@ -79,7 +82,7 @@ def _example(name: str, parameters: Node, required: list[str]) -> Node:
 
 
 def _inlined(node: Any) -> Any:
-    """The same schema with every reference replaced by what it refers to."""
+    """The same schema with every reference replaced by what it refers to; a whole family is only named."""
     if isinstance(node, list):
         return [_inlined(member) for member in node]
     if not isinstance(node, dict):
@@ -88,4 +91,8 @@ def _inlined(node: Any) -> Any:
         target = job_spec_schema()["$defs"][node["$ref"].removeprefix("#/$defs/")]
         rest = {key: value for key, value in node.items() if key != "$ref"}
         return {**_inlined(target), **_inlined(rest)}
+    types = set(node.get("discriminator", {}).get("mapping", {}))
+    family = next((family for family, members in _families().items() if types == set(members)), None)
+    if family is not None:
+        return {"type": "object", "description": f"Any of the family `{family}`"}
     return {key: _inlined(value) for key, value in node.items() if key != "discriminator"}

@@ -17,6 +17,9 @@ from .technique import MAX_WIDTH
 
 Path = tuple[str | int, ...]
 
+MOST_ERRORS = 200
+"""So many are told; nobody reads more, and a spec made to be wrong could have a hundred thousand."""
+
 
 @dataclass(frozen=True, slots=True)
 class SpecError:
@@ -48,14 +51,18 @@ class SpecInvalid(ValueError):
 
 
 def parse_spec(raw: object) -> JobSpec:
-    """The spec that this JSON value says. Raises SpecInvalid with all errors; they never repeat what was sent."""
+    """The spec that this JSON value says. Raises SpecInvalid with all errors, which never repeat what was sent."""
     unfit = list(_unfit(raw))
     if unfit:
         raise SpecInvalid(tuple(unfit))
     try:
         return JobSpec.model_validate_json(json.dumps(raw))
     except ValidationError as error:
-        raise SpecInvalid(tuple(_translate(error.errors(include_url=False), raw))) from None
+        details = error.errors(include_url=False)
+        errors = _translate(details[:MOST_ERRORS], raw)
+        if len(details) > MOST_ERRORS:
+            errors.append(SpecError("", "more_errors", f"… and {len(details) - MOST_ERRORS:,} more"))
+        raise SpecInvalid(tuple(errors)) from None
 
 
 def pointer_to(path: Path) -> str:

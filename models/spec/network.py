@@ -157,7 +157,7 @@ class Sequential(Technique):
     @field_validator("layers")
     @classmethod
     def _names_differ(cls, layers: tuple[AnyLayer, ...]) -> tuple[AnyLayer, ...]:
-        names = [layer.name for layer in layers if layer.name is not None]
+        names = [layer.name or f"layers.{index}" for index, layer in enumerate(layers)]
         if len(set(names)) < len(names):
             raise PydanticCustomError("duplicate_name", "Two layers have the same name")
         return layers

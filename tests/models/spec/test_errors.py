@@ -13,6 +13,7 @@ def only(sent: object) -> tuple[str, str, str | None]:
     return error.pointer, error.code, error.suggestion
 
 
+TWINS = [{"type": "flatten"}, {"type": "flatten", "name": "layers.0"}]
 MISTAKES: list[tuple[dict[str, Any], tuple[str, str, str | None]]] = [
     ({"optimizer": {"type": "sgd", "learning_rat": 1}}, ("/optimizer/learning_rat", "unknown_key", "learning_rate")),
     ({"initialization": {"type": "constant", "valu": 1}}, ("/initialization/valu", "unknown_key", "value")),
@@ -39,6 +40,7 @@ MISTAKES: list[tuple[dict[str, Any], tuple[str, str, str | None]]] = [
         {"dataset": {"id": "d", "validation": {"fration": 0.1}}},
         ("/dataset/validation/fration", "unknown_key", "fraction"),
     ),
+    ({"network": {"type": "sequential", "layers": TWINS}}, ("/network/layers", "duplicate_name", None)),
     ({"dataset": {"id": "d", "a/b~": 1}}, ("/dataset/a~1b~0", "unknown_key", None)),
     ({"name": "a\0b"}, ("/name", "text", None)),
     ({"name": "\ud800"}, ("/name", "text", None)),
@@ -107,3 +109,8 @@ def test_a_refusal_takes_less_than_a_tenth_of_a_second() -> None:
     start = time.perf_counter()
     errors_of(sent)
     assert time.perf_counter() - start < 0.1
+
+
+def test_a_spec_made_to_be_wrong_is_answered_in_short() -> None:
+    errors = errors_of(raw(network={"type": "mlp", **{f"key {index}": 1 for index in range(5_000)}}))
+    assert (len(errors), errors[-1].detail) == (201, "… and 4,800 more")
