@@ -18,7 +18,7 @@ LOOK_SECONDS = 0.5
 
 
 def main(parent: int, command: list[str]) -> int:
-    if sys.platform == "linux" and "TRAINWRIGHT_TETHER_WATCH" not in os.environ:
+    if sys.platform == "linux":
         bind_to_parent()
         if os.getppid() == parent:  # it may have died before we were bound
             os.execv(command[0], command)  # noqa: S606
