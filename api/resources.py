@@ -6,7 +6,7 @@ The job spec itself is `models.spec.JobSpec`. Fields are only ever added; a clie
 from datetime import datetime
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from models.spec.manifest import Manifest
 from models.states import DatasetState, FailureCode, State, Wish
@@ -20,11 +20,15 @@ class Resource(BaseModel):
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
 
+class Identified(Resource):
+    id: str
+
+
 class Request(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
-Item = TypeVar("Item", bound=Resource)
+Item = TypeVar("Item", bound=Identified)
 
 
 class Page(Resource, Generic[Item]):
@@ -75,10 +79,9 @@ class CreateProject(Request):
     name: Name
 
 
-class Project(Resource):
+class Project(Identified):
     """A tenant. Everything else belongs to one, and nobody sees another's."""
 
-    id: str
     object: Literal["project"] = "project"
     name: str
     created_at: datetime
@@ -90,10 +93,9 @@ class CreateApiKey(Request):
     """`read` looks, `submit` also creates and cancels, `admin` also manages keys and projects."""
 
 
-class ApiKey(Resource):
+class ApiKey(Identified):
     """A credential of a project."""
 
-    id: str
     object: Literal["api_key"] = "api_key"
     project_id: str
     name: str
@@ -125,10 +127,9 @@ class DatasetFailure(Resource):
     detail: str
 
 
-class Dataset(Resource):
+class Dataset(Identified):
     """Data to train on: created, uploaded, taken in by a worker, then `ready` or `failed`."""
 
-    id: str
     object: Literal["dataset"] = "dataset"
     name: str
     status: DatasetState
@@ -167,10 +168,9 @@ class SpecIssue(Resource):
     detail: str
 
 
-class Job(Resource):
+class Job(Identified):
     """One training run."""
 
-    id: str
     object: Literal["job"] = "job"
     name: str | None
     status: State
@@ -206,9 +206,15 @@ class Job(Resource):
 class Estimate(Resource):
     """What a run will take, before it runs."""
 
+    model_config = ConfigDict(frozen=True, from_attributes=True, use_attribute_docstrings=True)
+
     parameters: int
+    buffers: int
+    """Numbers kept beside the parameters: running means and variances."""
     activation_bytes: int
-    """Activations of one batch."""
+    """The input of one batch and what every layer makes of it."""
+    memory_bytes: int
+    """Parameters, gradients, the optimizer's averages, activations and their gradients."""
     steps: int
     steps_per_epoch: int
     checkpoint_bytes: int
@@ -225,10 +231,9 @@ class Validation(Resource):
     estimate: Estimate | None
 
 
-class Event(Resource):
+class Event(Identified):
     """Something that happened to a job."""
 
-    id: str
     object: Literal["event"] = "event"
     job_id: str
     sequence: int
@@ -238,6 +243,15 @@ class Event(Resource):
     attempt: int
     data: Json
     created_at: datetime
+
+
+class JobProgress(Resource):
+    """How far a job is: sent on its stream between the events."""
+
+    object: Literal["job.progress"] = "job.progress"
+    job_id: str
+    status: State
+    progress: Json | None
 
 
 class Metrics(Resource):
@@ -258,10 +272,9 @@ class Metrics(Resource):
     """Whether rows were left out. The smallest and the greatest value of every column in every bucket are kept."""
 
 
-class Checkpoint(Resource):
+class Checkpoint(Identified):
     """A saved network, as a safetensors file."""
 
-    id: str
     object: Literal["checkpoint"] = "checkpoint"
     job_id: str
     attempt: int
@@ -284,8 +297,15 @@ class CatalogEntry(Resource):
     model_config = ConfigDict(frozen=True, extra="allow", use_attribute_docstrings=True)
 
     summary: str
+    description: str
+    reference: str | None
+    """The paper or formula it follows."""
     parameters: Json
-    """JSON Schema."""
+    """Parameter → JSON Schema."""
+    required: list[str]
+    aliases: list[str]
+    """Other names of the same."""
+    example: Json
 
 
 class CatalogFamily(Resource):
@@ -300,10 +320,9 @@ class Catalog(Resource):
     """Family → type → technique."""
 
 
-class Worker(Resource):
+class Worker(Identified):
     """A process that trains."""
 
-    id: str
     object: Literal["worker"] = "worker"
     status: str
     """`online` or `draining`."""

@@ -101,6 +101,11 @@ def quarantine(session: Session, job_id: str, attempt: int, checkpoint_id: str) 
     session.execute(update(Checkpoint).where(Checkpoint.id == checkpoint_id).values(quarantined_at=now_plus()))
 
 
+def withdraw(session: Session, checkpoint_id: str) -> None:
+    """The same, found out by a reader, who owns nothing."""
+    session.execute(update(Checkpoint).where(Checkpoint.id == checkpoint_id).values(quarantined_at=now_plus()))
+
+
 def of_job(session: Session, job_id: str) -> list[Checkpoint]:
     """Oldest first."""
     return _usable(session, job_id)[::-1]

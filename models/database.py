@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event, exc
+from sqlalchemy import Engine, create_engine, event, exc, text
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import QueuePool
 
@@ -56,6 +56,11 @@ class Database:
     def read(self) -> Iterator[Session]:
         with Session(self._reader, expire_on_commit=False, autoflush=False) as session:
             yield session
+
+    def check(self) -> None:
+        """Raise what stands in the way of using the tables."""
+        with self.read() as session:
+            session.execute(text("SELECT 1 FROM projects LIMIT 1"))
 
     def close(self) -> None:
         self._writer.dispose()

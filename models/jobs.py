@@ -5,7 +5,7 @@ Nothing here commits: the route or the task that calls owns the transaction.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
@@ -71,8 +71,18 @@ def get(session: Session, project_id: str, job_id: str) -> Job | None:
     return session.scalars(select(Job).where(Job.id == job_id, Job.project_id == project_id)).one_or_none()
 
 
-def version_of(session: Session, project_id: str, job_id: str) -> int | None:
-    return session.scalars(select(Job.version).where(Job.id == job_id, Job.project_id == project_id)).one_or_none()
+class Pulse(NamedTuple):
+    """What tells whether anything has happened to a job, and little else: it is looked at often."""
+
+    version: int
+    state: State
+    event_count: int
+
+
+def pulse(session: Session, project_id: str, job_id: str) -> Pulse | None:
+    query = select(Job.version, Job.state, Job.event_count).where(Job.id == job_id, Job.project_id == project_id)
+    row = session.execute(query).one_or_none()
+    return None if row is None else Pulse(*row)
 
 
 def page(

@@ -56,5 +56,10 @@ class Bell:
             return False
         return True
 
+    def check(self) -> None:
+        """Raise what stands in the way of ringing."""
+        with self._app.connection_for_write() as connection:
+            connection.connect()
+
     def close(self) -> None:
         self._app.close()

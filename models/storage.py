@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Protocol
 
 import obstore
+from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
 from models.settings import Settings
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from obstore.store import S3Config
 
 CHUNK = 1024 * 1024
+OUTAGES = (BaseError,)
+"""What a store raises when it is away or refuses us."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,190 @@
+"""One example of everything, made of the models themselves, so that none can be wrong in form."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import BaseModel
+
+from api import VERSION
+from api.resources import (
+    ApiKey,
+    Catalog,
+    CatalogEntry,
+    CatalogFamily,
+    Checkpoint,
+    CreatedApiKey,
+    CreatedProject,
+    Dataset,
+    Estimate,
+    Event,
+    Health,
+    Identified,
+    Job,
+    Metrics,
+    Page,
+    Project,
+    Readiness,
+    SpecIssue,
+    Validation,
+    Version,
+    Worker,
+)
+from models.spec import JobSpec, catalog
+from models.spec.manifest import ArrayFile, ImageManifest, ImageSplit
+from models.states import DatasetState, State, Wish
+
+Json = dict[str, Any]
+_NUMBER = "0195f3a2b4c87d10a1b2c3d4e5f60718"
+_JOB, _DATASET, _CHECKPOINT = f"job_{_NUMBER}", f"ds_{_NUMBER}", f"ckpt_{_NUMBER}"
+_SHA256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+_WHEN = datetime(2026, 11, 2, 9, 30, tzinfo=UTC)
+
+SPEC: Json = {
+    "spec_version": 1,
+    "name": "digits, he + cosine",
+    "dataset": {"id": _DATASET, "validation": {"fraction": 0.1}},
+    "network": {"type": "cnn", "widths": [32, 64], "head": [128]},
+    "initialization": {"type": "kaiming_normal"},
+    "regularization": [{"type": "l2", "weight": 1e-4}, {"type": "dropout", "rate": 0.5}],
+    "augmentation": [{"type": "rotation", "degrees": 10}],
+    "optimizer": {"type": "sgd", "learning_rate": 0.1, "momentum": 0.9},
+    "schedule": {"type": "cosine"},
+    "clipping": {"type": "global_norm", "max_norm": 1.0},
+    "training": {"epochs": 10, "batch_size": 128},
+}
+_WARNING = SpecIssue(
+    pointer="/augmentation/0", code="flipped_digits", detail="A flipped digit is another digit, or none"
+)
+_JOB_PARTS = ("cancel", "events", "stream", "metrics", "checkpoints")
+_RUNNING = Job(
+    id=_JOB,
+    name="digits, he + cosine",
+    status=State.RUNNING,
+    desired_state=Wish.RUN,
+    status_reason="training",
+    queue_position=None,
+    progress={"epoch": 3, "epochs": 10, "step": 38, "steps": 130, "samples_per_second": 8100.0, "eta_seconds": 1.5},
+    dataset_id=_DATASET,
+    spec=SPEC,
+    resolved_spec={**SPEC, "seed": 0, "loss": {"type": "cross_entropy"}},
+    spec_sha256=_SHA256,
+    warnings=[_WARNING],
+    attempt=1,
+    environment={"torch": "2.13.0", "device": "cpu", "threads": 2},
+    summary=None,
+    failure=None,
+    created_at=_WHEN,
+    started_at=_WHEN,
+    finished_at=None,
+    urls={"self": f"/v1/jobs/{_JOB}", **{part: f"/v1/jobs/{_JOB}/{part}" for part in _JOB_PARTS}},
+)
+_ARRAY = ArrayFile(path="train-inputs.npy", dtype="uint8", shape=(1797, 8, 8, 1), bytes=115136, sha256=_SHA256)
+_READY = Dataset(
+    id=_DATASET,
+    name="optical digits",
+    status=DatasetState.READY,
+    status_reason="ready to train on",
+    filename="digits.zip",
+    upload_bytes=412_340,
+    upload_sha256=_SHA256,
+    content_sha256=_SHA256,
+    manifest=ImageManifest(
+        channels=1,
+        size=(8, 8),
+        classes=("0", "1"),
+        mean=(0.305,),
+        std=(0.376,),
+        splits={"train": ImageSplit(examples=1797, inputs=_ARRAY, targets=_ARRAY, class_counts=(899, 898))},
+    ),
+    progress=None,
+    failure=None,
+    created_at=_WHEN,
+    ready_at=_WHEN,
+    urls={"self": f"/v1/datasets/{_DATASET}", "content": f"/v1/datasets/{_DATASET}/content"},
+)
+_BEST = Checkpoint(
+    id=_CHECKPOINT,
+    job_id=_JOB,
+    attempt=1,
+    kind="epoch",
+    step=39,
+    epoch=3,
+    is_best=True,
+    metrics={"validation/accuracy": 0.983},
+    bytes=845_120,
+    sha256=_SHA256,
+    created_at=_WHEN,
+    urls={
+        "self": f"/v1/checkpoints/{_CHECKPOINT}",
+        "content": f"/v1/checkpoints/{_CHECKPOINT}/content",
+        "job": f"/v1/jobs/{_JOB}",
+    },
+)
+_KEY = ApiKey(id=f"key_{_NUMBER}", project_id=f"prj_{_NUMBER}", name="laptop", scope="submit", created_at=_WHEN)
+_CREATED_KEY = CreatedApiKey(**_KEY.model_dump(), key=f"tw_{_NUMBER}_…")
+_PROJECT = Project(id=f"prj_{_NUMBER}", name="vision", created_at=_WHEN)
+_EVENT = Event(
+    id=f"evt_{_NUMBER}",
+    job_id=_JOB,
+    sequence=3,
+    type="job.started",
+    actor="worker",
+    attempt=1,
+    data={"start_step": 0},
+    created_at=_WHEN,
+)
+_WORKER = Worker(id=f"wrk_{_NUMBER}", status="online", device="cuda", slots=1, busy=1, started_at=_WHEN, seen_at=_WHEN)
+_TECHNIQUE = CatalogEntry.model_validate(catalog()["clipping"]["global_norm"])
+_OTHERS: tuple[BaseModel, ...] = (
+    CatalogFamily(family="clipping", types={"global_norm": _TECHNIQUE}),
+    Catalog(families={"clipping": {"global_norm": _TECHNIQUE}}),
+    CreatedProject(**_PROJECT.model_dump(), api_key=_CREATED_KEY),
+    Health(),
+    Metrics(
+        job_id=_JOB,
+        interval="step",
+        columns={"step": [1, 2], "train/loss": [2.31, None]},
+        nonfinite={"train/loss": [2]},
+        last_step=2,
+        total_points=2,
+        downsampled=False,
+    ),
+    Readiness(status="ready", parts={"database": "ok", "storage": "ok", "broker": "ok"}),
+    Validation(
+        valid=True,
+        errors=[],
+        warnings=[_WARNING],
+        resolved_spec=_RUNNING.resolved_spec,
+        estimate=Estimate(
+            parameters=151_306,
+            buffers=192,
+            activation_bytes=4_718_592,
+            memory_bytes=10_800_000,
+            steps=130,
+            steps_per_epoch=13,
+            checkpoint_bytes=1_212_000,
+        ),
+    ),
+    Version(version=VERSION),
+    _CREATED_KEY,
+    _TECHNIQUE,
+)
+_LISTED: tuple[Identified, ...] = (_RUNNING, _READY, _BEST, _KEY, _PROJECT, _EVENT, _WORKER)
+
+
+def _json(example: BaseModel) -> Json:
+    return example.model_dump(mode="json")
+
+
+EXAMPLES: dict[str, Json] = {
+    JobSpec.__name__: SPEC,
+    "CreateProject": {"name": "vision"},
+    "CreateApiKey": {"name": "laptop", "scope": "submit"},
+    "CreateDataset": {"name": "optical digits"},
+    **{type(example).__name__: _json(example) for example in (*_LISTED, *_OTHERS)},
+    **{
+        f"Page_{type(example).__name__}_": _json(Page[Any](data=[example], first_id=example.id, last_id=example.id))
+        for example in _LISTED
+    },
+}
+"""Name of a schema → an example of it."""

@@ -1,0 +1,103 @@
+"""`Idempotency-Key`: a request that is sent again gets the answer of the first time, and does nothing twice.
+
+The key is taken in the transaction of the work: they are there together or not at all. An answer that is an error ends
+that transaction, so it is not kept.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Header, Request, Response
+from pydantic import BaseModel
+
+from api.bodies import JsonBody
+from api.dependencies import DatabaseDep
+from api.errors import parameter_error
+from models import idempotency
+from models.database import Database, Session
+from models.idempotency import Reply
+from models.projects import Caller
+
+
+def canonical_json(value: object) -> str:
+    """Equal values have equal text: sorted keys, no spaces."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+@dataclass(frozen=True)
+class Done:
+    """What came of a request."""
+
+    reply: Reply
+    kept: Reply
+    """What a replay answers: the same, but for secrets, which are told once."""
+    after_commit: Callable[[], None] | None = None
+
+
+@dataclass(frozen=True)
+class Once:
+    """Does the work of a request once, however often it is sent."""
+
+    database: Database
+    key: str | None
+    fingerprint: str
+
+    def do(self, caller: Caller, work: Callable[[Session], Done]) -> Response:
+        with self.database.write() as session:
+            earlier = self._take(session, caller)
+            if earlier is not None:
+                return _response(earlier, {"Idempotent-Replayed": "true"})
+            done = work(session)
+            if self.key is not None:
+                idempotency.answer(session, caller.key_id, self.key, done.kept)
+        if done.after_commit is not None:
+            done.after_commit()
+        return _response(done.reply)
+
+    def _take(self, session: Session, caller: Caller) -> Reply | None:
+        if self.key is None:
+            return None
+        return idempotency.take(session, caller.key_id, self.key, self.fingerprint)
+
+
+async def once(
+    request: Request,
+    body: JsonBody,
+    database: DatabaseDep,
+    idempotency_key: Annotated[
+        str | None, Header(description="Send the same key again and the work is done once; kept for a day.")
+    ] = None,
+) -> Once:
+    sent = canonical_json([request.method, request.url.path, body])
+    fingerprint = hashlib.sha256(sent.encode()).hexdigest()
+    return Once(database, None if idempotency_key is None else _bare(idempotency_key), fingerprint)
+
+
+OnceDep = Annotated[Once, Depends(once)]
+
+
+def created(
+    body: BaseModel, location: str, *, kept: BaseModel | None = None, after_commit: Callable[[], None] | None = None
+) -> Done:
+    """201, and where the new thing is."""
+    headers = {"Location": location}
+    reply = Reply(201, headers, body.model_dump(mode="json"))
+    kept_reply = reply if kept is None else Reply(201, headers, kept.model_dump(mode="json"))
+    return Done(reply, kept_reply, after_commit)
+
+
+def _bare(key: str) -> str:
+    """The draft standard quotes the key; most clients do not."""
+    if len(key) >= 2 and key[0] == key[-1] == '"':
+        key = key[1:-1]
+    if not 1 <= len(key) <= 255 or not all("!" <= character <= "~" for character in key):
+        raise parameter_error("Idempotency-Key", "invalid", "1 to 255 printable ASCII characters without spaces")
+    return key
+
+
+def _response(reply: Reply, headers: dict[str, str] | None = None) -> Response:
+    body = json.dumps(reply.body, ensure_ascii=False, separators=(",", ":"))
+    return Response(body, reply.status, {**reply.headers, **(headers or {})}, "application/json")

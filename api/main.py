@@ -1,0 +1,71 @@
+"""The application: `uvicorn --factory api.main:create_app`."""
+
+import gc
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+
+from api import VERSION, errors, openapi
+from api.dependencies import Services, require_scopes
+from api.envelope import Envelope
+from api.logs import configure_logs
+from api.ringing import Ringer
+from api.routes import catalog, checkpoints, datasets, events, health, jobs, metrics, projects, workers
+from models.database import Database
+from models.queue import Bell
+from models.settings import Settings
+from models.storage import open_storage
+
+ROUTERS = tuple(
+    module.router for module in (jobs, events, metrics, checkpoints, datasets, catalog, workers, projects, health)
+)
+
+
+class Application(FastAPI):
+    """FastAPI, with the description of the API finished."""
+
+    def openapi(self) -> dict[str, Any]:
+        if not self.openapi_schema:
+            self.openapi_schema = openapi.describe(self, ROUTERS)
+        return self.openapi_schema
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The web process. Without settings, those of the environment."""
+    configure_logs()
+    settings = settings or Settings()
+    app = Application(
+        title="Trainwright",
+        version=VERSION,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=_life,
+        generate_unique_id_function=_operation_id,
+    )
+    app.state.services = Services(settings, Database(settings), open_storage(settings), Ringer(Bell(settings)))
+    for router in ROUTERS:
+        require_scopes(router)
+        app.include_router(router)
+    errors.install(app)
+    app.add_middleware(Envelope, allowed_hosts=settings.allowed_hosts)
+    return app
+
+
+@asynccontextmanager
+async def _life(app: FastAPI) -> AsyncIterator[None]:
+    gc.collect()
+    gc.freeze()  # what is there now stays: not looked through again by every collection
+    gc.set_threshold(20_000, 50, 100)
+    yield
+    services: Services = app.state.services
+    services.ringer.close()
+    services.database.close()
+
+
+def _operation_id(route: APIRoute) -> str:
+    first, *others = route.name.split("_")
+    return first + "".join(word.capitalize() for word in others)

@@ -1,0 +1,131 @@
+"""The description of the API, finished: bodies that are parsed by hand, every error that can come, an example of
+everything."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
+
+from api import VERSION
+from api.dependencies import READ, scopes_of
+from api.examples import EXAMPLES
+from api.idempotent import once
+from api.resources import CreateApiKey, CreateDataset, CreateProject, Problem
+from models.spec import JobSpec, job_spec_schema
+
+Json = dict[str, Any]
+REF = "#/components/schemas/"
+DESCRIPTION = """Trains PyTorch networks from a JSON spec.
+
+Errors are `application/problem+json` (RFC 9457) with a pointer to each mistake. Lists are pages: go on with
+`after=<last_id>`. Every answer has an `X-Request-Id`. Send an `Idempotency-Key` with a POST and it is done once,
+however often it is sent.
+"""
+REASONS = {
+    304: "Unchanged since the representation that `If-None-Match` names",
+    400: "The request is malformed: not JSON, a host that is not served, a digest that is wrong",
+    401: "No API key, or none that is alive",
+    403: "The key does not allow this",
+    404: "Not there, or not yours",
+    408: "The body came too slowly",
+    409: "It does not fit the state of things; asking again does not help",
+    412: "A precondition does not hold",
+    413: "The body is too large",
+    415: "Not the media type that is taken",
+    416: "Nothing lies in that range",
+    422: "Mistakes in what was sent, each with its place",
+    429: "Too many at once: try again after `Retry-After` seconds",
+    500: "A fault of ours",
+    503: "Database or object store are away: try again after `Retry-After` seconds",
+    507: "No room left",
+}
+
+
+def sends(model: type[BaseModel]) -> Json:
+    """The body of a request, for `openapi_extra`: bodies are read by `api.bodies`, which FastAPI cannot know."""
+    content = {"schema": {"$ref": REF + model.__name__}, "example": EXAMPLES[model.__name__]}
+    return {"requestBody": {"required": True, "content": {"application/json": content}}}
+
+
+def sends_bytes() -> Json:
+    content = {"schema": {"type": "string", "format": "binary"}}
+    return {"requestBody": {"required": True, "content": {"application/octet-stream": content}}}
+
+
+def also(*statuses: int) -> dict[int | str, Json]:
+    """Answers of a route that do not follow from what it takes, for `responses`."""
+    return {status: {"description": REASONS[status]} for status in statuses}
+
+
+def describe(app: FastAPI, routers: Iterable[APIRouter]) -> Json:
+    """The OpenAPI document."""
+    document = get_openapi(title="Trainwright", version=VERSION, description=DESCRIPTION, routes=app.routes)
+    schemas = document["components"]["schemas"]
+    for unused in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(unused, None)
+    schemas |= _schemas()
+    for router in routers:
+        for route in router.routes:
+            assert isinstance(route, APIRoute)
+            for method in route.methods or ():
+                _finish(document["paths"][route.path_format][method.lower()], route)
+    return document
+
+
+def _finish(operation: Json, route: APIRoute) -> None:
+    responses = operation["responses"]
+    for status in _errors_of(operation, route):
+        if "content" in responses.get(str(status), {}):
+            continue
+        content = {"application/problem+json": {"schema": {"$ref": f"{REF}Problem"}}}
+        responses[str(status)] = {"description": REASONS[status], "content": content}
+    for status, response in responses.items():
+        content = response.get("content", {}).get("application/json")
+        if status.startswith("2") and content is not None:
+            content.setdefault("example", EXAMPLES.get(content["schema"].get("$ref", "").removeprefix(REF)))
+    operation["responses"] = dict(sorted(responses.items()))
+
+
+def _errors_of(operation: Json, route: APIRoute) -> set[int]:
+    """What follows from what a route takes, and what it says of itself."""
+    operation["responses"].pop("422", None)  # FastAPI's own, wherever there is any parameter
+    errors = {400, 500} | {int(status) for status in operation["responses"] if int(status) >= 400}
+    scopes = set(scopes_of(route))
+    places = {parameter["in"] for parameter in operation.get("parameters", [])}
+    calls = {dependency.call for dependency in route.dependant.dependencies}
+    errors |= {401, 503} if scopes else set()
+    errors |= {403} if scopes - {READ} else set()
+    errors |= {404} if "path" in places else set()
+    errors |= {422} if places & {"query", "header"} else set()
+    errors |= {408, 413, 415, 422} if "requestBody" in operation else set()
+    return errors | ({409} if once in calls else set())
+
+
+def _schemas() -> Json:
+    schemas: Json = {}
+    for model in (Problem, CreateProject, CreateApiKey, CreateDataset):
+        schema = model.model_json_schema(ref_template=REF + "{model}")
+        schemas |= schema.pop("$defs", {})
+        schemas[model.__name__] = schema
+    spec = _moved(job_spec_schema())
+    schemas |= {f"spec.{name}": schema for name, schema in spec.pop("$defs").items()}
+    schemas[JobSpec.__name__] = spec
+    return schemas
+
+
+def _moved(node: Any) -> Any:
+    """The schema of a spec with its definitions beside the others: its `Dataset` is not the resource of that name."""
+    if isinstance(node, dict):
+        return {key: _moved(value) if key != "$ref" else _moved_ref(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_moved(item) for item in node]
+    if isinstance(node, str) and node.startswith("#/$defs/"):  # a discriminator's mapping
+        return _moved_ref(node)
+    return node
+
+
+def _moved_ref(reference: str) -> str:
+    return reference.replace("#/$defs/", f"{REF}spec.")

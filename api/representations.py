@@ -1,0 +1,197 @@
+"""Rows as resources."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import assert_never
+
+from api import resources
+from api.resources import Item, Page
+from models import jobs, tables
+from models.database import Session
+from models.states import DatasetState, State, Wish
+
+
+@dataclass(frozen=True)
+class Queue:
+    """What waiting jobs wait for."""
+
+    positions: dict[str, int]
+    """Job → how many are ahead of it."""
+    slots: int
+    """Jobs that the workers that are online can run at once."""
+    busy: int
+
+    def reason(self, job: tables.Job) -> str:
+        ahead = self.positions.get(job.id, 0)
+        if self.slots == 0:
+            return "waiting for a worker: none is online"
+        if ahead:
+            return f"waiting for a worker: {ahead} {'job is' if ahead == 1 else 'jobs are'} ahead of it"
+        if self.busy >= self.slots:
+            return "next in line: waiting for a worker to get free"
+        return "next in line: about to be taken up by a worker"
+
+
+def queue_of(session: Session, rows: Sequence[tables.Job], *, seen_within: float) -> Queue | None:
+    """The queue as these jobs see it; None when none of them is in it."""
+    waiting = [row.id for row in rows if row.state == State.QUEUED]
+    if not waiting:
+        return None
+    online = [worker for worker in jobs.workers(session, seen_within) if worker.state == "online"]
+    return Queue(
+        positions=jobs.queue_positions(session, waiting),
+        slots=sum(worker.slots for worker in online),
+        busy=sum(worker.busy for worker in online),
+    )
+
+
+def job(row: tables.Job, queue: Queue | None) -> resources.Job:
+    path = f"/v1/jobs/{row.id}"
+    parts = ("cancel", "events", "stream", "metrics", "checkpoints")
+    return resources.Job(
+        id=row.id,
+        name=row.name,
+        status=row.state,
+        desired_state=row.desired_state,
+        status_reason=_job_reason(row, queue),
+        queue_position=queue.positions.get(row.id) if queue else None,
+        progress=row.progress,
+        dataset_id=row.dataset_id,
+        spec=row.spec,
+        resolved_spec=row.resolved_spec,
+        spec_sha256=row.spec_sha256,
+        warnings=[resources.SpecIssue(**warning) for warning in (row.warnings or {}).get("data", [])],
+        attempt=row.attempt,
+        environment=row.environment,
+        summary=row.summary,
+        failure=resources.JobFailure(**row.failure) if row.failure else None,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        urls={"self": path, **{part: f"{path}/{part}" for part in parts}},
+    )
+
+
+def _job_reason(row: tables.Job, queue: Queue | None) -> str:
+    if row.desired_state == Wish.CANCEL and not row.state.is_terminal:
+        return "stopping: a cancel was asked for"
+    match row.state:
+        case State.QUEUED:
+            return queue.reason(row) if queue else "waiting for a worker"
+        case State.STARTING:
+            return "a worker has taken it up and gets data and network ready"
+        case State.RUNNING:
+            return "training"
+        case State.SUCCEEDED:
+            return "trained to the end"
+        case State.FAILED:
+            return str((row.failure or {}).get("message", "failed"))
+        case State.CANCELLED:
+            return "cancelled"
+        case _:
+            assert_never(row.state)
+
+
+def dataset(row: tables.Dataset) -> resources.Dataset:
+    path = f"/v1/datasets/{row.id}"
+    return resources.Dataset(
+        id=row.id,
+        name=row.name,
+        status=row.state,
+        status_reason=_dataset_reason(row),
+        filename=row.filename,
+        upload_bytes=row.upload_bytes,
+        upload_sha256=row.upload_sha256,
+        content_sha256=row.content_sha256,
+        manifest=row.manifest,  # pydantic makes the model of it
+        progress=row.progress,
+        failure=resources.DatasetFailure(**row.failure) if row.failure else None,
+        created_at=row.created_at,
+        ready_at=row.ready_at,
+        urls={"self": path, "content": f"{path}/content"},
+    )
+
+
+def _dataset_reason(row: tables.Dataset) -> str:
+    match row.state:
+        case DatasetState.UPLOADING:
+            return "waiting for its upload"
+        case DatasetState.QUEUED:
+            return "uploaded: waiting for a worker to take it in"
+        case DatasetState.PROCESSING:
+            return "a worker is reading and checking it"
+        case DatasetState.READY:
+            return "ready to train on"
+        case DatasetState.FAILED:
+            return str((row.failure or {}).get("detail", "it could not be taken in"))
+        case _:
+            assert_never(row.state)
+
+
+def event(row: tables.Event) -> resources.Event:
+    return resources.Event(
+        id=row.id,
+        job_id=row.job_id,
+        sequence=row.sequence,
+        type=row.type,
+        actor=row.actor,  # the row's CHECK has it
+        attempt=row.attempt,
+        data=row.data,
+        created_at=row.created_at,
+    )
+
+
+def checkpoint(row: tables.Checkpoint) -> resources.Checkpoint:
+    path = f"/v1/checkpoints/{row.id}"
+    return resources.Checkpoint(
+        id=row.id,
+        job_id=row.job_id,
+        attempt=row.attempt,
+        kind=row.kind,
+        step=row.step,
+        epoch=row.epoch,
+        is_best=row.is_best,
+        metrics=row.metrics,
+        bytes=row.weights_bytes,
+        sha256=row.weights_sha256,
+        created_at=row.created_at,
+        urls={"self": path, "content": f"{path}/content", "job": f"/v1/jobs/{row.job_id}"},
+    )
+
+
+def api_key(row: tables.ApiKey) -> resources.ApiKey:
+    return resources.ApiKey(**_api_key(row))
+
+
+def created_api_key(row: tables.ApiKey, text: str | None) -> resources.CreatedApiKey:
+    return resources.CreatedApiKey(**_api_key(row), key=text)
+
+
+def _api_key(row: tables.ApiKey) -> resources.Json:
+    names = ("id", "project_id", "name", "scope", "created_at", "revoked_at")
+    return {name: getattr(row, name) for name in names}
+
+
+def project(row: tables.Project) -> resources.Project:
+    return resources.Project(id=row.id, name=row.name, created_at=row.created_at)
+
+
+def worker(row: tables.Worker) -> resources.Worker:
+    return resources.Worker(
+        id=row.id,
+        status=row.state,
+        device=row.device,
+        slots=row.slots,
+        busy=row.busy,
+        started_at=row.started_at,
+        seen_at=row.seen_at,
+    )
+
+
+def page(items: list[Item], *, has_more: bool = False) -> Page[Item]:
+    return Page[Item](
+        data=items,
+        has_more=has_more,
+        first_id=items[0].id if items else None,
+        last_id=items[-1].id if items else None,
+    )

@@ -1,0 +1,148 @@
+"""Data sets: named, uploaded, looked at, deleted."""
+
+from collections.abc import Callable
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request, Response
+from starlette.background import BackgroundTask
+from starlette.concurrency import run_in_threadpool
+
+from api import representations
+from api.bodies import body_of, refuse_encoded
+from api.conditional import reply, reply_unless_known, waits_for_more
+from api.dependencies import After, DatabaseDep, DatasetId, Limit, Reader, ServicesDep, StorageDep, Submitter, Wait
+from api.errors import Conflict, NotFound
+from api.idempotent import Done, OnceDep, created
+from api.openapi import also, sends, sends_bytes
+from api.resources import CreateDataset, Dataset, Page
+from api.uploads import FilenameDep, receive
+from api.waiting import until
+from models import datasets
+from models.database import Database, Session
+from models.ids import new_id
+from models.states import DatasetState
+from models.storage import Storage
+
+router = APIRouter(tags=["datasets"])
+
+
+@router.post("/v1/datasets", status_code=201, response_model=Dataset, openapi_extra=sends(CreateDataset))
+def create_dataset(
+    caller: Submitter, body: Annotated[CreateDataset, Depends(body_of(CreateDataset))], once: OnceDep
+) -> Response:
+    """Name a data set. Its content is uploaded next."""
+
+    def create(session: Session) -> Done:
+        row = datasets.create(session, project_id=caller.project_id, name=body.name)
+        session.refresh(row)
+        dataset = representations.dataset(row)
+        return created(dataset, dataset.urls["self"])
+
+    return once.do(caller, create)
+
+
+@router.get("/v1/datasets", response_model=Page[Dataset])
+def list_datasets(caller: Reader, database: DatabaseDep, after: After = None, limit: Limit = 20) -> Response:
+    """List the data sets of the project, the newest first."""
+    with database.read() as session:
+        rows = datasets.page(session, caller.project_id, after=after, limit=limit)
+    items = [representations.dataset(row) for row in rows[:limit]]
+    return reply(representations.page(items, has_more=len(rows) > limit))
+
+
+@router.get("/v1/datasets/{dataset_id}", response_model=Dataset, responses=also(304))
+async def get_dataset(
+    request: Request, caller: Reader, services: ServicesDep, dataset_id: DatasetId, wait: Wait = 0
+) -> Response:
+    """Show a data set.
+
+    With `wait` the answer comes when something has changed since the representation that `If-None-Match` names (since
+    now, without one), or when it is ready or has failed, or when the time is over.
+    """
+    read = _reader(services.database, caller.project_id, dataset_id)
+    dataset, version = await run_in_threadpool(read)
+    if wait and not _is_settled(dataset) and waits_for_more(request, dataset):
+
+        def look() -> int | None:
+            with services.database.read() as session:
+                return datasets.version_of(session, caller.project_id, dataset_id)
+
+        await until(request, look, lambda seen: seen != version, min(wait, services.settings.wait_max_seconds))
+        dataset, _ = await run_in_threadpool(read)
+    return reply_unless_known(request, dataset, headers={} if _is_settled(dataset) else {"Retry-After": "1"})
+
+
+@router.put(
+    "/v1/datasets/{dataset_id}/content",
+    status_code=202,
+    response_model=Dataset,
+    openapi_extra=sends_bytes(),
+    responses=also(409, 507),
+)
+async def upload_dataset(
+    request: Request, caller: Submitter, services: ServicesDep, dataset_id: DatasetId, filename: FilenameDep
+) -> Response:
+    """Upload the content of a data set, as it is.
+
+    A zip of folders of images (a folder per class), an npz or a csv; `filename` says which. A sha256 in `Repr-Digest`
+    (RFC 9530: `sha-256=:<base64>:`) is checked. A worker then takes the content in.
+    """
+    refuse_encoded(request)
+    read = _reader(services.database, caller.project_id, dataset_id)
+    await run_in_threadpool(_require_room, read)
+    key = datasets.upload_key(dataset_id, new_id("upl"))
+    stored = await receive(request, services.storage, key, services.settings.upload_max_bytes)
+
+    def record() -> Dataset:
+        with services.database.write() as session:
+            row = datasets.uploaded(
+                session, dataset_id, filename=filename, key=key, size=stored.bytes, sha256=stored.sha256
+            )
+            if row is None:
+                raise Conflict("another upload of this data set was faster", code="already_uploaded")
+            return representations.dataset(row)
+
+    try:
+        dataset = await run_in_threadpool(record)
+    except Exception:
+        await run_in_threadpool(services.storage.delete, key)
+        raise
+    services.ringer.ring("ingest", dataset_id)
+    return reply(dataset, 202, {"Location": dataset.urls["self"], "Retry-After": "1"})
+
+
+@router.delete("/v1/datasets/{dataset_id}", status_code=204, responses=also(409))
+def delete_dataset(caller: Submitter, database: DatabaseDep, storage: StorageDep, dataset_id: DatasetId) -> Response:
+    """Delete a data set that no job names."""
+    with database.write() as session:
+        if not datasets.remove(session, caller.project_id, dataset_id):
+            if datasets.get(session, caller.project_id, dataset_id) is None:
+                raise NotFound
+            raise Conflict("jobs name this data set", code="in_use")
+    return Response(status_code=204, background=BackgroundTask(_sweep, storage, f"datasets/{dataset_id}"))
+
+
+def _require_room(read: Callable[[], tuple[Dataset, int]]) -> None:
+    dataset, _ = read()
+    if dataset.status not in (DatasetState.UPLOADING, DatasetState.FAILED):
+        raise Conflict(f"this data set has its content already: it is {dataset.status}", code="already_uploaded")
+
+
+def _is_settled(dataset: Dataset) -> bool:
+    return dataset.status in (DatasetState.READY, DatasetState.FAILED)
+
+
+def _reader(database: Database, project_id: str, dataset_id: str) -> Callable[[], tuple[Dataset, int]]:
+    def read() -> tuple[Dataset, int]:
+        with database.read() as session:
+            row = datasets.get(session, project_id, dataset_id)
+            if row is None:
+                raise NotFound
+            return representations.dataset(row), row.version
+
+    return read
+
+
+def _sweep(storage: Storage, prefix: str) -> None:
+    for key in list(storage.keys(prefix)):
+        storage.delete(key)

@@ -1,0 +1,160 @@
+"""Jobs: made, looked at, cancelled."""
+
+from collections.abc import Callable
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from api import representations
+from api.bodies import JsonBody
+from api.conditional import reply, reply_unless_known, waits_for_more
+from api.dependencies import After, DatabaseDep, JobId, Limit, Reader, ServicesDep, SettingsDep, Submitter, Wait, Word
+from api.errors import Conflict, NotFound, TooManyJobs, spec_item
+from api.idempotent import Done, OnceDep, created
+from api.openapi import also, sends
+from api.resources import Estimate, Job, Page, SpecIssue, Validation
+from api.specs import make_runnable
+from api.waiting import until
+from models import jobs, tables
+from models.database import Database, Session
+from models.settings import Settings
+from models.spec import JobSpec, SpecInvalid
+from models.states import State
+
+router = APIRouter(tags=["jobs"])
+
+
+@router.post("/v1/jobs", status_code=201, response_model=Job, openapi_extra=sends(JobSpec), responses=also(429))
+def create_job(caller: Submitter, spec: JsonBody, once: OnceDep, services: ServicesDep) -> Response:
+    """Train a network.
+
+    The job exists, and will be worked on, once this is answered. All mistakes of the spec are told at once.
+    """
+
+    def create(session: Session) -> Done:
+        if jobs.count_active(session, caller.project_id) >= services.settings.active_jobs_per_project:
+            raise TooManyJobs("this project has as many queued and running jobs as it may have")
+        runnable = make_runnable(session, caller.project_id, spec)
+        row = jobs.create(
+            session,
+            project_id=caller.project_id,
+            dataset_id=runnable.dataset_id,
+            spec=runnable.sent,
+            resolved_spec=runnable.resolved,
+            spec_sha256=runnable.sha256,
+            warnings=runnable.warnings,
+        )
+        session.refresh(row)
+        job = _represent(session, services.settings, row)
+        return created(job, job.urls["self"], after_commit=lambda: services.ringer.ring("train", job.id))
+
+    return once.do(caller, create)
+
+
+@router.post("/v1/jobs/validate", response_model=Validation, openapi_extra=sends(JobSpec))
+def validate_job(caller: Reader, spec: JsonBody, database: DatabaseDep) -> Response:
+    """Say what would become of a spec, and make nothing of it.
+
+    A spec that could not run is answered with 200 too: `valid` is false and `errors` has what POST /v1/jobs would say.
+    """
+    with database.read() as session:
+        try:
+            runnable = make_runnable(session, caller.project_id, spec)
+        except SpecInvalid as invalid:
+            errors = [spec_item(error) for error in invalid.errors]
+            return reply(Validation(valid=False, errors=errors, warnings=[], resolved_spec=None, estimate=None))
+    return reply(
+        Validation(
+            valid=True,
+            errors=[],
+            warnings=[SpecIssue(**warning) for warning in runnable.warnings],
+            resolved_spec=runnable.resolved,
+            estimate=Estimate.model_validate(runnable.estimate),
+        )
+    )
+
+
+@router.get("/v1/jobs", response_model=Page[Job])
+def list_jobs(
+    caller: Reader,
+    services: ServicesDep,
+    status: Annotated[list[State], Query(description="Only in these states; may be given more than once.")] = [],  # noqa: B006
+    dataset: Annotated[Word | None, Query(description="Only on this data set.")] = None,
+    name: Annotated[Word | None, Query(description="Only with this in the name, whatever the case.")] = None,
+    order: Annotated[Literal["desc", "asc"], Query(description="`desc`: the newest first.")] = "desc",
+    after: After = None,
+    limit: Limit = 20,
+) -> Response:
+    """List the jobs of the project."""
+    with services.database.read() as session:
+        rows = jobs.page(
+            session,
+            caller.project_id,
+            states=status,
+            dataset_id=dataset,
+            name=name,
+            after=after,
+            limit=limit,
+            newest_first=order == "desc",
+        )
+        shown = rows[:limit]
+        queue = representations.queue_of(session, shown, seen_within=services.settings.lease_seconds)
+    items = [representations.job(row, queue) for row in shown]
+    return reply(representations.page(items, has_more=len(rows) > limit))
+
+
+@router.get("/v1/jobs/{job_id}", response_model=Job, responses=also(304))
+async def get_job(request: Request, caller: Reader, services: ServicesDep, job_id: JobId, wait: Wait = 0) -> Response:
+    """Show a job.
+
+    With `wait` the answer comes when something has changed since the representation that `If-None-Match` names (since
+    now, without one), or when the job has ended, or when the time is over.
+    """
+    read = _reader(services.database, services.settings, caller.project_id, job_id)
+    job, version = await run_in_threadpool(read)
+    if wait and not job.status.is_terminal and waits_for_more(request, job):
+
+        def look() -> int | None:
+            with services.database.read() as session:
+                pulse = jobs.pulse(session, caller.project_id, job_id)
+            return pulse and pulse.version
+
+        await until(request, look, lambda seen: seen != version, min(wait, services.settings.wait_max_seconds))
+        job, _ = await run_in_threadpool(read)
+    return reply_unless_known(request, job, headers={} if job.status.is_terminal else {"Retry-After": "1"})
+
+
+@router.post("/v1/jobs/{job_id}/cancel", status_code=202, response_model=Job, responses=also(409))
+def cancel_job(caller: Submitter, database: DatabaseDep, settings: SettingsDep, job_id: JobId) -> Response:
+    """Cancel a job.
+
+    What is queued is cancelled at once; a running job stops at its next step. Asking twice is the same as asking once;
+    a job that has ended already is a 409.
+    """
+    with database.write() as session:
+        row = jobs.request_cancel(session, caller.project_id, job_id)
+        if row is None:
+            row = jobs.get(session, caller.project_id, job_id)
+            if row is None:
+                raise NotFound
+            if row.state != State.CANCELLED:
+                raise Conflict(f"this job has ended already: {row.state}", code="job_ended")
+        job = _represent(session, settings, row)
+    return reply(job, 202)
+
+
+def _reader(database: Database, settings: Settings, project_id: str, job_id: str) -> Callable[[], tuple[Job, int]]:
+    def read() -> tuple[Job, int]:
+        with database.read() as session:
+            row = jobs.get(session, project_id, job_id)
+            if row is None:
+                raise NotFound
+            return _represent(session, settings, row), row.version
+
+    return read
+
+
+def _represent(session: Session, settings: Settings, row: tables.Job) -> Job:
+    queue = representations.queue_of(session, [row], seen_within=settings.lease_seconds)
+    return representations.job(row, queue)
