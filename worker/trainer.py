@@ -22,7 +22,7 @@ from typing import Any
 
 import torch
 
-from models.spec import JobSpec
+from models.spec import parse_spec
 from worker.training import (
     CheckpointReady,
     Control,
@@ -76,7 +76,7 @@ def main(pipe: Connection, order: Order) -> None:
 
 def _train(order: Order, control: Control, voice: "_Voice", saver: "_Saver") -> None:
     torch.set_num_threads(order.threads)
-    spec = JobSpec.model_validate(order.spec)
+    spec = parse_spec(order.spec)
     device = ("cuda" if torch.cuda.is_available() else "cpu") if order.device == "auto" else order.device
     data = load_dataset(Path(order.packed), spec, Path(order.cache))
     resume = None
