@@ -1,19 +1,22 @@
 """Checkpoints: two safetensors files, the network's weights and the state that a resume needs besides them.
 
-Equal content gives equal bytes: tensors and metadata are written in the order of their names and nothing about the time or the machine is
-stored. The format is that of https://github.com/huggingface/safetensors; its own writer puts metadata in an arbitrary order.
+Equal content gives equal bytes: tensors and metadata are written in the order of their names and nothing about the time
+or the machine is stored. The format is that of https://github.com/huggingface/safetensors; its own writer puts metadata
+in an arbitrary order.
 """
 
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
 from safetensors import safe_open
 from torch import Tensor
+
+from worker.training.events import CheckpointReady
+from worker.training.state import Resume, State
 
 DTYPE_NAMES = {
     torch.float64: "F64",
@@ -30,24 +33,10 @@ DTYPE_NAMES = {
 HEADER_ALIGNMENT = 8
 
 
-@dataclass(frozen=True)
-class State:
-    """All that a resume needs besides the weights: tensors by name, and the rest as JSON."""
-
-    tensors: Mapping[str, Tensor]
-    progress: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Resume:
-    """A checkpoint read back."""
-
-    weights: Mapping[str, Tensor]
-    state: State
-
-
 def write_tensors(file: BinaryIO, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Writes one safetensors file: the header's length (8 bytes, little endian), the header as JSON, the tensors end to end."""
+    """Writes one safetensors file: the header's length (8 bytes, little endian), the header as JSON, the tensors end to
+    end.
+    """
     header: dict[str, Any] = {"__metadata__": dict(sorted(metadata.items()))}
     position = 0
     for name, tensor in sorted(tensors.items()):
@@ -71,17 +60,26 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
 
 
-def write_state(file: BinaryIO, state: State) -> None:
-    write_tensors(file, state.tensors, {"progress": json.dumps(state.progress, sort_keys=True, allow_nan=False)})
+def state_metadata(state: State) -> dict[str, str]:
+    return {"progress": json.dumps(state.progress, sort_keys=True)}
 
 
 def read_checkpoint(weights: Path, state: Path) -> Resume:
     """Reads both files of a checkpoint.
 
-    Raises `safetensors.SafetensorError` for a file that is no safetensors file and `KeyError` for a state that holds no progress.
+    Raises `safetensors.SafetensorError` for a file that is no safetensors file and `KeyError` for a state that holds no
+    progress.
     """
     tensors, metadata = read_tensors(state)
     return Resume(read_tensors(weights)[0], State(tensors, json.loads(metadata["progress"])))
+
+
+def save_checkpoint(checkpoint: CheckpointReady, weights: Path, state: Path) -> None:
+    """Writes both files of a checkpoint, each of them whole or not at all. Raises OSError where the disk does not take
+    them.
+    """
+    save_atomically(weights, checkpoint.weights, checkpoint.weights_metadata)
+    save_atomically(state, checkpoint.state.tensors, state_metadata(checkpoint.state))
 
 
 def save_atomically(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:

@@ -1,9 +1,9 @@
 """Affine maps of images: one matrix per sample, composed first, resampled once.
 
-A map is a (samples, 3, 3) matrix that takes a position in the *output* to the position in the *input* it is read from, in pixels, as
-(row, column, 1), measured from the centre of the image (height / 2 − ½, width / 2 − ½). These are the conventions of Keras's
-`ImageDataGenerator` and of `scipy.ndimage.affine_transform`. If operations 1, 2, …, k are applied to an image in that order, the map of
-the whole is `map_1 @ map_2 @ … @ map_k`.
+A map is a (samples, 3, 3) matrix that takes a position in the *output* to the position in the *input* it is read from,
+in pixels, as (row, column, 1), measured from the centre of the image (height / 2 − ½, width / 2 − ½). These are the
+conventions of Keras's `ImageDataGenerator` and of `scipy.ndimage.affine_transform`. If operations 1, 2, …, k are
+applied to an image in that order, the map of the whole is `map_1 @ map_2 @ … @ map_k`.
 """
 
 from typing import Literal
@@ -47,7 +47,9 @@ def angular_shear(angle: Tensor) -> Tensor:
 
 
 def shear(slope: Tensor) -> Tensor:
-    """`[[1, 0], [slope, 1]]`: a row that lies d pixels off the centre is moved sideways by slope · d pixels; `slope` (samples,)."""
+    """`[[1, 0], [slope, 1]]`: a row that lies d pixels off the centre is moved sideways by slope · d pixels; `slope`
+    (samples,).
+    """
     matrix = identity(len(slope))
     matrix[:, 1, 0] = slope
     return matrix
@@ -64,8 +66,8 @@ def scaling(rows: Tensor, columns: Tensor) -> Tensor:
 def resample(images: Tensor, maps: Tensor, fill: Fill, interpolation: Interpolation, value: float = 0.0) -> Tensor:
     """Images (samples, channels, height, width), float, read through `maps` (samples, 3, 3).
 
-    Outside the image `nearest` repeats the edge, `reflect` mirrors about it (d c b a | a b c d), `wrap` starts again at the opposite edge,
-    and `constant` is `value`, blended with the edge over one pixel.
+    Outside the image `nearest` repeats the edge, `reflect` mirrors about it (d c b a | a b c d), `wrap` starts again at
+    the opposite edge, and `constant` is `value`, blended with the edge over one pixel.
     """
     height, width = images.shape[-2:]
     grid = read_positions(maps.to(images.device), height, width)
@@ -83,9 +85,11 @@ def resample(images: Tensor, maps: Tensor, fill: Fill, interpolation: Interpolat
 
 
 def read_positions(maps: Tensor, height: int, width: int) -> Tensor:
-    """The (samples, height, width, 2) grid that `grid_sample` takes: (x, y), with −1 and 1 at the outer edges of the outer pixels.
+    """The (samples, height, width, 2) grid that `grid_sample` takes: (x, y), with −1 and 1 at the outer edges of the
+    outer pixels.
 
-    Summed as base_row · a + base_column · b + c, which is far cheaper at small sizes than a product of every position with its matrix.
+    Summed as base_row · a + base_column · b + c, which is far cheaper at small sizes than a product of every position
+    with its matrix.
     """
     to_grid = torch.tensor([[2 / width], [2 / height]], device=maps.device)
     xy = maps[:, :2].flip(1) * to_grid

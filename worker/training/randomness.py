@@ -33,8 +33,8 @@ def permutation(seed: int, epoch: int, examples: int) -> Tensor:
 def random_mask(shape: torch.Size, keep: float, generator: torch.Generator) -> Tensor:
     """A boolean mask of `shape` that is true with probability `keep`, exact to 1/65536.
 
-    Raw generator words are read as bytes where `keep` is a multiple of 1/256 and as 16-bit numbers elsewhere, which is thirteen times
-    cheaper on a CPU than one Bernoulli draw per element.
+    Raw generator words are read as bytes where `keep` is a multiple of 1/256 and as 16-bit numbers elsewhere, which is
+    thirteen times cheaper on a CPU than one Bernoulli draw per element.
     """
     in_bytes = (keep * BYTE_LEVELS).is_integer()
     dtype, levels, per_word = (torch.uint8, BYTE_LEVELS, 8) if in_bytes else (torch.int16, SHORT_LEVELS, 4)
@@ -42,5 +42,5 @@ def random_mask(shape: torch.Size, keep: float, generator: torch.Generator) -> T
     words = torch.empty(-(-elements // per_word), dtype=torch.int64, device=generator.device)
     words.random_(-(2**63), None, generator=generator)
     numbers = words.view(dtype)[:elements].view(shape)
-    lowest = 0 if in_bytes else -levels // 2
-    return numbers < lowest + round(keep * levels) if round(keep * levels) < levels else torch.ones_like(numbers, dtype=torch.bool)
+    lowest, kept = (0 if in_bytes else -levels // 2), round(keep * levels)
+    return numbers < lowest + kept if kept < levels else torch.ones_like(numbers, dtype=torch.bool)

@@ -8,23 +8,33 @@ from torch import Tensor
 
 
 class RMSprop(torch.optim.Optimizer):
-    """v ← alpha · v + (1 − alpha) · g²;  b ← momentum · b + g / (√v + epsilon);  w ← w − lr · b.
+    """v ← alpha · v + (1 − alpha) · g²;  b ← momentum · b + g / (√v + eps);  w ← w − lr · b.
 
-    The same numbers as `torch.optim.RMSprop`, which has no fused form and does not know `found_inf`: where that tensor is 1, neither
-    the weights nor the averages change.
+    `centered` takes √(v − m²) with m ← alpha · m + (1 − alpha) · g instead of √v.
+
+    The same numbers as `torch.optim.RMSprop`, which has no fused form and does not know `found_inf`: where that tensor
+    is 1, neither the weights nor the averages change.
     """
 
     found_inf: Tensor | None = None
 
     def __init__(
-        self, params: Iterable[Tensor] | Iterable[dict[str, Any]], *, lr: float, alpha: float, eps: float, momentum: float
+        self,
+        params: Iterable[Tensor] | Iterable[dict[str, Any]],
+        *,
+        lr: float,
+        alpha: float,
+        eps: float,
+        momentum: float,
+        centered: bool,
     ) -> None:
-        super().__init__(params, {"lr": lr, "alpha": alpha, "eps": eps, "momentum": momentum})
+        defaults = {"lr": lr, "alpha": alpha, "eps": eps, "momentum": momentum, "centered": centered}
+        super().__init__(params, defaults)
+        kept = ["square_average"] + ["momentum_buffer"] * bool(momentum) + ["gradient_average"] * centered
         for group in self.param_groups:
             for parameter in group["params"]:
-                self.state[parameter]["square_average"] = torch.zeros_like(parameter)
-                if momentum:
-                    self.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+                for average in kept:
+                    self.state[parameter][average] = torch.zeros_like(parameter)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
@@ -36,17 +46,28 @@ class RMSprop(torch.optim.Optimizer):
         parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
         if not parameters:
             return
-        kept = 1.0 - (torch.zeros((), device=parameters[0].device) if self.found_inf is None else self.found_inf)
+        skipped = torch.zeros((), device=parameters[0].device) if self.found_inf is None else self.found_inf
+        kept = 1.0 - skipped
         gradients = [torch.where(kept.bool(), parameter.grad, 0.0) for parameter in parameters]
-        averages = [self.state[parameter]["square_average"] for parameter in parameters]
-        torch._foreach_mul_(averages, 1.0 - kept * (1.0 - group["alpha"]))
-        torch._foreach_addcmul_(averages, gradients, gradients, 1.0 - group["alpha"])
-        spreads = torch._foreach_sqrt(averages)
+        squares = self.averages("square_average", parameters)
+        decay, weight = 1.0 - kept * (1.0 - group["alpha"]), 1.0 - group["alpha"]
+        torch._foreach_mul_(squares, decay)
+        torch._foreach_addcmul_(squares, gradients, gradients, weight)
+        if group["centered"]:
+            means = self.averages("gradient_average", parameters)
+            torch._foreach_mul_(means, decay)
+            torch._foreach_add_(means, gradients, alpha=weight)
+            squares = list(torch._foreach_addcmul(squares, means, means, -1.0))
+            torch._foreach_clamp_min_(squares, 0.0)
+        spreads = torch._foreach_sqrt(squares)
         torch._foreach_add_(spreads, group["eps"])
         torch._foreach_div_(gradients, spreads)
         if group["momentum"]:
-            buffers = [self.state[parameter]["momentum_buffer"] for parameter in parameters]
+            buffers = self.averages("momentum_buffer", parameters)
             torch._foreach_mul_(buffers, 1.0 - kept * (1.0 - group["momentum"]))
             torch._foreach_add_(buffers, gradients)
-            gradients = torch._foreach_mul(buffers, kept)
+            gradients = list(torch._foreach_mul(buffers, kept))
         torch._foreach_add_(parameters, gradients, alpha=-group["lr"])
+
+    def averages(self, name: str, parameters: list[Tensor]) -> list[Tensor]:
+        return [self.state[parameter][name] for parameter in parameters]

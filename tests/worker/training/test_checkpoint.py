@@ -5,7 +5,8 @@ import pytest
 import torch
 from safetensors.torch import load
 
-from worker.training.checkpoint import State, read_checkpoint, read_tensors, save_atomically, write_state, write_tensors
+from worker.training.checkpoint import read_checkpoint, read_tensors, save_atomically, state_metadata, write_tensors
+from worker.training.state import State
 
 TENSORS = {
     "b.weight": torch.arange(6.0).view(2, 3),
@@ -39,8 +40,8 @@ def test_a_channels_last_tensor_is_stored_in_its_logical_order() -> None:
 
 def test_a_checkpoint_comes_back_whole(tmp_path: Path) -> None:
     save_atomically(tmp_path / "weights", {"w": torch.ones(2)}, {"step": "3"})
-    with (tmp_path / "state").open("wb") as file:
-        write_state(file, State({"m": torch.zeros(2)}, {"step": 3, "best": None}))
+    state = State({"m": torch.zeros(2)}, {"step": 3, "best": None})
+    save_atomically(tmp_path / "state", state.tensors, state_metadata(state))
     resume = read_checkpoint(tmp_path / "weights", tmp_path / "state")
     assert torch.equal(resume.weights["w"], torch.ones(2))
     assert resume.state.progress == {"step": 3, "best": None}

@@ -1,0 +1,143 @@
+"""How weights start. Every parameter is drawn from a stream of its own, (seed, its name): adding a layer does not
+change the others.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import assert_never
+
+import torch
+from torch import Tensor, nn
+
+from models.spec.initialization import (
+    AnyInitialization,
+    BiasInitialization,
+    Constant,
+    ConstantStart,
+    Default,
+    Fan,
+    KaimingNormal,
+    KaimingUniform,
+    Normal,
+    NormalStart,
+    Ones,
+    Orthogonal,
+    Uniform,
+    UniformStart,
+    XavierNormal,
+    XavierUniform,
+    Zeros,
+    ZerosStart,
+)
+from worker.training.layers import BatchNorm
+from worker.training.randomness import generator_for
+
+
+@torch.no_grad()
+def initialize(
+    network: nn.Module, start: AnyInitialization, seed: int, layers: Mapping[str, AnyInitialization] | None = None
+) -> None:
+    """Gives every parameter and buffer its first value; `layers` names the modules that have a start of their own.
+
+    Dense and convolutional layers start as said, norms as the identity.
+    """
+    own = layers or {}
+    for name, module in network.named_modules():
+        match module:
+            case nn.Linear() | nn.Conv2d():
+                initialize_layer(module, own.get(name, start), seed, name)
+            case BatchNorm() | nn.LayerNorm():
+                initialize_norm(module)
+            case _:
+                assert not list(module.parameters(recurse=False)), f"{name} has no start"
+
+
+def initialize_norm(norm: BatchNorm | nn.LayerNorm) -> None:
+    norm.weight.fill_(1.0)
+    norm.bias.zero_()
+    if isinstance(norm, BatchNorm):
+        norm.running_mean.zero_()
+        norm.running_var.fill_(1.0)
+
+
+def initialize_layer(layer: nn.Linear | nn.Conv2d, start: AnyInitialization, seed: int, name: str) -> None:
+    fan_in, fan_out = fans(layer.weight)
+    weight = torch.empty(layer.weight.shape)
+    draw_kernel(weight, start, fan_in, fan_out, generator_for(seed, "initialization", f"{name}.weight"))
+    layer.weight.copy_(weight)
+    if layer.bias is not None:
+        bias = torch.empty(layer.bias.shape)
+        generator = generator_for(seed, "initialization", f"{name}.bias")
+        if isinstance(start, Default):
+            bias.uniform_(-1 / math.sqrt(fan_in), 1 / math.sqrt(fan_in), generator=generator)
+        else:
+            draw_bias(bias, start.bias, generator)
+        layer.bias.copy_(bias)
+
+
+def fans(weight: Tensor) -> tuple[int, int]:
+    """(inputs of one unit, units that one input reaches) of a weight (outputs, inputs, *kernel)."""
+    area = weight[0, 0].numel()
+    return weight.shape[1] * area, weight.shape[0] * area
+
+
+def fan(mode: Fan, fan_in: int, fan_out: int) -> float:
+    match mode:
+        case "fan_in":
+            return fan_in
+        case "fan_out":
+            return fan_out
+        case "fan_avg":
+            return (fan_in + fan_out) / 2
+        case _:
+            assert_never(mode)
+
+
+def draw_kernel(
+    weight: Tensor, start: AnyInitialization, fan_in: int, fan_out: int, generator: torch.Generator
+) -> None:
+    """Fills `weight` (outputs, inputs, *kernel) in place."""
+    match start:
+        case Uniform():
+            weight.uniform_(start.low, start.high, generator=generator)
+        case Normal():
+            weight.normal_(start.mean, start.std, generator=generator)
+        case Zeros():
+            weight.zero_()
+        case Ones():
+            weight.fill_(1.0)
+        case Constant():
+            weight.fill_(start.value)
+        case XavierNormal():
+            weight.normal_(0.0, start.gain / math.sqrt(fan(start.mode, fan_in, fan_out)), generator=generator)
+        case XavierUniform():
+            bound = start.gain * math.sqrt(3.0 / fan(start.mode, fan_in, fan_out))
+            weight.uniform_(-bound, bound, generator=generator)
+        case KaimingNormal():
+            gain = nn.init.calculate_gain(start.nonlinearity, start.negative_slope)
+            weight.normal_(0.0, gain / math.sqrt(fan(start.mode, fan_in, fan_out)), generator=generator)
+        case KaimingUniform():
+            gain = nn.init.calculate_gain(start.nonlinearity, start.negative_slope)
+            bound = gain * math.sqrt(3.0 / fan(start.mode, fan_in, fan_out))
+            weight.uniform_(-bound, bound, generator=generator)
+        case Orthogonal():
+            nn.init.orthogonal_(weight, start.gain, generator=generator)
+        case Default():
+            weight.uniform_(-1 / math.sqrt(fan_in), 1 / math.sqrt(fan_in), generator=generator)
+        case _:
+            assert_never(start)
+
+
+def draw_bias(bias: Tensor, start: BiasInitialization, generator: torch.Generator) -> None:
+    """Fills `bias` (outputs,) in place."""
+    match start:
+        case ZerosStart():
+            bias.zero_()
+        case ConstantStart():
+            bias.fill_(start.value)
+        case UniformStart():
+            bias.uniform_(start.low, start.high, generator=generator)
+        case NormalStart():
+            bias.normal_(start.mean, start.std, generator=generator)
+        case _:
+            assert_never(start)

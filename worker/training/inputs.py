@@ -1,0 +1,59 @@
+"""From stored examples to what the network takes."""
+
+import torch
+from torch import Tensor
+
+from models.spec.job import JobSpec
+from worker.training.augmentation import Planned, augment, plan
+from worker.training.data import Dataset, Normalization, Part
+from worker.training.randomness import generator_for
+from worker.training.schedule import Clock
+
+
+class Feed:
+    """Batches on the device: gathered, augmented in training, normalized.
+
+    Stored arrays are small integers where they can be; everything that makes them larger happens on one batch.
+    """
+
+    def __init__(self, spec: JobSpec, data: Dataset, clock: Clock, device: str) -> None:
+        self.seed = spec.seed
+        self.device = device
+        self.is_image = len(data.task.input_shape) == 3
+        self.scale, self.offset = affine_of(data.normalization, self.is_image, device)
+        self.runs: list[list[Planned]] = plan(spec.augmentation, clock.steps_per_epoch, clock.steps)
+
+    def training_batch(self, part: Part, positions: Tensor, epoch: int, step: int) -> tuple[Tensor, Tensor]:
+        """Inputs (batch, channels, height, width) or (batch, features), and targets; changed as (seed, epoch, step)
+        say.
+        """
+        images, targets = self.numbers(part, positions)
+        if self.runs:
+            images = augment(images, self.runs, step, generator_for(self.seed, "augmentation", epoch, step))
+        return self.normalized(images), targets
+
+    def evaluation_batch(self, part: Part, positions: Tensor) -> tuple[Tensor, Tensor]:
+        inputs, targets = self.numbers(part, positions)
+        return self.normalized(inputs), targets
+
+    def numbers(self, part: Part, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """Inputs as floats in their stored units; images as channels-last (batch, channels, height, width)."""
+        stored, targets = part.gather(positions)
+        inputs = stored.to(self.device).float()
+        return (inputs.permute(0, 3, 1, 2) if self.is_image else inputs), targets.to(self.device)
+
+    def normalized(self, inputs: Tensor) -> Tensor:
+        if self.scale is None:
+            return inputs
+        inputs = torch.addcmul(self.offset, inputs, self.scale)
+        return inputs.contiguous(memory_format=torch.channels_last) if self.is_image else inputs
+
+
+def affine_of(normalization: Normalization, is_image: bool, device: str) -> tuple[Tensor | None, Tensor]:
+    """(x / divisor − mean) / std as x · scale + offset, shaped to meet a batch; no scale where nothing changes."""
+    mean = torch.tensor(normalization.mean, dtype=torch.float64)
+    std = torch.tensor(normalization.std, dtype=torch.float64)
+    scale, offset = 1.0 / (normalization.divisor * std), -mean / std
+    shape = (1, -1, 1, 1) if is_image else (1, -1)
+    on_device = [value.float().view(shape).to(device) for value in (scale, offset)]
+    return (None if bool((scale == 1).all() and (offset == 0).all()) else on_device[0]), on_device[1]

@@ -1,0 +1,43 @@
+"""What is minimized, and measured: a mean over the examples of a batch, without penalties."""
+
+from typing import assert_never
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from models.spec.loss import BinaryCrossEntropy, CrossEntropy, Huber, Loss, MeanAbsoluteError, MeanSquaredError
+from worker.training.data import Part
+
+
+def class_weights(loss: Loss, training: Part, classes: int) -> Tensor | None:
+    """(classes,) float32, or None where all count alike. `balanced` is n / (classes · n_c) of the training part."""
+    if not isinstance(loss, CrossEntropy) or loss.class_weights == "none":
+        return None
+    if loss.class_weights != "balanced":
+        return torch.tensor(loss.class_weights)
+    targets = training.targets if training.rows is None else training.targets[training.rows]
+    counts = torch.bincount(targets, minlength=classes)
+    return (len(targets) / (classes * counts.clamp(min=1))).float()
+
+
+def measure(loss: Loss, outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
+    """A scalar; `outputs` (batch, outputs) are logits or numbers, `targets` as `Part` stores them."""
+    match loss:
+        case CrossEntropy():
+            return F.cross_entropy(outputs, targets, weights)
+        case BinaryCrossEntropy():
+            return F.binary_cross_entropy_with_logits(outputs.squeeze(1), targets.to(outputs.dtype))
+        case MeanSquaredError():
+            return F.mse_loss(outputs, targets)
+        case MeanAbsoluteError():
+            return F.l1_loss(outputs, targets)
+        case Huber():
+            return F.huber_loss(outputs, targets, delta=loss.delta)
+        case _:
+            assert_never(loss)
+
+
+def share(loss: Loss, targets: Tensor, weights: Tensor | None = None) -> Tensor | int:
+    """What a batch's mean counts in the mean over many batches: its examples, or their class weights."""
+    return weights[targets].sum() if isinstance(loss, CrossEntropy) and weights is not None else len(targets)

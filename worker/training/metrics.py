@@ -1,0 +1,76 @@
+"""What is measured over many batches, as sums that stay on the device until somebody asks.
+
+The sums of a part do not depend on how often anything is reported, and they are added in float64.
+"""
+
+from typing import Literal, assert_never
+
+import torch
+from torch import Tensor
+
+from models.spec.loss import Loss
+from models.spec.task import Task
+from worker.training.loss import share
+
+TOP = 5
+"""Top-5 accuracy is told where there are more classes than that."""
+
+LOSS, LOSS_SHARE, EXAMPLES, FIRST = range(4)
+"""Places in the sums; what follows belongs to the kind of task."""
+
+
+def sums_of(task: Task, loss: Loss, outputs: Tensor, targets: Tensor, mean: Tensor, weights: Tensor | None) -> Tensor:
+    """One batch's sums, (n,) float64; `mean` is its loss."""
+    part = torch.as_tensor(share(loss, targets, weights), dtype=torch.float64, device=outputs.device)
+    head = torch.stack([mean.double() * part, part, torch.full_like(part, len(targets))])
+    return torch.cat([head, torch.stack(task_sums(task, outputs, targets)).double()])
+
+
+def task_sums(task: Task, outputs: Tensor, targets: Tensor) -> list[Tensor]:
+    match task.kind:
+        case "multiclass":
+            right = [(outputs.argmax(1) == targets).sum()]
+            if task.outputs > TOP:
+                right.append((outputs.topk(TOP, dim=1).indices == targets[:, None]).sum())
+            return right
+        case "binary":
+            return [((outputs.squeeze(1) > 0) == targets.bool()).sum()]
+        case "regression":
+            errors, values = (outputs - targets).double(), targets.double()
+            return [errors.abs().sum(), errors.square().sum(), *values.sum(0), *values.square().sum(0)]
+        case _:
+            assert_never(task.kind)
+
+
+def empty_sums(task: Task, device: str) -> Tensor:
+    of_task = {"multiclass": 1 + (task.outputs > TOP), "binary": 1, "regression": 2 + 2 * task.outputs}[task.kind]
+    return torch.zeros(FIRST + of_task, dtype=torch.float64, device=device)
+
+
+def metrics_of(task: Task, sums: Tensor, part: Literal["train", "validation"]) -> dict[str, float]:
+    """Loss and accuracies, or loss, mae, rmse and r2."""
+    values = sums.tolist()
+    examples = values[EXAMPLES]
+    metrics = {"loss": values[LOSS] / values[LOSS_SHARE] if values[LOSS_SHARE] else 0.0}
+    match task.kind:
+        case "multiclass" | "binary":
+            metrics["accuracy"] = values[FIRST] / examples
+            if len(values) > FIRST + 1:
+                metrics["top_5_accuracy"] = values[FIRST + 1] / examples
+        case "regression":
+            metrics |= regression_metrics(task.outputs, examples, values[FIRST:])
+        case _:
+            assert_never(task.kind)
+    return {f"{part}/{name}": value for name, value in metrics.items()}
+
+
+def regression_metrics(outputs: int, examples: float, sums: list[float]) -> dict[str, float]:
+    """r2 is 1 − Σ(y − ŷ)² / Σ(y − ȳ)² with both sums over all outputs; 0 where the targets do not vary."""
+    absolute, squared, *rest = sums
+    totals, squares = rest[:outputs], rest[outputs:]
+    variation = sum(square - total**2 / examples for total, square in zip(totals, squares, strict=True))
+    return {
+        "mae": absolute / (examples * outputs),
+        "rmse": (squared / (examples * outputs)) ** 0.5,
+        "r2": 1.0 - squared / variation if variation > 0 else 0.0,
+    }

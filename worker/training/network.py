@@ -1,0 +1,229 @@
+"""Networks. Parameters are named after the layers of the spec: `convolutions.0.weight`, `head.0.bias`, `output.weight`.
+
+Images come as (examples, channels, height, width) in channels-last memory, vectors as (examples, features); what comes
+out is (examples, outputs): logits, or the values of a regression.
+"""
+
+import math
+from itertools import pairwise
+from typing import assert_never
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.spec.initialization import AnyInitialization
+from models.spec.job import JobSpec
+from models.spec.layers import dropout_after, layer_name
+from models.spec.network import (
+    Activation,
+    ActivationLayer,
+    AnyLayer,
+    AveragePooling,
+    BatchNorm,
+    Cnn,
+    Conv,
+    Dense,
+    DropoutLayer,
+    Flatten,
+    GlobalAveragePooling,
+    LayerNorm,
+    MaxPooling,
+    Mlp,
+    Network,
+    Resnet,
+    Sequential,
+)
+from models.spec.regularization import Dropout
+from models.spec.task import Task
+from worker.training import layers
+from worker.training.initialization import initialize
+from worker.training.layers import NamedDropout, activate, flatten, is_monotone, norm_of
+from worker.training.resnet import ResidualNetwork
+
+Shape = tuple[int, ...]
+"""(channels, height, width) or (features,)."""
+
+
+def build_network(spec: JobSpec, task: Task, device: str = "cpu") -> nn.Module:
+    """The network of a resolved spec, with its first weights; its `dropout` is a `NamedDropout`."""
+    dropout = NamedDropout(dropout_rates(spec), device)
+    with torch.device("meta"):
+        network = assemble(spec, task, dropout)
+    network.to_empty(device=device)
+    assert spec.initialization is not None
+    initialize(network, spec.initialization, spec.seed, layer_starts(spec.network))
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def assemble(spec: JobSpec, task: Task, dropout: NamedDropout) -> nn.Module:
+    match spec.network:
+        case Mlp():
+            return MultilayerPerceptron(spec.network, task, dropout)
+        case Cnn():
+            return ConvolutionalNetwork(spec.network, task, dropout)
+        case Resnet():
+            return ResidualNetwork(spec.network, task, dropout)
+        case Sequential():
+            return LayerSequence(spec.network, task.input_shape, dropout)
+        case _:
+            assert_never(spec.network)
+
+
+def dropout_rates(spec: JobSpec) -> dict[str, tuple[float, ...]]:
+    """The rates that stand after each layer, in the list's order; a `sequential` has its dropout layers besides."""
+    rates: dict[str, tuple[float, ...]] = {}
+    for technique in spec.regularization:
+        if isinstance(technique, Dropout):
+            for place in dropout_after(spec.network, technique):
+                rates[place] = (*rates.get(place, ()), technique.rate)
+    if isinstance(spec.network, Sequential):
+        for index, layer in enumerate(spec.network.layers):
+            if isinstance(layer, DropoutLayer):
+                name = layer_name(layer, index)
+                rates[name] = (layer.rate, *rates.get(name, ()))
+    return rates
+
+
+def module_name(network: Network, layer: str) -> str:
+    """What the network calls a layer, whatever its author does."""
+    if not isinstance(network, Sequential):
+        return layer
+    names = [layer_name(one, index) for index, one in enumerate(network.layers)]
+    return f"layers.{names.index(layer)}"
+
+
+def layer_starts(network: Network) -> dict[str, AnyInitialization]:
+    """The modules that say themselves how they start."""
+    if not isinstance(network, Sequential):
+        return {}
+    return {
+        f"layers.{index}": layer.initialization
+        for index, layer in enumerate(network.layers)
+        if isinstance(layer, Dense | Conv) and layer.initialization is not None
+    }
+
+
+class MultilayerPerceptron(nn.Module):
+    """For each width dense → norm → activation → dropout, then the output layer."""
+
+    def __init__(self, spec: Mlp, task: Task, dropout: NamedDropout) -> None:
+        super().__init__()
+        self.activation = spec.activation
+        widths = (math.prod(task.input_shape), *spec.hidden)
+        self.hidden = nn.ModuleList(
+            layers.Dense(inputs, outputs, spec.norm != "batch", norm_of(spec.norm, outputs))
+            for inputs, outputs in pairwise(widths)
+        )
+        self.output = layers.Dense(widths[-1], task.outputs)
+        self.dropout = dropout
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = flatten(x)
+        for index, dense in enumerate(self.hidden):
+            x = self.dropout(activate(dense(x), self.activation), f"hidden.{index}")
+        return self.output(x)  # type: ignore[no-any-return]
+
+
+class ConvolutionalNetwork(nn.Module):
+    """For each width convolution → norm → activation → pooling → dropout, then the dense head and the output layer."""
+
+    def __init__(self, spec: Cnn, task: Task, dropout: NamedDropout) -> None:
+        super().__init__()
+        assert spec.pooling != "auto"
+        self.activation = spec.activation
+        channels, *size = task.input_shape
+        self.convolutions = nn.ModuleList()
+        self.pooled: list[bool] = []
+        for index, width in enumerate(spec.widths):
+            norm = norm_of(spec.norm, width)
+            self.convolutions.append(
+                layers.Convolution(channels, width, spec.kernel, 1, spec.padding, norm is None, norm)
+            )
+            pooled = spec.pooling == "each" or (spec.pooling == "last" and index == len(spec.widths) - 1)
+            lost = spec.kernel - 1 if spec.padding == "valid" else 0
+            size = [(side - lost) // (2 if pooled else 1) for side in size]
+            self.pooled.append(pooled)
+            channels = width
+        widths = (channels * math.prod(size), *spec.head)
+        self.head = nn.ModuleList(layers.Dense(inputs, outputs) for inputs, outputs in pairwise(widths))
+        self.output = layers.Dense(widths[-1], task.outputs)
+        self.dropout = dropout
+
+    def forward(self, x: Tensor) -> Tensor:
+        for index, (convolution, pooled) in enumerate(zip(self.convolutions, self.pooled, strict=True)):
+            x = convolution(x)
+            x = activate_and_pool(x, self.activation) if pooled else activate(x, self.activation)
+            x = self.dropout(x, f"convolutions.{index}")
+        x = flatten(x)
+        for index, dense in enumerate(self.head):
+            x = self.dropout(activate(dense(x), self.activation), f"head.{index}")
+        return self.output(x)  # type: ignore[no-any-return]
+
+
+def activate_and_pool(x: Tensor, activation: Activation) -> Tensor:
+    """Pools first where that gives the same numbers: a quarter is left to activate."""
+    if is_monotone(activation):
+        return activate(F.max_pool2d(x, 2), activation)
+    return F.max_pool2d(activate(x, activation), 2)
+
+
+class LayerSequence(nn.Module):
+    """The layers of a `sequential`, one after another, each with its activation and the dropout behind it."""
+
+    def __init__(self, spec: Sequential, input_shape: Shape, dropout: NamedDropout) -> None:
+        super().__init__()
+        modules = []
+        shape = input_shape
+        for layer in spec.layers:
+            module, shape = module_of(layer, shape)
+            modules.append(module)
+        self.layers = nn.ModuleList(modules)
+        self.activations = [activation_of(layer) for layer in spec.layers]
+        self.places = [layer_name(layer, index) for index, layer in enumerate(spec.layers)]
+        self.dropout = dropout
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer, activation, place in zip(self.layers, self.activations, self.places, strict=True):
+            x = self.dropout(activate(layer(x), activation), place)
+        return x
+
+
+def activation_of(layer: AnyLayer) -> Activation:
+    return layer.activation if isinstance(layer, Dense | Conv) else "linear"
+
+
+def module_of(layer: AnyLayer, shape: Shape) -> tuple[nn.Module, Shape]:
+    """What computes the layer on inputs of `shape`, without its activation, and the shape behind it."""
+    match layer:
+        case Dense():
+            return layers.Dense(shape[0], layer.units, layer.bias), (layer.units,)
+        case Conv():
+            module = layers.Convolution(shape[0], layer.filters, layer.kernel, layer.stride, layer.padding, layer.bias)
+            border = (layer.kernel - 1) // 2 if layer.padding == "same" else 0
+            return module, (layer.filters, *windows(shape, layer.kernel, layer.stride, border))
+        case MaxPooling():
+            stride = layer.stride or layer.size
+            return nn.MaxPool2d(layer.size, stride), (shape[0], *windows(shape, layer.size, stride, 0))
+        case AveragePooling():
+            stride = layer.stride or layer.size
+            return nn.AvgPool2d(layer.size, stride), (shape[0], *windows(shape, layer.size, stride, 0))
+        case GlobalAveragePooling():
+            return layers.GlobalAverage(), shape[:1]
+        case BatchNorm():
+            return layers.BatchNorm(shape[0], layer.epsilon, layer.momentum), shape
+        case LayerNorm():
+            return nn.LayerNorm(shape, layer.epsilon), shape
+        case Flatten():
+            return layers.Flattened(), (math.prod(shape),)
+        case ActivationLayer():
+            return layers.Activated(layer.activation), shape
+        case DropoutLayer():
+            return nn.Identity(), shape
+        case _:
+            assert_never(layer)
+
+
+def windows(shape: Shape, kernel: int, stride: int, border: int) -> tuple[int, ...]:
+    """How many places a window has, down and across."""
+    return tuple((side + 2 * border - kernel) // stride + 1 for side in shape[1:])

@@ -1,0 +1,131 @@
+"""Penalties and weight decay, applied to gradients and weights directly instead of through a sum in the graph.
+
+The gradient of weight · Σ|w| is weight · sign(w), that of weight · Σw² is 2 · weight · w: two passes over the kernels
+give exactly what autograd would. They are added before clipping, as they would be if they stood in the loss.
+"""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import assert_never
+
+import torch
+from torch import Tensor, nn
+
+from models.spec.job import JobSpec
+from models.spec.layers import layer_name
+from models.spec.network import Conv, Dense, Sequential
+from models.spec.regularization import (
+    L1,
+    L1L2,
+    L2,
+    Dropout,
+    L1L2Penalty,
+    L1Penalty,
+    L2Penalty,
+    LayerRegularization,
+    WeightDecay,
+)
+from worker.training.layers import BatchNorm
+from worker.training.network import module_name
+
+
+@dataclass(frozen=True)
+class Penalty:
+    """l1 · Σ|w| + l2 · Σw² over these kernels."""
+
+    l1: float
+    l2: float
+    kernels: list[Tensor]
+
+    def value(self) -> Tensor:
+        """A scalar on the device."""
+        value = torch.zeros((), device=self.kernels[0].device)
+        if self.l1:
+            value = value + self.l1 * torch.stack(torch._foreach_norm(self.kernels, 1)).sum()
+        if self.l2:
+            value = value + self.l2 * torch.stack(torch._foreach_norm(self.kernels, 2)).square().sum()
+        return value
+
+    def add_gradients(self) -> None:
+        """Adds the penalty's gradient to those that backward has left."""
+        gradients = [gradient for kernel in self.kernels if (gradient := kernel.grad) is not None]
+        assert len(gradients) == len(self.kernels)
+        if self.l2:
+            torch._foreach_add_(gradients, self.kernels, alpha=2.0 * self.l2)
+        if self.l1:
+            torch._foreach_add_(gradients, torch._foreach_sign(self.kernels), alpha=self.l1)
+
+
+def penalties_of(spec: JobSpec, network: nn.Module) -> list[Penalty]:
+    """One penalty for every set of kernels that is penalized alike."""
+    weights: dict[str, tuple[float, float]] = defaultdict(lambda: (0.0, 0.0))
+    for name, l1, l2 in penalized_modules(spec, kernel_modules(network)):
+        weights[name] = (weights[name][0] + l1, weights[name][1] + l2)
+    alike: dict[tuple[float, float], list[Tensor]] = defaultdict(list)
+    for name, pair in weights.items():
+        if any(pair):
+            alike[pair].append(network.get_parameter(f"{name}.weight"))
+    return [Penalty(l1, l2, kernels) for (l1, l2), kernels in alike.items()]
+
+
+def kernel_modules(network: nn.Module) -> list[str]:
+    return [name for name, module in network.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)]
+
+
+def penalized_modules(spec: JobSpec, kernels: list[str]) -> list[tuple[str, float, float]]:
+    """(module, l1, l2) of every penalty on every module, the job's and the layers' own."""
+    found = []
+    for technique in spec.regularization:
+        match technique:
+            case L1() | L2() | L1L2():
+                targets = (
+                    kernels
+                    if technique.target == "kernels"
+                    else [module_name(spec.network, layer) for layer in technique.target]
+                )
+                found += [(name, *weights_of(technique)) for name in targets]
+            case Dropout() | WeightDecay():
+                pass
+            case _:
+                assert_never(technique)
+    if isinstance(spec.network, Sequential):
+        for index, layer in enumerate(spec.network.layers):
+            if isinstance(layer, Dense | Conv):
+                name = module_name(spec.network, layer_name(layer, index))
+                found += [(name, *weights_of(penalty)) for penalty in layer.regularization]
+    return found
+
+
+def weights_of(penalty: LayerRegularization) -> tuple[float, float]:
+    """(l1, l2)."""
+    match penalty:
+        case L1Penalty():
+            return penalty.weight, 0.0
+        case L2Penalty():
+            return 0.0, penalty.weight
+        case L1L2Penalty():
+            return penalty.l1, penalty.l2
+        case _:
+            assert_never(penalty)
+
+
+def decays_of(spec: JobSpec, network: nn.Module) -> dict[str, float]:
+    """The decoupled weight decay of every parameter, by name, from the list of regularizations."""
+    kinds = kinds_of(network)
+    decays = dict.fromkeys(kinds, 0.0)
+    for technique in spec.regularization:
+        if isinstance(technique, WeightDecay):
+            for name, kind in kinds.items():
+                decays[name] += 0.0 if kind in technique.exempt else technique.weight
+    return decays
+
+
+def kinds_of(network: nn.Module) -> dict[str, str]:
+    """`kernel`, `bias` or `norm` for every parameter; the shift of a norm is a norm's."""
+    kinds = {}
+    for name, module in network.named_modules():
+        of_norm = isinstance(module, BatchNorm | nn.LayerNorm)
+        for parameter, _ in module.named_parameters(recurse=False):
+            kind = "norm" if of_norm else "bias" if parameter == "bias" else "kernel"
+            kinds[f"{name}.{parameter}"] = kind
+    return kinds

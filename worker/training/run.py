@@ -1,0 +1,381 @@
+"""The state of a run: what a step changes, what a checkpoint holds, what a resume takes up again."""
+
+import json
+import platform
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from math import isfinite
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from models.spec.estimate import steps_per_epoch, total_steps
+from models.spec.job import JobSpec
+from models.spec.schedule import Plateau
+from worker.training.data import Dataset, Part, slices
+from worker.training.events import (
+    CheckpointReady,
+    Diverged,
+    EpochDone,
+    Finished,
+    Kind,
+    Metrics,
+    Progress,
+    Reason,
+    Started,
+    StepsDone,
+    Warned,
+)
+from worker.training.inputs import Feed
+from worker.training.layers import NamedDropout
+from worker.training.loss import class_weights, measure
+from worker.training.metrics import empty_sums, metrics_of, sums_of
+from worker.training.network import build_network
+from worker.training.optimizer import Stepper
+from worker.training.randomness import derive_seed, permutation
+from worker.training.regularization import penalties_of
+from worker.training.schedule import Clock, learning_rate
+from worker.training.state import Resume, State
+from worker.training.watching import PlateauMemory, StoppingMemory, is_better
+
+FLUSH_STEPS = 50
+FLUSH_SECONDS = 1.0
+"""Numbers of steps wait on the device until there are so many, or the oldest has waited so long."""
+
+EVALUATION_BATCH = 64
+"""Examples at once in an evaluation, or a training batch if that is larger."""
+
+RESIDENT_SHARE = 0.25
+"""Of a device's memory: up to this the data set lives there."""
+
+MEASURED = ("train/loss", "train/penalty", "gradient_norm", "clipped", "skipped")
+"""What a step leaves on the device, in this order."""
+
+FAR = 10.0
+"""A mean or a spread of the inputs beyond this, or a spread below its inverse squared, is worth a warning."""
+
+
+@dataclass
+class Position:
+    """Where the run is and what it remembers of its evaluations: JSON in a checkpoint."""
+
+    step: int = 0
+    epoch: int = 0
+    """Epochs that are trained and evaluated."""
+    seconds: float = 0.0
+    """Of all attempts so far, without the present one."""
+    failures: int = 0
+    """Skipped steps in a row, up to the last flush."""
+    plateau: PlateauMemory = field(default_factory=PlateauMemory)
+    stopping: StoppingMemory = field(default_factory=StoppingMemory)
+    best: dict[str, float] = field(default_factory=dict)
+    """Metrics of the best evaluation by `checkpoints.keep_best`, with its `epoch`."""
+    restorable: dict[str, float] = field(default_factory=dict)
+    """Metrics of the weights that early stopping would restore, with their `epoch`."""
+    last: dict[str, float] = field(default_factory=dict)
+    """Metrics of the last evaluation, with its `epoch`."""
+    ended: Reason | None = None
+
+
+def position_of(progress: Mapping[str, Any]) -> Position:
+    plateau, stopping = PlateauMemory(**progress["plateau"]), StoppingMemory(**progress["stopping"])
+    return Position(**{**progress, "plateau": plateau, "stopping": stopping})
+
+
+class Run:
+    """Everything the loop works on."""
+
+    def __init__(self, spec: JobSpec, data: Dataset, device: str, resume: Resume | None) -> None:
+        assert spec.loss is not None
+        self.spec, self.loss, self.device = spec, spec.loss, device
+        self.data = resident(data, device)
+        per_epoch = steps_per_epoch(len(data.training), spec.training.batch_size)
+        self.clock = Clock(per_epoch, total_steps(spec.training, per_epoch))
+        self.feed = Feed(spec, data, self.clock, device)
+        self.network = build_network(spec, data.task, device)
+        self.parameters = list(self.network.parameters())
+        self.buffers = list(self.network.buffers())
+        self.stepper = Stepper(spec, self.network)
+        self.penalties = penalties_of(spec, self.network)
+        weights = class_weights(spec.loss, data.training, data.task.outputs)
+        self.class_weights = None if weights is None else weights.to(device)
+        self.position = Position()
+        self.sums = empty_sums(data.task, device)
+        self.restorable: dict[str, Tensor] = {}
+        if resume is not None:
+            self.take_up(resume)
+        skips = spec.clipping is not None and spec.clipping.nonfinite == "skip_step"
+        self.guarded = [buffer.clone() for buffer in self.buffers] if skips else []
+        self.ordered: tuple[int, Tensor] | None = None
+        self.improved = False
+        self.begun = self.flushed_at = self.epoch_begun = time.monotonic()
+        self.steps_at_epoch_begin = self.position.step
+        self.rows: list[Tensor] = []
+        self.rates: list[float] = []
+        self.speed = 0.0
+
+    # The position
+
+    @property
+    def epochs(self) -> int:
+        return -(-self.clock.steps // self.clock.steps_per_epoch)
+
+    @property
+    def seconds(self) -> float:
+        return self.position.seconds + time.monotonic() - self.begun
+
+    @property
+    def out_of_time(self) -> bool:
+        limit = self.spec.training.time_limit
+        return limit is not None and self.seconds >= limit
+
+    @property
+    def at_epoch_end(self) -> bool:
+        """Whether an evaluation comes next: the epoch, the run or its time is over."""
+        position = self.position
+        end = min((position.epoch + 1) * self.clock.steps_per_epoch, self.clock.steps)
+        return position.step >= end or (self.out_of_time and position.step > 0)
+
+    @property
+    def learning_rate(self) -> float:
+        peak = self.spec.optimizer.learning_rate
+        return learning_rate(self.spec.schedule, peak, self.position.step, self.clock, self.position.plateau.scale)
+
+    @property
+    def norm_type(self) -> float:
+        return 2.0 if self.spec.clipping is None else float(self.spec.clipping.norm_type)
+
+    def order(self, epoch: int) -> Tensor:
+        """The epoch's order of the training examples, (examples,) int64."""
+        if self.ordered is None or self.ordered[0] != epoch:
+            order = permutation(self.spec.seed, epoch, len(self.data.training))
+            self.ordered = (epoch, order.to(self.data.training.inputs.device))
+        return self.ordered[1]
+
+    def seed_dropout(self) -> None:
+        dropout = self.network.dropout
+        assert isinstance(dropout, NamedDropout)
+        dropout.generator.manual_seed(derive_seed(self.spec.seed, "dropout", self.position.step))
+
+    # What a step leaves
+
+    def keep_finite(self, skipped: Tensor) -> None:
+        """Running averages of norms forget a batch that is skipped: it may have left NaN in them."""
+        if not self.guarded:
+            return
+        for buffer, before in zip(self.buffers, self.guarded, strict=True):
+            buffer.copy_(torch.where(skipped.bool(), before, buffer))
+        torch._foreach_copy_(self.guarded, self.buffers)
+
+    def record(self, rate: float, measured: Tensor) -> None:
+        """Counts a step; `measured` (len(MEASURED),) stays on the device until the next flush."""
+        self.rates.append(rate)
+        self.rows.append(measured)
+        self.position.step += 1
+        self.improved = False
+
+    @property
+    def flush_is_due(self) -> bool:
+        return len(self.rows) >= FLUSH_STEPS or time.monotonic() - self.flushed_at >= FLUSH_SECONDS
+
+    def flush(self) -> Iterator[StepsDone]:
+        """Tells of the steps since the last flush, then raises `Diverged` if one of them was the end."""
+        if not self.rows:
+            return
+        values = torch.stack(self.rows).T.tolist()
+        step = self.position.step
+        columns: dict[str, list[float]] = {
+            "step": list(range(step - len(self.rows) + 1, step + 1)),
+            **dict(zip(MEASURED, values, strict=True)),
+            "learning_rate": self.rates,
+        }
+        now = time.monotonic()
+        self.speed = len(self.rows) * self.spec.training.batch_size / max(now - self.flushed_at, 1e-9)
+        self.rows, self.rates, self.flushed_at = [], [], now
+        yield StepsDone(columns, self.progress())
+        self.judge(columns)
+
+    def judge(self, columns: Mapping[str, list[float]]) -> None:
+        """Every skipped step is seen here once, so the verdict does not depend on how often steps are flushed."""
+        clipping = self.spec.clipping
+        allowed = self.spec.training.max_grad_failures if clipping and clipping.nonfinite == "skip_step" else 0
+        for step, skipped, loss, rate in zip(
+            columns["step"], columns["skipped"], columns["train/loss"], columns["learning_rate"], strict=True
+        ):
+            self.position.failures = self.position.failures + 1 if skipped else 0
+            if self.position.failures > allowed:
+                what = "The loss is not finite" if not isfinite(loss) else "The gradient is not finite"
+                raise Diverged(int(step), what, rate)
+
+    def progress(self) -> Progress:
+        remaining = (self.clock.steps - self.position.step) * self.spec.training.batch_size
+        eta = remaining / self.speed if self.speed else 0.0
+        epoch, step = self.position.epoch, self.position.step
+        return Progress(epoch, self.epochs, step, self.clock.steps, self.speed, eta)
+
+    # Evaluation
+
+    def evaluate(self) -> EpochDone:
+        """Ends the epoch: measures, lets everybody who watches a metric know, and says whether the run is over."""
+        seconds = time.monotonic() - self.epoch_begun
+        metrics = metrics_of(self.data.task, self.sums, "train")
+        if self.data.validation is not None:
+            metrics |= metrics_of(self.data.task, self.measure(self.data.validation), "validation")
+        self.position.epoch += 1
+        self.position.last = {**metrics, "epoch": self.position.epoch}
+        self.sums = empty_sums(self.data.task, self.device)
+        self.watch(metrics)
+        steps = self.position.step - self.steps_at_epoch_begin
+        examples = min(steps * self.spec.training.batch_size, len(self.data.training))
+        self.steps_at_epoch_begin = self.position.step
+        self.epoch_begun = self.flushed_at = time.monotonic()
+        speed = examples / max(seconds, 1e-9)
+        return EpochDone(self.position.epoch, self.position.step, metrics, seconds, speed, self.progress())
+
+    @torch.inference_mode()
+    def measure(self, part: Part) -> Tensor:
+        """The sums over a whole part, unchanged and without dropout."""
+        self.network.eval()
+        sums = empty_sums(self.data.task, self.device)
+        for positions in slices(len(part), max(EVALUATION_BATCH, self.spec.training.batch_size)):
+            inputs, targets = self.feed.evaluation_batch(part, positions)
+            outputs = self.network(inputs)
+            loss = measure(self.loss, outputs, targets, self.class_weights)
+            sums += sums_of(self.data.task, self.loss, outputs, targets, loss, self.class_weights)
+        self.network.train()
+        return sums
+
+    def watch(self, metrics: Metrics) -> None:
+        position, training = self.position, self.spec.training
+        if isinstance(self.spec.schedule, Plateau):
+            position.plateau = position.plateau.after(metrics[self.spec.schedule.metric], self.spec.schedule)
+        best = self.spec.checkpoints.keep_best
+        if best is not None and is_better(best.mode, metrics[best.metric], position.best.get(best.metric)):
+            position.best, self.improved = position.last, True
+        if training.early_stopping is not None:
+            rule = training.early_stopping
+            position.stopping = position.stopping.after(metrics[rule.metric], rule)
+            if position.stopping.waited == 0 and rule.restore_best:
+                position.restorable, self.restorable = position.last, self.weights()
+            if position.stopping.waited >= rule.patience:
+                position.ended = "early_stopping"
+        if self.out_of_time:
+            position.ended = "time_limit"
+        if position.step >= self.clock.steps:
+            position.ended = "completed"
+
+    # Checkpoints
+
+    def weights(self) -> dict[str, Tensor]:
+        """Copies on the CPU."""
+        return {name: value.detach().to("cpu", copy=True) for name, value in self.network.state_dict().items()}
+
+    def checkpoint_is_due(self) -> bool:
+        every = self.spec.checkpoints.every.in_steps(self.clock.steps_per_epoch, self.clock.steps)
+        return self.position.step > 0 and self.position.step % every == 0
+
+    def checkpoint(self, kind: Kind | None = None) -> CheckpointReady:
+        """A copy of the run as it stands at a step's end; nothing waits to be flushed."""
+        assert not self.rows
+        position = replace(self.position, seconds=self.seconds)
+        tensors = {name: value.detach().to("cpu", copy=True) for name, value in self.stepper.tensors().items()}
+        tensors["sums"] = self.sums.to("cpu", copy=True)
+        tensors |= {f"restorable/{name}": value for name, value in self.restorable.items()}
+        return CheckpointReady(
+            kind or self.kind(),
+            position.step,
+            position.epoch,
+            self.weights(),
+            self.weights_metadata(),
+            State(tensors, asdict(position)),
+            position.last,
+            self.improved,
+        )
+
+    def kind(self) -> Kind:
+        evaluated = self.position.step == self.position.epoch * self.clock.steps_per_epoch
+        if not evaluated:
+            return "step"
+        return "best" if self.improved and not self.checkpoint_is_due() else "epoch"
+
+    def weights_metadata(self) -> dict[str, str]:
+        """What somebody needs who has only the weights; equal runs give equal words."""
+        task = self.data.task
+        return {
+            "format": "pt",
+            "spec": json.dumps(self.spec.model_dump(mode="json"), sort_keys=True),
+            "classes": json.dumps(task.classes),
+            "input_shape": json.dumps(task.input_shape),
+            "normalization": json.dumps(asdict(self.data.normalization), sort_keys=True),
+            "step": str(self.position.step),
+            "epoch": str(self.position.epoch),
+        }
+
+    def take_up(self, resume: Resume) -> None:
+        self.network.load_state_dict(dict(resume.weights))
+        self.stepper.load(resume.state.tensors)
+        self.sums.copy_(resume.state.tensors["sums"])
+        prefix = "restorable/"
+        self.restorable = {
+            name.removeprefix(prefix): value for name, value in resume.state.tensors.items() if name.startswith(prefix)
+        }
+        self.position = position_of(resume.state.progress)
+
+    @property
+    def will_restore(self) -> bool:
+        """Whether early stopping wants other weights than the present ones to be the final ones."""
+        return bool(self.restorable) and self.position.restorable["epoch"] != self.position.last["epoch"]
+
+    def restore(self) -> None:
+        self.network.load_state_dict(self.restorable)
+        self.position.last = self.position.restorable
+        self.improved = False
+
+    # Beginning and end
+
+    def started(self) -> Started:
+        return Started(
+            start_step=self.position.step,
+            steps=self.clock.steps,
+            steps_per_epoch=self.clock.steps_per_epoch,
+            epochs=self.epochs,
+            parameters=sum(parameter.numel() for parameter in self.parameters),
+            training_examples=len(self.data.training),
+            validation_examples=0 if self.data.validation is None else len(self.data.validation),
+            normalization=asdict(self.data.normalization),
+            environment={
+                "torch": torch.__version__,
+                "python": platform.python_version(),
+                "machine": platform.machine(),
+                "device": torch.cuda.get_device_name(self.device) if self.device.startswith("cuda") else self.device,
+                "threads": torch.get_num_threads(),
+            },
+        )
+
+    def warnings(self) -> Iterator[Warned]:
+        count = min(len(self.data.training), EVALUATION_BATCH)
+        inputs = self.feed.evaluation_batch(self.data.training, torch.arange(count))[0]
+        mean, spread = inputs.mean().item(), inputs.std(correction=0).item()
+        if abs(mean) > FAR or spread > FAR or spread < FAR**-2:
+            detail = (
+                f"The network gets inputs with a mean of {mean:.3g} and a spread of {spread:.3g}; "
+                'it learns best near 0 and 1: {"dataset": {"normalize": "auto"}}'
+            )
+            yield Warned("inputs_not_normalized", detail)
+
+    def finished(self) -> Finished:
+        assert self.position.ended is not None
+        position = self.position
+        return Finished(position.step, position.epoch, self.position.ended, position.best, position.last)
+
+
+def resident(data: Dataset, device: str) -> Dataset:
+    """The data on the device if it is an accelerator with room for it."""
+    parts = [part for part in (data.training, data.validation) if part is not None]
+    wanted = sum(part.inputs.nbytes for part in parts)
+    if device == "cpu" or wanted > RESIDENT_SHARE * torch.cuda.get_device_properties(device).total_memory:
+        return data
+    training, *validation = (part.to(device) for part in parts)
+    return replace(data, training=training, validation=validation[0] if validation else None)
