@@ -1,0 +1,29 @@
+import re
+from pathlib import Path
+
+import pytest
+
+from models.settings import Settings
+
+ROOT = Path(__file__).parents[1]
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_every_setting_is_documented_in_its_own_words(name: str) -> None:
+    meaning = " ".join(str(Settings.model_fields[name].description).split())
+    rows = [row for row in (ROOT / "docs/reference/settings.md").read_text().splitlines() if f"_{name.upper()}`" in row]
+    assert [
+        row for row in rows if row.startswith(f"| `TRAINWRIGHT_{name.upper()}` |") and row.endswith(f"| {meaning} |")
+    ]
+
+
+def test_no_setting_is_documented_that_does_not_exist() -> None:
+    documented = re.findall(r"^\| `TRAINWRIGHT_(\w+)`", (ROOT / "docs/reference/settings.md").read_text(), re.MULTILINE)
+    assert {name.lower() for name in documented} == Settings.model_fields.keys()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text())
+    assert [link for link in links if not (page.parent / link).exists()] == []
