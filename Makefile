@@ -17,10 +17,18 @@ up: .venv/local  ## the service on this machine, until Ctrl-C
 test: .venv/dev  ## the tests, on real servers that they start themselves
 	@$(RUN) -m pytest -n $(TEST_PROCESSES) --dist loadgroup $(ARGS)
 
-lint: .venv/dev  ## format, lint, types, import contracts
+lint: format style types contracts  ## format, style, types, import contracts
+
+format: .venv/dev
 	@$(RUN) -m ruff format --check .
+
+style: .venv/dev
 	@$(RUN) -m ruff check .
+
+types: .venv/dev
 	@$(RUN) -m mypy
+
+contracts: .venv/dev
 	@$(RUN) -c 'from importlinter.cli import lint_imports_command; lint_imports_command()'
 
 check: lint test  ## everything that CI runs
@@ -39,4 +47,4 @@ BROKEN := $(shell test ! -d .venv || $(RUN) -c 'import sys, pip; sys.exit(sys.ve
 .venv/local .venv/dev: pyproject.toml constraints.txt local/install.sh $(BROKEN)
 	@sh local/install.sh $(notdir $@)
 
-.PHONY: demo up test lint check bench clean help broken
+.PHONY: help demo up test lint format style types contracts check bench clean broken

@@ -40,8 +40,9 @@ def running(
     environment: Mapping[str, str] | None = None,
     cwd: Path | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run `command` until the block ends. `user` is who to become, for servers that refuse to be root; `environment` and
-    `cwd` are ours and the log's folder unless they are given.
+    """Run `command` until the block ends. `user` is who to become, for servers that refuse to be root.
+
+    The environment is ours and the working folder is the log's, unless they are given.
     """
     with log.open("ab") as output:
         process = subprocess.Popen(
