@@ -27,7 +27,7 @@ DOWNLOADS: dict[int | str, dict[str, Any]] = {
     416: {"description": "Nothing of it lies in that range"},
 }
 
-DESCRIPTIONS = {status: DOWNLOADS[status] for status in (200, 304, 412)}
+DESCRIPTIONS: dict[int | str, dict[str, Any]] = {status: DOWNLOADS[status] for status in (200, 304, 412)}
 
 
 @router.get("/v1/jobs/{job_id}/checkpoints", response_model=Page[Checkpoint])

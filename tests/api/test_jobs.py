@@ -1,0 +1,204 @@
+"""Jobs over HTTP."""
+
+import hashlib
+import json
+import threading
+import time
+
+import pytest
+
+from models import jobs
+from tests.api.conftest import Tenant, spec_on
+
+
+def test_a_job_is_there_once_it_is_acknowledged(ours: Tenant) -> None:
+    answer = ours.submitter.post("/v1/jobs", json=spec_on(ours.dataset(), name="first"))
+    job = answer.json()
+    assert (answer.status_code, answer.headers["location"]) == (201, f"/v1/jobs/{job['id']}")
+    assert (job["status"], job["name"], job["attempt"]) == ("queued", "first", 0)
+    assert ours.reader.get(answer.headers["location"]).json() == job
+
+
+def test_a_queued_job_says_what_it_waits_for(ours: Tenant) -> None:
+    first, second = (ours.reader.get(f"/v1/jobs/{ours.job()}").json() for _ in range(2))
+    assert second["queue_position"] == first["queue_position"] + 1
+    assert second["status_reason"] == "waiting for a worker: none is online"
+
+
+def test_the_resolved_spec_has_every_default_and_its_hash(ours: Tenant) -> None:
+    job = ours.reader.get(f"/v1/jobs/{ours.job()}").json()
+    canonical = json.dumps(job["resolved_spec"], sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    assert job["spec_sha256"] == hashlib.sha256(canonical.encode()).hexdigest()
+    assert job["resolved_spec"]["loss"]["type"] == "cross_entropy"
+    assert "loss" not in job["spec"]
+
+
+@pytest.mark.parametrize(
+    ("change", "pointer", "code", "suggestion"),
+    [
+        ({"clippin": {"type": "global_norm"}}, "/clippin", "unknown_key", "clipping"),
+        ({"schedule": {"type": "cosin"}}, "/schedule/type", "unknown_type", "cosine"),
+        ({"network": {"type": "mlp", "hidden": [10**9]}}, "/network/hidden/0", "too_large", None),
+        ({"training": {"epochs": 2, "batch_size": 0}}, "/training/batch_size", "greater_than_equal", None),
+        ({"dataset": {"id": "ds_nobody"}}, "/dataset/id", "unknown_dataset", None),
+        ({"id": "job_mine"}, "/id", "unknown_key", None),
+        ({"status": "succeeded"}, "/status", "unknown_key", None),
+    ],
+)
+def test_a_bad_spec_is_refused_where_it_is_bad(
+    ours: Tenant, change: dict[str, object], pointer: str, code: str, suggestion: str | None
+) -> None:
+    answer = ours.submitter.post("/v1/jobs", json=spec_on(ours.dataset()) | change)
+    assert answer.status_code == 422
+    item = next(item for item in answer.json()["errors"] if item["pointer"] == pointer)
+    assert (item["code"], item.get("suggestion")) == (code, suggestion)
+
+
+def test_all_mistakes_are_told_at_once(ours: Tenant) -> None:
+    spec = spec_on(ours.dataset(), optimizer={"type": "sgdd"}, training={"epochs": -1, "batch_size": "many"})
+    pointers = {item["pointer"] for item in ours.submitter.post("/v1/jobs", json=spec).json()["errors"]}
+    assert pointers == {"/optimizer/type", "/training/epochs", "/training/batch_size"}
+
+
+def test_what_was_sent_is_not_echoed(ours: Tenant) -> None:
+    spec = spec_on(ours.dataset(), optimizer={"type": "hunter2", "learning_rate": "hunter2"})
+    assert "hunter2" not in ours.submitter.post("/v1/jobs", json=spec).text
+
+
+def test_a_data_set_that_is_not_ready_is_refused_with_its_state(ours: Tenant) -> None:
+    dataset = ours.submitter.post("/v1/datasets", json={"name": "empty"}).json()
+    answer = ours.submitter.post("/v1/jobs", json=spec_on(dataset["id"]))
+    assert answer.json()["errors"][0]["code"] == "dataset_not_ready"
+    assert "uploading" in answer.json()["detail"]
+
+
+def test_validation_says_what_a_job_would_cost(ours: Tenant) -> None:
+    answer = ours.reader.post("/v1/jobs/validate", json=spec_on(ours.dataset())).json()
+    assert (answer["valid"], answer["errors"]) == (True, [])
+    assert answer["estimate"]["parameters"] == 64 * 16 + 16 + 16 * 2 + 2
+    assert ours.reader.get("/v1/jobs").json()["data"] == []
+
+
+def test_validation_of_a_bad_spec_is_an_answer_not_an_error(ours: Tenant) -> None:
+    answer = ours.reader.post("/v1/jobs/validate", json=spec_on(ours.dataset(), seed=-1))
+    assert (answer.status_code, answer.json()["valid"]) == (200, False)
+    assert answer.json()["errors"][0]["pointer"] == "/seed"
+
+
+def test_a_project_has_only_so_many_active_jobs(ours: Tenant) -> None:
+    spec = spec_on(ours.dataset())
+    for _ in range(100):
+        with ours.world.services.database.write() as session:
+            jobs.create(
+                session, project_id=ours.project_id, dataset_id=spec["dataset"]["id"], spec={}, resolved_spec={},
+                spec_sha256="0" * 64, warnings=[],
+            )  # fmt: skip
+    answer = ours.submitter.post("/v1/jobs", json=spec)
+    assert (answer.status_code, answer.headers["retry-after"]) == (429, "30")
+
+
+def test_pages_cover_the_list_once(ours: Tenant) -> None:
+    made = [ours.job() for _ in range(5)]
+    seen: list[str] = []
+    while True:
+        page = ours.reader.get(
+            "/v1/jobs", params={"limit": 2, "order": "asc", **({"after": seen[-1]} if seen else {})}
+        ).json()
+        seen += [job["id"] for job in page["data"]]
+        if not page["has_more"]:
+            break
+    assert seen == made
+
+
+def test_filters_narrow_the_list(ours: Tenant) -> None:
+    job_id = ours.job()
+    ours.submitter.post(f"/v1/jobs/{ours.job()}/cancel")
+    dataset_id = ours.reader.get(f"/v1/jobs/{job_id}").json()["dataset_id"]
+    for params in ({"status": "queued"}, {"dataset": dataset_id}):
+        assert [job["id"] for job in ours.reader.get("/v1/jobs", params=params).json()["data"]] == [job_id]
+    assert len(ours.reader.get("/v1/jobs?status=queued&status=cancelled").json()["data"]) == 2
+    assert ours.reader.get("/v1/jobs", params={"name": "50%_"}).json()["data"] == []
+
+
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=101", "limit=x", "status=done", "order=up", "after=%00", "name=%00"]
+)
+def test_a_bad_query_is_refused_by_name(ours: Tenant, query: str) -> None:
+    answer = ours.reader.get(f"/v1/jobs?{query}")
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["parameter"] == query.split("=")[0]
+
+
+def test_an_unchanged_job_is_not_sent_again(ours: Tenant) -> None:
+    path = f"/v1/jobs/{ours.running_job()}"
+    first = ours.reader.get(path)
+    again = ours.reader.get(path, headers={"If-None-Match": first.headers["etag"]})
+    assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", first.headers["etag"])
+    assert again.headers["retry-after"] == "1"
+
+
+def test_a_changed_job_is_sent_again(ours: Tenant) -> None:
+    job_id = ours.running_job()
+    first = ours.reader.get(f"/v1/jobs/{job_id}")
+    ours.report(job_id, {"step": [1, 2], "train/loss": [0.5, 0.4]})
+    again = ours.reader.get(f"/v1/jobs/{job_id}", headers={"If-None-Match": first.headers["etag"]})
+    assert (again.status_code, again.json()["progress"]) == (200, {"step": 2})
+
+
+def test_waiting_ends_with_a_change(ours: Tenant) -> None:
+    job_id, reader = ours.running_job(), ours.reader
+    threading.Timer(0.3, ours.succeed, [job_id]).start()
+    started = time.monotonic()
+    answer = reader.get(f"/v1/jobs/{job_id}?wait=10")
+    assert answer.json()["status"] == "succeeded"
+    assert 0.2 < time.monotonic() - started < 3
+
+
+def test_waiting_does_not_miss_what_has_changed_already(ours: Tenant) -> None:
+    job_id, reader = ours.running_job(), ours.reader
+    known = reader.get(f"/v1/jobs/{job_id}").headers["etag"]
+    ours.report(job_id, {"step": [1]})
+    started = time.monotonic()
+    assert reader.get(f"/v1/jobs/{job_id}?wait=10", headers={"If-None-Match": known}).status_code == 200
+    assert time.monotonic() - started < 2
+
+
+def test_waiting_for_nothing_ends_in_time(ours: Tenant) -> None:
+    path, reader = f"/v1/jobs/{ours.running_job()}", ours.reader
+    known = reader.get(path).headers["etag"]
+    assert reader.get(f"{path}?wait=0.3", headers={"If-None-Match": known}).status_code == 304
+
+
+def test_many_who_wait_hold_no_connection(ours: Tenant) -> None:
+    path, reader = f"/v1/jobs/{ours.running_job()}", ours.reader
+    waiting = [threading.Thread(target=reader.get, args=[f"{path}?wait=2"]) for _ in range(60)]
+    for thread in waiting:
+        thread.start()
+    time.sleep(1)
+    started = time.monotonic()
+    assert reader.get(path).status_code == 200
+    assert time.monotonic() - started < 0.7
+    for thread in waiting:
+        thread.join()
+
+
+def test_a_queued_job_is_cancelled_at_once_and_once(ours: Tenant) -> None:
+    path = f"/v1/jobs/{ours.job()}"
+    answers = [ours.submitter.post(f"{path}/cancel") for _ in range(2)]
+    assert [(answer.status_code, answer.json()["status"]) for answer in answers] == [(202, "cancelled")] * 2
+    types = [event["type"] for event in ours.reader.get(f"{path}/events").json()["data"]]
+    assert types == ["job.created", "job.cancelled"]
+
+
+def test_a_running_job_is_asked_to_stop(ours: Tenant) -> None:
+    path = f"/v1/jobs/{ours.running_job()}"
+    job = ours.submitter.post(f"{path}/cancel").json()
+    assert (job["status"], job["desired_state"]) == ("running", "cancel")
+    assert job["status_reason"] == "stopping: a cancel was asked for"
+
+
+def test_what_has_ended_cannot_be_cancelled(ours: Tenant) -> None:
+    job_id = ours.running_job()
+    ours.succeed(job_id)
+    answer = ours.submitter.post(f"/v1/jobs/{job_id}/cancel")
+    assert (answer.status_code, answer.headers["x-should-retry"]) == (409, "false")
