@@ -1,4 +1,5 @@
-"""The service as real processes: an API, any number of workers, a broker. What the tests of faults kill, stop and start again."""
+"""The service as real processes: an API, any number of workers, a broker. What the tests of faults kill, stop and
+start again."""
 
 import os
 import signal
@@ -16,6 +17,7 @@ import httpx
 from models import projects
 from models.database import Database
 from models.settings import Settings
+from models.tables import Job, Worker
 from tests.servers.process import free_port, running
 
 ROOT = Path(__file__).parents[1]
@@ -111,15 +113,24 @@ class Service:
         log = self.folder / f"{name}.log"
         return self.stack.enter_context(running(command, log=log, is_ready=is_ready, environment=environment, cwd=ROOT))
 
-    def _key(self) -> str:
-        database = Database(
-            Settings.model_validate({k.removeprefix("TRAINWRIGHT_").lower(): v for k, v in self.settings.items()})
-        )
-        with database.write() as session:
-            project = projects.project_named(session, "tests") or projects.create_project(session, "tests")
-            text = projects.create_key(session, project.id, name="tests", scope="admin")[1]
+    def owner_of(self, job_id: str) -> subprocess.Popen[bytes]:
+        """The worker process that has a job."""
+        with self.database() as database, database.read() as session:
+            job = session.get_one(Job, job_id)
+            pid = session.get_one(Worker, job.worker_id).pid
+        return next(process for process in self.workers if process.pid == pid)
+
+    @contextmanager
+    def database(self) -> Iterator[Database]:
+        values = {name.removeprefix("TRAINWRIGHT_").lower(): value for name, value in self.settings.items()}
+        database = Database(Settings.model_validate(values))
+        yield database
         database.close()
-        return text
+
+    def _key(self) -> str:
+        with self.database() as database, database.write() as session:
+            project = projects.project_named(session, "tests") or projects.create_project(session, "tests")
+            return projects.create_key(session, project.id, name="tests", scope="admin")[1]
 
     def _ok(self, reply: httpx.Response) -> dict[str, Any]:
         assert reply.is_success, (

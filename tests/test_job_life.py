@@ -60,7 +60,7 @@ def test_a_worker_killed_at_any_step_costs_no_bit(running_service: Service) -> N
     for kill_at in random.Random(seed).sample(range(1, steps - steps // 4), 2):
         job_id = running_service.submit(spec(dataset_id))
         running_service.reach_step(job_id, kill_at)
-        owner = owner_of(running_service, job_id)
+        owner = running_service.owner_of(job_id)
         trainers = descendants(owner.pid)
         kill_all_of(owner)
         assert_gone(trainers)
@@ -109,12 +109,6 @@ def test_a_run_that_diverges_says_so(running_service: Service) -> None:
     assert job["status"] == "failed"
     assert job["failure"]["code"] == "diverged"
     assert job["failure"]["advice"]
-
-
-def owner_of(installation: Service, job_id: str) -> Any:
-    """The worker process that has a job."""
-    pid = next(worker["pid"] for worker in installation.http.get("/v1/workers").json()["data"] if worker["busy"])
-    return next(process for process in installation.workers if process.pid == pid)
 
 
 def assert_gone(pids: list[int]) -> None:

@@ -37,8 +37,8 @@ class Archive(Protocol):
 class Meter:
     """Counts the bytes that come out of an upload; refuses it when they are out of proportion to those that went in."""
 
-    def __init__(self, upload_bytes: int, limits: Limits, *, slack: int) -> None:
-        self.ceiling = min(limits.ratio * upload_bytes + slack, limits.packed_bytes)
+    def __init__(self, upload_bytes: int, limits: Limits) -> None:
+        self.ceiling = min(limits.ratio * upload_bytes + limits.slack, limits.packed_bytes)
         self.produced = 0
         self._upload_bytes = upload_bytes
         self._ratio = limits.ratio
@@ -58,7 +58,8 @@ class Meter:
         """The error that says how much came out of how little."""
         detail = (
             f"The upload has {self._upload_bytes:,} bytes and unfolds to {size:,} or more; at most {self.ceiling:,} "
-            f"are read, about {self._ratio} for each byte sent. Send it less compressed, or in a smaller type or size."
+            f"are read, about {self._ratio} for each byte sent. Save it as a smaller type or size, or less compressed "
+            "(numpy.savez rather than savez_compressed)."
         )
         return IngestError("ratio", detail, entry)
 

@@ -94,7 +94,9 @@ def _limit(name: str, value: int) -> str | None:
     try:
         _, hard = resource.getrlimit(kind)
         bound = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(kind, (bound, bound))
+        resource.setrlimit(
+            kind, (bound, hard if name == "RLIMIT_CPU" else bound)
+        )  # at a hard one the signal says nothing
     except (ValueError, OSError) as error:
         return f"{name} cannot be set: {error}"
     return None

@@ -55,6 +55,8 @@ MAX_TEXT = 300
 
 def printable(text: str, limit: int = MAX_TEXT) -> str:
     """The text of a stranger, fit for JSON and a log: no control characters, no lone surrogates, not endless."""
+    if text.isprintable() and len(text) <= limit:
+        return text
     shown = "".join(
         letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text[:limit]
     )

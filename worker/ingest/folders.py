@@ -26,7 +26,7 @@ def pack_folder(
     """Decode the images of an archive into `target`, one at a time; grey stays one channel when all are grey."""
     skips = Skips()
     samples = arrange(archive.entries, skips, limits)
-    packing = _Packing(target, samples, Meter(upload_bytes, limits, slack=limits.decoded_slack))
+    packing = _Packing(target, samples, Meter(upload_bytes, limits))
     damaged: list[str] = []
     try:
         with strict_decoder(limits):

@@ -14,10 +14,8 @@ class Limits:
     """All that is written, spooled archives included."""
     ratio: int = 200
     """Bytes produced, by unpacking or by decoding, for each byte of the upload."""
-    unpacked_slack: int = MIB
-    """Bytes that unpacking may produce whatever the ratio: archives of a few tiny files compress well."""
-    decoded_slack: int = 256 * MIB
-    """Bytes that decoding images may produce whatever the ratio: one plain picture of 50 megapixels fits."""
+    slack: int = 256 * MIB
+    """Bytes that any upload may unfold to, whatever the ratio: one plain picture of 50 megapixels fits."""
 
     entries: int = 200_000
     entry_bytes: int = 64 * MIB

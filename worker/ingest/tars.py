@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from worker.ingest.archive import CHUNK, Entry, GuardedFile, Listing, Meter
-from worker.ingest.errors import IngestError, printable
+from worker.ingest.errors import Code, IngestError, printable
 from worker.ingest.limits import KIB, Limits
 from worker.ingest.progress import OnProgress, Progress
 
@@ -29,11 +29,13 @@ def is_tar(path: Path) -> bool:
 
 def gunzip(source: Path, target: Path, limits: Limits, on_progress: OnProgress) -> None:
     """Unpack a gzip file to another one, metered; raises IngestError for a bomb or a damaged file."""
-    meter = Meter(source.stat().st_size, limits, slack=limits.unpacked_slack)
+    meter = Meter(source.stat().st_size, limits)
     try:
-        with gzip.open(source) as packed, target.open("wb") as unpacked:
+        with source.open("rb") as raw, gzip.GzipFile(fileobj=raw) as packed, target.open("wb") as unpacked:
             while piece := packed.read(CHUNK):
                 meter.add(len(piece))
+                if meter.produced > limits.ratio * raw.tell() + limits.slack:
+                    raise meter.refusal(meter.produced, None)
                 unpacked.write(piece)
                 on_progress(Progress("unpacking", meter.produced))
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
@@ -47,7 +49,7 @@ class TarArchive:
     def __init__(self, path: Path, limits: Limits) -> None:
         self._offsets: dict[str, int] = {}
         self._length = path.stat().st_size
-        self._meter = Meter(self._length, limits, slack=limits.unpacked_slack)
+        self._meter = Meter(self._length, limits)
         self.entries = self._listed(path, limits)
         self._file = path.open("rb")
 
@@ -98,14 +100,13 @@ class TarArchive:
 
 
 def _check_kind(member: tarfile.TarInfo) -> None:
-    name = printable(member.name)
-    if member.issym() or member.islnk():
-        raise IngestError("link", f"The entry {name!r} is a link; only regular files are read.", member.name)
-    if member.isdir():
+    if member.isdir() or (member.isfile() and not member.issparse()):
         return
-    if not member.isfile() or member.issparse():
-        raise IngestError(
-            "special_file",
-            f"The entry {name!r} is a device, pipe or sparse file; only regular files are read.",
-            member.name,
-        )
+    if member.issym() or member.islnk():
+        code: Code = "link"
+        kind = "a link"
+    else:
+        code, kind = "special_file", "a device, pipe or sparse file"
+    raise IngestError(
+        code, f"The entry {printable(member.name)!r} is {kind}; only regular files are read.", member.name
+    )

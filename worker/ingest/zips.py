@@ -81,7 +81,7 @@ class ZipArchive:
     """The regular files of a zip. Raises IngestError for anything a data set has no need of."""
 
     def __init__(self, path: Path, limits: Limits) -> None:
-        self.meter = Meter(path.stat().st_size, limits, slack=limits.unpacked_slack)
+        self.meter = Meter(path.stat().st_size, limits)
         self._infos: dict[str, zipfile.ZipInfo] = {}
         self._file = _GuardedZip(path, limits)
         try:
