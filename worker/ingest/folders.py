@@ -1,6 +1,5 @@
 """Packs an image folder, from any archive."""
 
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -137,8 +136,7 @@ class _Packing:
 
 def class_counts(targets: NDArray[np.int64], classes: int) -> tuple[int, ...]:
     """How many examples each class has."""
-    counts = Counter(targets.tolist())
-    return tuple(counts[index] for index in range(classes))
+    return tuple(np.bincount(targets, minlength=classes).tolist())
 
 
 def pixel_statistics(path: Path, channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:

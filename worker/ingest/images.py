@@ -69,11 +69,7 @@ def decode(data: bytes, name: str, limits: Limits) -> Pixels:
             "nested_archive", f"The entry {printable(name)!r} is an archive that calls itself an image.", name
         )
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            _check_size(image, name, limits)
-            image.load()
-            orientation = image.getexif().get(_ORIENTATION, 1) if "exif" in image.info else 1
-            pixels = _pixels(image)
+        pixels, orientation = _read(data, name, limits)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise IngestError(
             "image_too_large", f"The image {printable(name)!r} has more than {limits.image_pixels:,} pixels.", name
@@ -81,6 +77,14 @@ def decode(data: bytes, name: str, limits: Limits) -> Pixels:
     except DAMAGE as error:
         raise DamagedImage(_reason(error)) from error
     return np.ascontiguousarray(_turned(pixels, orientation))
+
+
+def _read(data: bytes, name: str, limits: Limits) -> tuple[Pixels, object]:
+    """The pixels as stored, and EXIF's orientation; Pillow's own copy is let go on return."""
+    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        _check_size(image, name, limits)
+        image.load()
+        return _pixels(image), image.getexif().get(_ORIENTATION, 1) if "exif" in image.info else 1
 
 
 def _check_size(image: Image.Image, name: str, limits: Limits) -> None:
