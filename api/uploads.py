@@ -78,7 +78,7 @@ async def _filename(
 ) -> str:
     given = filename or _disposition_filename(request) or ""
     name = PureWindowsPath(PurePosixPath(given).name).name
-    if not name or len(name) > 200 or not name.isprintable():
+    if name in ("", "..") or len(name) > 200 or not name.isprintable():
         raise parameter_error("filename", "missing" if not given else "invalid", "give ?filename=… with its ending")
     return name
 

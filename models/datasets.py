@@ -39,6 +39,10 @@ def version_of(session: Session, project_id: str, dataset_id: str) -> int | None
     return session.scalars(query).one_or_none()
 
 
+def upload_key_of(session: Session, dataset_id: str) -> str | None:
+    return session.scalars(select(Dataset.upload_key).where(Dataset.id == dataset_id)).one_or_none()
+
+
 def find(session: Session, dataset_id: str) -> Dataset | None:
     """For workers, which serve every project."""
     return session.get(Dataset, dataset_id)

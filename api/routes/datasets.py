@@ -93,21 +93,24 @@ async def upload_dataset(
     key = datasets.upload_key(dataset_id, new_id("upl"))
     stored = await receive(request, services.storage, key, services.settings.upload_max_bytes)
 
-    def record() -> Dataset:
+    def record() -> tuple[Dataset, str | None]:
         with services.database.write() as session:
+            replaced = datasets.upload_key_of(session, dataset_id)
             row = datasets.uploaded(
                 session, dataset_id, filename=filename, key=key, size=stored.bytes, sha256=stored.sha256
             )
             if row is None:
                 raise Conflict("another upload of this data set was faster", code="already_uploaded")
-            return representations.dataset(row)
+            return representations.dataset(row), replaced
 
     try:
-        dataset = await run_in_threadpool(record)
+        dataset, replaced = await run_in_threadpool(record)
     except Exception:
         await run_in_threadpool(services.storage.delete, key)
         raise
     services.ringer.ring("ingest", dataset_id)
+    if replaced is not None:
+        await run_in_threadpool(services.storage.delete, replaced)
     return reply(dataset, 202, {"Location": dataset.urls["self"], "Retry-After": "1"})
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 from starlette.concurrency import run_in_threadpool
+from starlette.responses import StreamingResponse
 
 from api import representations
 from api.conditional import is_known, reply, tag_of, unchanged
@@ -57,7 +58,7 @@ async def list_job_events(
 
 @router.get(
     "/v1/jobs/{job_id}/stream",
-    response_class=EventSourceResponse,
+    response_class=StreamingResponse,  # and not FastAPI's own handling, which cannot answer 204
     responses={
         200: {"description": "Events as they happen", "content": {"text/event-stream": {"example": "see above"}}},
         204: {"description": "The job has ended and everything was told: do not connect again"},
