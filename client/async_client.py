@@ -9,8 +9,9 @@ import httpx
 
 from . import calls, waiting
 from .calls import Call, CheckpointRef, DatasetRef, Interval, JobRef, Spec, Status
-from .connection import AsyncConnection
+from .connection import AsyncConnection, file_sha256
 from .download import Part, Progress
+from .errors import ConflictError
 from .resources import (
     Catalog,
     CatalogFamily,
@@ -19,6 +20,7 @@ from .resources import (
     Event,
     Item,
     Job,
+    JobProgress,
     Metrics,
     Page,
     Validation,
@@ -89,10 +91,17 @@ class AsyncDatasets:
         return await self._connection.send(calls.create_dataset(name))
 
     async def upload(self, file: Path | str, name: str | None = None, *, dataset: DatasetRef | None = None) -> Dataset:
-        """Send a zip, tar, npz or csv file, as a new data set unless one is given; `wait` tells when it is ready."""
+        """Send a zip, npz or csv file, as a new data set unless one is given; `wait` tells when it is ready."""
         file = Path(file)
         dataset = dataset or await self.create(name or file.stem)
-        return await self._connection.send(await asyncio.to_thread(calls.upload, dataset, file))
+        sha256 = await asyncio.to_thread(file_sha256, file)
+        try:
+            return await self._connection.send(calls.upload(dataset, file, sha256))
+        except ConflictError:
+            seen = await self.get(dataset)
+            if seen.upload_sha256 == sha256.hex():  # it had arrived, and only the reply was lost
+                return seen
+            raise
 
     async def wait(self, dataset: DatasetRef, timeout: float | None = None) -> Dataset:
         """The data set once it is ready; raises `DatasetFailed` if it cannot be, `WaitTimedOut` after `timeout`
@@ -145,8 +154,8 @@ class AsyncJobs:
         """What has happened to it so far."""
         return _all(self._connection, lambda after: calls.list_events(job, after=after))
 
-    async def stream(self, job: JobRef, *, after: str | None = None) -> AsyncIterator[Event]:
-        """What happens to it, as it happens, until it has ended; broken connections are gone on with.
+    async def stream(self, job: JobRef, *, after: str | None = None) -> AsyncIterator[Event | JobProgress]:
+        """What happens to it and how far it is, as it happens, until it has ended; broken connections are gone on with.
 
         Args:
             after: the id of the last event that is known already.

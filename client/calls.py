@@ -1,6 +1,5 @@
 """Every request of the API as a value: what is sent, and how its answer is read. Both clients send the same values."""
 
-import hashlib
 import json
 import uuid
 from base64 import b64encode
@@ -72,17 +71,14 @@ def create_dataset(name: str) -> Call[Dataset]:
     return _post(Dataset, "/v1/datasets", {"name": name})
 
 
-def upload(dataset: DatasetRef, file: Path) -> Call[Dataset]:
-    """Reads the file once to know its digest, and once more to send it."""
-    with file.open("rb") as opened:
-        digest = hashlib.file_digest(opened, "sha256")
+def upload(dataset: DatasetRef, file: Path, sha256: bytes) -> Call[Dataset]:
     headers = {
         "Content-Type": "application/octet-stream",
         "Content-Length": str(file.stat().st_size),
-        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(file.name, safe='')}",
-        "Repr-Digest": f"sha-256=:{b64encode(digest.digest()).decode()}:",
+        "Repr-Digest": f"sha-256=:{b64encode(sha256).decode()}:",
     }
-    return Call(Dataset, "PUT", f"/v1/datasets/{_id(dataset)}/content", headers=headers, file=file)
+    path = f"/v1/datasets/{_id(dataset)}/content"
+    return Call(Dataset, "PUT", path, {"filename": file.name}, headers, file=file)
 
 
 def get_dataset(dataset: DatasetRef, *, wait: float = 0.0) -> Call[Dataset]:

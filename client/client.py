@@ -9,8 +9,9 @@ import httpx
 
 from . import calls, waiting
 from .calls import Call, CheckpointRef, DatasetRef, Interval, JobRef, Spec, Status
-from .connection import Connection
+from .connection import Connection, file_sha256
 from .download import Part, Progress
+from .errors import ConflictError
 from .resources import (
     Catalog,
     CatalogFamily,
@@ -19,6 +20,7 @@ from .resources import (
     Event,
     Item,
     Job,
+    JobProgress,
     Metrics,
     Page,
     Validation,
@@ -85,10 +87,17 @@ class Datasets:
         return self._connection.send(calls.create_dataset(name))
 
     def upload(self, file: Path | str, name: str | None = None, *, dataset: DatasetRef | None = None) -> Dataset:
-        """Send a zip, tar, npz or csv file, as a new data set unless one is given; `wait` tells when it is ready."""
+        """Send a zip, npz or csv file, as a new data set unless one is given; `wait` tells when it is ready."""
         file = Path(file)
         dataset = dataset or self.create(name or file.stem)
-        return self._connection.send(calls.upload(dataset, file))
+        sha256 = file_sha256(file)
+        try:
+            return self._connection.send(calls.upload(dataset, file, sha256))
+        except ConflictError:
+            seen = self.get(dataset)
+            if seen.upload_sha256 == sha256.hex():  # it had arrived, and only the reply was lost
+                return seen
+            raise
 
     def wait(self, dataset: DatasetRef, timeout: float | None = None) -> Dataset:
         """The data set once it is ready; raises `DatasetFailed` if it cannot be, `WaitTimedOut` after `timeout`
@@ -141,8 +150,8 @@ class Jobs:
         """What has happened to it so far."""
         return _all(self._connection, lambda after: calls.list_events(job, after=after))
 
-    def stream(self, job: JobRef, *, after: str | None = None) -> Iterator[Event]:
-        """What happens to it, as it happens, until it has ended; broken connections are gone on with.
+    def stream(self, job: JobRef, *, after: str | None = None) -> Iterator[Event | JobProgress]:
+        """What happens to it and how far it is, as it happens, until it has ended; broken connections are gone on with.
 
         Args:
             after: the id of the last event that is known already.

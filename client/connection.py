@@ -2,6 +2,7 @@
 exceptions."""
 
 import asyncio
+import hashlib
 import ipaddress
 import os
 import time
@@ -20,7 +21,7 @@ from .resources import Problem
 from .retries import pause_before_retry, retry_after
 from .version import __version__
 
-__all__ = ["AsyncConnection", "Connection"]
+__all__ = ["AsyncConnection", "Connection", "file_sha256"]
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 CHUNK = 256 * 1024
@@ -124,6 +125,11 @@ class AsyncConnection:
             return await self._http.request(**_arguments(call), content=content)
         except httpx.TransportError as error:
             return error
+
+
+def file_sha256(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
 
 
 def _options(base_url: str | None, api_key: str | None) -> dict[str, Any]:

@@ -16,6 +16,7 @@ __all__ = [
     "Event",
     "Job",
     "JobFailure",
+    "JobProgress",
     "Metrics",
     "Page",
     "Problem",
@@ -160,7 +161,9 @@ class Estimate(Resource):
 
     parameters: int
     activation_bytes: int
-    """Activations of one batch."""
+    """The input of one batch and what every layer makes of it."""
+    memory_bytes: int | None = None
+    """Parameters, gradients, the optimizer's averages, activations and their gradients."""
     steps: int
     steps_per_epoch: int
     checkpoint_bytes: int
@@ -188,6 +191,15 @@ class Event(Resource):
     attempt: int
     data: Json
     created_at: datetime
+
+
+class JobProgress(Resource):
+    """How far a job is."""
+
+    job_id: str
+    status: str
+    progress: Json | None = None
+    """As in `Job`."""
 
 
 class Metrics(Resource):

@@ -2,9 +2,9 @@
 
 import httpx
 
-from .resources import Event
+from .resources import Event, JobProgress
 from .retries import RETRIES, pause_before_retry
-from .server_sent_events import Parser
+from .server_sent_events import Message, Parser
 
 __all__ = ["EventStream"]
 
@@ -34,9 +34,9 @@ class EventStream:
         self._retries = PATIENT_RETRIES
         return response.status_code != NO_CONTENT
 
-    def read(self, data: bytes) -> list[Event]:
+    def read(self, data: bytes) -> list[Event | JobProgress]:
         self._failures = 0
-        return [Event.model_validate_json(message.data) for message in self._parser.feed(data)]
+        return [_read(message) for message in self._parser.feed(data)]
 
     def pause(self, error: httpx.TransportError | None) -> float | None:
         """Seconds before the next connection; None if too many in a row have failed."""
@@ -45,3 +45,8 @@ class EventStream:
         pause = pause_before_retry(error, self._failures, self._retries)
         self._failures += 1
         return pause
+
+
+def _read(message: Message) -> Event | JobProgress:
+    kind = JobProgress if message.event == "job.progress" else Event
+    return kind.model_validate_json(message.data)

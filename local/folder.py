@@ -54,8 +54,10 @@ class DataFolder:
             lock.truncate(0)
             lock.write(str(os.getpid()))
             lock.flush()
-            yield
-            lock.truncate(0)
+            try:
+                yield
+            finally:
+                lock.truncate(0)
 
     @contextmanager
     def socket(self) -> Iterator[Path]:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 from alembic import command
 from alembic.config import Config
@@ -62,12 +63,14 @@ class Service:
     Args:
         port: where the API listens; None for 8000, or the next one that is free.
         say: takes one line for whoever watches.
+        extra: settings that go before those of the environment.
     """
 
-    def __init__(self, folder: DataFolder, *, port: int | None, say: Say) -> None:
+    def __init__(self, folder: DataFolder, *, port: int | None, say: Say, **extra: Any) -> None:
         self._folder = folder
         self._port = port
         self._say = say
+        self._extra = extra
         self.stopping = Event()
         """Set it to stop the service."""
         self.hurry = Event()
@@ -84,7 +87,7 @@ class Service:
             binary = broker.find_binary()
             if binary is None:
                 self._say("There is no Valkey for this platform: jobs start within seconds instead of at once.")
-            settings = _settings(self._folder, "memory://" if binary is None else broker.url(path))
+            settings = _settings(self._folder, "memory://" if binary is None else broker.url(path), self._extra)
             with self._supervisor(settings) as supervisor, _opened(settings) as database:
                 running = self._prepare(database)
                 if binary is not None:
@@ -130,35 +133,39 @@ class Service:
         raise CannotStart(f"The {PORTS_TRIED} ports of {HOST} from {PORT} on are all taken; name one with --port.")
 
 
-def _settings(folder: DataFolder, broker_url: str) -> Settings:
-    """The operator's settings, except for what the data folder decides."""
+def _settings(folder: DataFolder, broker_url: str, extra: dict[str, Any]) -> Settings:
+    """What the data folder decides, and otherwise the operator's settings."""
     try:
-        given = Settings(database_url=SecretStr("sqlite://"), storage_url=f"file://{folder.objects}")
+        settings = Settings(
+            database_url=SecretStr(URL.create("sqlite", database=str(folder.database)).render_as_string()),
+            broker_url=SecretStr(broker_url),
+            storage_url=f"file://{folder.objects}",
+            cache_dir=folder.cache,
+            allowed_hosts=(HOST, "localhost"),
+            **extra,
+        )
     except ValidationError as error:
-        wrong = "; ".join(f"TRAINWRIGHT_{item['loc'][0]}: {item['msg']}" for item in error.errors())
+        wrong = "; ".join(f"TRAINWRIGHT_{str(item['loc'][0]).upper()}: {item['msg']}" for item in error.errors())
         raise CannotStart(f"The environment has settings that are not valid: {wrong}") from None
-    ours = {
-        "database_url": SecretStr(URL.create("sqlite", database=str(folder.database)).render_as_string()),
-        "broker_url": SecretStr(broker_url),
-        "storage_url": f"file://{folder.objects}",
-        "cache_dir": folder.cache,
-        "allowed_hosts": (HOST, "localhost"),
-    }
-    if "drain_seconds" not in given.model_fields_set:
-        ours["drain_seconds"] = DRAIN_SECONDS
-    return given.model_copy(update=ours)
+    if "drain_seconds" in settings.model_fields_set:
+        return settings
+    return settings.model_copy(update={"drain_seconds": DRAIN_SECONDS})
 
 
 def _as_environment(settings: Settings) -> dict[str, str]:
     """As the child processes read them. No secret is among them: the database is a file, the broker a socket."""
-    return {
-        "TRAINWRIGHT_DATABASE_URL": settings.database_url.get_secret_value(),
-        "TRAINWRIGHT_BROKER_URL": settings.broker_url.get_secret_value(),
-        "TRAINWRIGHT_STORAGE_URL": settings.storage_url,
-        "TRAINWRIGHT_CACHE_DIR": str(settings.cache_dir),
-        "TRAINWRIGHT_ALLOWED_HOSTS": json.dumps(settings.allowed_hosts),
-        "TRAINWRIGHT_DRAIN_SECONDS": str(settings.drain_seconds),
-    }
+    values = {name: getattr(settings, name) for name in settings.model_fields_set}
+    return {f"TRAINWRIGHT_{name.upper()}": _as_text(value) for name, value in values.items()}
+
+
+def _as_text(value: object) -> str:
+    match value:
+        case SecretStr():
+            return value.get_secret_value()
+        case tuple():
+            return json.dumps(value)
+        case _:
+            return str(value)
 
 
 @contextmanager

@@ -43,7 +43,7 @@ def announce(running: Running, folder: DataFolder) -> None:
     if running.key_is_new:
         say(f"API key, shown this once: {running.api_key}")
     say(
-        f"Trainwright is up: {running.url} (reference: {running.url}/docs)\n"
+        f"Trainwright is up: {running.url} (what it can do: {running.url}/openapi.json)\n"
         f"  export TRAINWRIGHT_URL={running.url}\n"
         f'  export TRAINWRIGHT_API_KEY="$(cat "{running.api_key_file}")"\n'
         f"Logs: {folder.logs}. Ctrl-C stops it."

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from client import AsyncClient, Client
+from client import AsyncClient, Client, Event, JobProgress
 from client.errors import ConnectionFailed
 from tests.client.test_connection import Script
 
@@ -31,13 +31,13 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def follow(script: Script) -> list[int]:
     with Client("http://test", transport=httpx.MockTransport(script)) as client:
-        return [event.sequence for event in client.jobs.stream("job_1")]
+        return [event.sequence for event in client.jobs.stream("job_1") if isinstance(event, Event)]
 
 
 def follow_in_async_code(script: Script) -> list[int]:
     async def follow() -> list[int]:
         async with AsyncClient("http://test", transport=httpx.MockTransport(script)) as client:
-            return [event.sequence async for event in client.jobs.stream("job_1")]
+            return [event.sequence async for event in client.jobs.stream("job_1") if isinstance(event, Event)]
 
     return asyncio.run(follow())
 
@@ -60,3 +60,9 @@ def test_a_stream_that_breaks_goes_on_behind_the_last_whole_event(follow: Callab
 def test_a_service_that_stays_away_is_given_up() -> None:
     with pytest.raises(ConnectionFailed):
         follow(Script(*[httpx.ConnectError("refused")] * 20))
+
+
+def test_how_far_a_job_is_comes_between_its_events() -> None:
+    progress = httpx.Response(200, content=b'event: job.progress\ndata: {"job_id": "job_1", "status": "running"}\n\n')
+    with Client("http://test", transport=httpx.MockTransport(Script(progress, httpx.Response(204)))) as client:
+        assert list(client.jobs.stream("job_1")) == [JobProgress(job_id="job_1", status="running")]
