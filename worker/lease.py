@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Self
 
 import structlog
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from models.database import OUTAGES
 from models.ownership import OwnershipLost
 from models.states import Wish
 
@@ -52,7 +52,7 @@ class Lease:
                 self._deadline = begun + self._lease_seconds
             except OwnershipLost:
                 return self._lose("taken by another attempt")
-            except (DBAPIError, SQLAlchemyError) as error:
+            except OUTAGES as error:
                 log.warning("beat_failed", error=type(error).__name__)
                 self._left.wait(min(0.5, self._heartbeat))
             if time.monotonic() >= self._deadline:

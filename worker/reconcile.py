@@ -8,9 +8,9 @@ import random
 import threading
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
 from models import datasets, idempotency, jobs
+from models.database import OUTAGES
 from models.tables import Worker
 from worker.site import Site
 
@@ -37,7 +37,7 @@ class Reconciler:
         while not self._stopped.is_set():
             try:
                 reconcile(self._site)
-            except SQLAlchemyError as error:  # the database is away: so is everybody's; go on when it is back
+            except OUTAGES as error:  # the database is away: so is everybody's; go on when it is back
                 log.warning("reconcile_failed", error=type(error).__name__)
             self._stopped.wait(period * random.uniform(0.8, 1.2))  # noqa: S311
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import structlog
 from pydantic import TypeAdapter
-from sqlalchemy.orm import Session
 
 from models import checkpoints, datasets, jobs, metrics
 from models.checkpoints import Saved
+from models.database import Session
 from models.jobs import Failure
 from models.ownership import OwnershipLost
 from models.spec.manifest import Manifest

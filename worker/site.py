@@ -13,11 +13,9 @@ from pathlib import Path
 from typing import IO, TypeVar
 
 import structlog
-from sqlalchemy.exc import InterfaceError, OperationalError
-from sqlalchemy.orm import Session
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
-from models.database import Database
+from models.database import OUTAGES, Database, Session
 from models.ids import new_id
 from models.queue import Bell
 from models.settings import Settings
@@ -100,7 +98,7 @@ class Site:
         """
         patience = self.settings.lease_seconds if seconds is None else seconds
         for attempt in Retrying(
-            retry=retry_if_exception_type((OperationalError, InterfaceError)),
+            retry=retry_if_exception_type(OUTAGES),
             wait=wait_random_exponential(multiplier=0.05, max=2),
             stop=stop_after_delay(patience),
             reraise=True,

@@ -5,14 +5,12 @@ It is forked, warm, from a server that has torch imported. It gets its orders th
 through the same one. When the pipe closes its supervisor is gone, and so it ends at once.
 """
 
-import ctypes
 import hashlib
 import json
 import os
 import queue
 import resource
 import signal
-import sys
 import threading
 import time
 import traceback
@@ -23,6 +21,7 @@ from typing import Any
 import torch
 
 from models.spec import parse_spec
+from worker.orphans import die_with_parent
 from worker.training import (
     CheckpointReady,
     Control,
@@ -39,8 +38,6 @@ from worker.training import (
 )
 from worker.warm import Order
 
-PR_SET_PDEATHSIG = 1
-
 
 def probe(pipe: Connection) -> None:
     """Say what this machine computes with. A child's work: the server must never touch a device."""
@@ -52,7 +49,7 @@ def probe(pipe: Connection) -> None:
 
 def main(pipe: Connection, order: Order) -> None:
     """The whole life of a trainer."""
-    _die_with_the_supervisor()
+    _begin_a_life_of_its_own()
     control = Control()
     threading.Thread(target=_obey, args=(pipe, control), name="orders", daemon=True).start()
     voice = _Voice(pipe)
@@ -193,15 +190,13 @@ def _obey(pipe: Connection, control: Control) -> None:
                 return
 
 
-def _die_with_the_supervisor() -> None:
-    """End when the server that forked us does, which ends when the supervisor does, even one that could not close its
-    pipe."""
+def _begin_a_life_of_its_own() -> None:
+    """A session apart from the worker's, so that a Ctrl-C meant for it does not reach us; and no life beyond it."""
     os.setsid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    die_with_parent()
 
 
 def _fail(saver: _Saver, voice: _Voice, code: str, message: str, advice: str | None) -> None:

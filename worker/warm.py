@@ -91,7 +91,7 @@ def start_server(threads: int) -> dict[str, Any]:
     for name in [name for name in os.environ if name.startswith("TRAINWRIGHT_")]:
         del os.environ[name]
     os.environ.update(trainer_environment(threads))
-    _context.set_forkserver_preload(["torch", "torch._dynamo", "torch.optim", "worker.trainer"])
+    _context.set_forkserver_preload(["worker.forkserver"])
     process, pipe = _start(_probe)
     try:
         answer: dict[str, Any] = json.loads(pipe.recv_bytes())
