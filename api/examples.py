@@ -46,7 +46,7 @@ SPEC: Json = {
     "network": {"type": "cnn", "widths": [32, 64], "head": [128]},
     "initialization": {"type": "kaiming_normal"},
     "regularization": [{"type": "l2", "weight": 1e-4}, {"type": "dropout", "rate": 0.5}],
-    "augmentation": [{"type": "rotation", "degrees": 10}],
+    "augmentation": [{"type": "rotation", "rotation": 10}],
     "optimizer": {"type": "sgd", "learning_rate": 0.1, "momentum": 0.9},
     "schedule": {"type": "cosine"},
     "clipping": {"type": "global_norm", "max_norm": 1.0},

@@ -2,6 +2,7 @@
 
 import queue
 import threading
+from contextlib import suppress
 from typing import Literal
 
 from models.queue import Bell
@@ -24,10 +25,8 @@ class Ringer:
         """After the commit."""
         if self._started.acquire(blocking=False):
             self._thread.start()
-        try:
+        with suppress(queue.Full):
             self._rows.put_nowait((task, row_id))
-        except queue.Full:
-            return
 
     def check(self) -> None:
         """Raise what stands in the way of ringing."""
@@ -35,9 +34,9 @@ class Ringer:
 
     def close(self) -> None:
         if self._thread.is_alive():
-            self._forget()
-            self._rows.put(None)
-            self._thread.join(timeout=5)
+            with suppress(queue.Full):
+                self._rows.put(None, timeout=1)
+                self._thread.join(timeout=5)
         self._bell.close()
 
     def _work(self) -> None:

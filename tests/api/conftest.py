@@ -69,7 +69,7 @@ def theirs(world: "World") -> "Tenant":
 
 def settings_for(database_url: str, objects: Path) -> Settings:
     return Settings(
-        database_url=database_url,  # type: ignore[arg-type]
+        database_url=database_url,
         storage_url=f"file://{objects}",
         upload_max_bytes=3_000_000,
         spec_max_bytes=20_000,
@@ -183,7 +183,8 @@ class Asking:
     headers: dict[str, str]
 
     def request(self, method: str, path: str, headers: dict[str, str] | None = None, **options: Any) -> httpx.Response:
-        return self.client.request(method, path, headers=self.headers | (headers or {}), **options)
+        answer: httpx.Response = self.client.request(method, path, headers=self.headers | (headers or {}), **options)
+        return answer
 
     def get(self, path: str, **options: Any) -> httpx.Response:
         return self.request("GET", path, **options)

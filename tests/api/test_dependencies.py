@@ -14,7 +14,7 @@ ROUTES = [
     for router in ROUTERS
     for route in router.routes
     if isinstance(route, APIRoute)
-    for method in route.methods
+    for method in route.methods or ()
 ]
 KEYED = [(method, route) for method, route in ROUTES if scopes_of(route)]
 OWNED = [(method, route) for method, route in KEYED if "_id}" in route.path]

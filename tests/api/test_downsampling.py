@@ -23,7 +23,7 @@ def test_no_more_rows_than_asked_and_every_extreme(length: int, points: int, see
     curves = numpy.random.default_rng(seed).normal(size=(3, length)).tolist()
     thin = downsample(_series(*curves), points)
     assert len(thin.columns["step"]) <= points
-    assert thin.columns["step"] == sorted(thin.columns["step"], key=float)
+    assert list(thin.columns["step"]) == sorted(set(map(float, filter(None, thin.columns["step"]))))
     for index, curve in enumerate(curves):
         kept = thin.columns[f"c{index}"]
         assert {min(curve), max(curve)} <= set(kept)

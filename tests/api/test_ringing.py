@@ -1,0 +1,51 @@
+"""Ringing workers without keeping anybody waiting."""
+
+import threading
+import time
+
+from api.ringing import WAITING, Ringer
+from models.queue import Bell, TaskName
+
+
+class SlowBell(Bell):
+    """Counts, slowly, and hears no answer."""
+
+    def __init__(self, *, is_heard: bool) -> None:
+        self.is_heard = is_heard
+        self.rung: list[str] = []
+        self.held = threading.Event()
+
+    def ring(self, task: TaskName, row_id: str) -> bool:
+        self.held.wait(5)
+        self.rung.append(row_id)
+        return self.is_heard
+
+    def close(self) -> None:
+        self.held.set()
+
+
+def test_ringing_does_not_wait_for_the_bell() -> None:
+    bell = SlowBell(is_heard=True)
+    ringer = Ringer(bell)
+    started = time.monotonic()
+    for number in range(WAITING):
+        ringer.ring("train", str(number))
+    assert time.monotonic() - started < 1
+    bell.held.set()
+    ringer.close()
+    assert len(bell.rung) == WAITING
+
+
+def test_what_would_fail_as_well_is_forgotten() -> None:
+    bell = SlowBell(is_heard=False)
+    ringer = Ringer(bell)
+    for number in range(50):
+        ringer.ring("train", str(number))
+    bell.held.set()
+    time.sleep(0.1)
+    ringer.close()
+    assert bell.rung == ["0"]
+
+
+def test_a_ringer_that_never_rang_closes() -> None:
+    Ringer(SlowBell(is_heard=True)).close()

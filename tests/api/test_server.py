@@ -1,0 +1,126 @@
+"""The web process as it is run: a process of its own, sockets, a broker that is away."""
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from api.dependencies import Services
+from api.ringing import Ringer
+from models.database import Database
+from models.queue import Bell
+from models.storage import open_storage
+from tests.api.conftest import Tenant, World, settings_for, spec_on
+from tests.api.test_events import parse
+from tests.servers.process import free_port, running
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Server:
+    process: subprocess.Popen[bytes]
+    client: httpx.Client
+    ours: Tenant
+
+
+@contextmanager
+def _server(url: str, folder: Path) -> Iterator[Server]:
+    settings = settings_for(url, folder)
+    port = free_port()
+    environment = {
+        "TRAINWRIGHT_DATABASE_URL": url,
+        "TRAINWRIGHT_STORAGE_URL": settings.storage_url,
+        "TRAINWRIGHT_BROKER_URL": "redis://127.0.0.1:1/0",
+        "PYTHONPATH": str(ROOT),
+    }
+    command = [
+        "env", *(f"{name}={value}" for name, value in environment.items()),
+        sys.executable, "-m", "uvicorn", "--factory", "api.main:create_app", "--port", str(port), "--no-access-log",
+        "--timeout-graceful-shutdown", "2", "--no-server-header",
+    ]  # fmt: skip
+    base = f"http://127.0.0.1:{port}"
+    with running(command, log=folder / "api.log", is_ready=lambda: _answers(base)) as process:
+        database = Database(settings)
+        services = Services(settings, database, open_storage(settings), Ringer(Bell(settings)))
+        with httpx.Client(base_url=base, timeout=20) as client:
+            world = World(services, client)  # type: ignore[arg-type]
+            yield Server(process, client, world.tenant())
+        database.close()
+
+
+@pytest.fixture(scope="module")
+def server(url_of_the_run: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with _server(url_of_the_run, tmp_path_factory.mktemp("server")) as server:
+        yield server
+
+
+def test_a_broker_that_is_away_delays_nobody(server: Server) -> None:
+    submitter, spec = server.ours.submitter, spec_on(server.ours.dataset())
+    for _ in range(5):
+        started = time.monotonic()
+        assert submitter.post("/v1/jobs", json=spec).status_code == 201
+        assert time.monotonic() - started < 1
+
+
+def test_a_stream_tells_what_happens_while_it_happens(server: Server) -> None:
+    ours = server.ours
+    job_id = ours.running_job()
+    threading.Timer(0.3, ours.report, [job_id, {"step": [1, 2]}]).start()
+    threading.Timer(1.2, ours.succeed, [job_id]).start()
+    started = time.monotonic()
+    with server.client.stream("GET", f"/v1/jobs/{job_id}/stream", headers=ours.headers("read")) as answer:
+        pieces = answer.iter_text()
+        first = next(pieces)
+        assert time.monotonic() - started < 1
+        rest = "".join(pieces)
+    events = parse(first + rest)
+    assert [event["event"] for event in events] == [
+        "job.created", "job.claimed", "job.started", "job.progress", "job.succeeded",
+    ]  # fmt: skip
+    assert events[3]["data"]["progress"] == {"step": 2}
+    assert "id" not in events[3]
+
+
+def test_an_upload_that_is_broken_off_leaves_nothing(server: Server) -> None:
+    ours = server.ours
+    path = ours.submitter.post("/v1/datasets", json={"name": "x"}).headers["location"]
+
+    def broken() -> Iterator[bytes]:
+        yield b"x" * 2_000_000
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ours.submitter.put(f"{path}/content?filename=a.zip", content=broken())
+    folder = Path(ours.world.services.settings.storage_url.removeprefix("file://"))
+    deadline = time.monotonic() + 15
+    while any(file.is_file() for file in folder.rglob("*") if "datasets" in file.parts) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert [file for file in folder.rglob("*") if file.is_file() and "datasets" in file.parts] == []
+    assert ours.reader.get(path).json()["status"] == "uploading"
+
+
+def test_an_open_stream_does_not_hold_up_the_end(sqlite_url: str, tmp_path: Path) -> None:
+    with _server(sqlite_url, tmp_path) as server:
+        path = f"/v1/jobs/{server.ours.running_job()}/stream"
+        with server.client.stream("GET", path, headers=server.ours.headers("read")) as answer:
+            next(answer.iter_text())
+            started = time.monotonic()
+            server.process.send_signal(signal.SIGTERM)
+            server.process.wait(timeout=10)
+        assert time.monotonic() - started < 5
+
+
+def _answers(base: str) -> bool:
+    try:
+        return httpx.get(f"{base}/healthz", timeout=1).status_code == 200
+    except httpx.TransportError:
+        return False
