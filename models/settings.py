@@ -27,6 +27,8 @@ class Settings(BaseSettings):
     """Where objects are kept: `s3://bucket/prefix` or `file:///path`."""
     s3_endpoint: str | None = None
     """URL of an S3-compatible server; absent for AWS itself."""
+    s3_public_endpoint: str | None = None
+    """URL by which users reach that server, for download links that it signs; absent if it is the same."""
     s3_region: str = "us-east-1"
     """Region that requests to the object store are signed for."""
     s3_access_key_id: str | None = None

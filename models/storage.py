@@ -222,14 +222,8 @@ class Bucket:
     """Objects in a bucket of an S3-compatible store."""
 
     def __init__(self, settings: Settings, bucket: str, prefix: str) -> None:
-        config: S3Config = {"region": settings.s3_region}
-        if settings.s3_endpoint is not None:
-            config |= {"endpoint": settings.s3_endpoint, "virtual_hosted_style_request": False}
-        if settings.s3_access_key_id is not None and settings.s3_secret_access_key is not None:
-            secret = settings.s3_secret_access_key.get_secret_value()
-            config |= {"access_key_id": settings.s3_access_key_id, "secret_access_key": secret}
-        plain_http = settings.s3_endpoint is not None and settings.s3_endpoint.startswith("http://")
-        self._store = S3Store(bucket, prefix=prefix or None, config=config, client_options={"allow_http": plain_http})
+        self._store = _s3(settings, settings.s3_endpoint, bucket, prefix)
+        self._signer = _s3(settings, settings.s3_public_endpoint or settings.s3_endpoint, bucket, prefix)
 
     def writer(self, key: str) -> Writer:
         return _BucketWriter(self._store, key)
@@ -262,10 +256,21 @@ class Bucket:
                 yield entry["path"]
 
     def presign(self, key: str, seconds: float) -> str | None:
-        return obstore.sign(self._store, "GET", key, timedelta(seconds=seconds))
+        return obstore.sign(self._signer, "GET", key, timedelta(seconds=seconds))
 
     def check(self) -> None:
         next(iter(obstore.list(self._store, prefix="health", chunk_size=50)), None)
+
+
+def _s3(settings: Settings, endpoint: str | None, bucket: str, prefix: str) -> S3Store:
+    config: S3Config = {"region": settings.s3_region}
+    if endpoint is not None:
+        config |= {"endpoint": endpoint, "virtual_hosted_style_request": False}
+    if settings.s3_access_key_id is not None and settings.s3_secret_access_key is not None:
+        secret = settings.s3_secret_access_key.get_secret_value()
+        config |= {"access_key_id": settings.s3_access_key_id, "secret_access_key": secret}
+    plain_http = endpoint is not None and endpoint.startswith("http://")
+    return S3Store(bucket, prefix=prefix or None, config=config, client_options={"allow_http": plain_http})
 
 
 class _BucketWriter:

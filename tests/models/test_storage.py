@@ -90,6 +90,20 @@ def test_a_store_that_can_sign_hands_out_a_url_that_reads_without_credentials(st
     assert url is None or urlopen(url).read() == b"hello"
 
 
+def test_links_name_the_server_as_users_reach_it(tmp_path: Path) -> None:
+    bucket = open_storage(
+        Settings(
+            database_url="sqlite://",
+            storage_url="s3://bucket",
+            s3_endpoint="http://storage:8333",
+            s3_public_endpoint="https://files.example.org",
+            s3_access_key_id="id",
+            s3_secret_access_key="secret",
+        )
+    )
+    assert (bucket.presign("key", 60) or "").startswith("https://files.example.org/bucket/key?")
+
+
 @pytest.mark.parametrize("key", ["../x", "/etc/passwd", "a/../../x", ""])
 def test_a_folder_keeps_to_itself(tmp_path: Path, key: str) -> None:
     folder = open_storage(Settings(database_url="sqlite://", storage_url=f"file://{tmp_path}/objects"))
