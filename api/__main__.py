@@ -1,4 +1,5 @@
-"""`python -m api new-key PROJECT`: a first way in, for whoever runs the service. It talks to the database, not to the API."""
+"""`python -m api new-key PROJECT`: a first way in, for whoever runs the service. It talks to the database, not to the
+API."""
 
 import argparse
 import sys

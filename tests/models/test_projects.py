@@ -33,4 +33,4 @@ def test_what_is_no_key_opens_nothing(office: Office, text: str) -> None:
 )
 def test_a_scope_contains_the_smaller_ones(scope: str, opens: set[str]) -> None:
     caller = projects.Caller("key", "prj", scope)
-    assert {wanted for wanted in ("read", "submit", "admin") if caller.may(wanted)} == opens  # type: ignore[arg-type]
+    assert {wanted for wanted in ("read", "submit", "admin") if caller.may(wanted)} == opens
