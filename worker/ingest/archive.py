@@ -85,6 +85,8 @@ class GuardedFile(io.BufferedReader):
 def safe_parts(name: str) -> tuple[str, ...]:
     """Split an entry's name into components, in Unicode's composed form; raises IngestError for an unsafe one."""
     path = unicodedata.normalize("NFC", name).replace("\\", "/")
+    if not path:
+        raise IngestError("unsafe_path", "An entry of the archive has no name.", name)
     if path.startswith("/") or re.match(r"[A-Za-z]:", path):
         raise IngestError(
             "unsafe_path", f"The entry {printable(name)!r} has an absolute path; paths must be relative.", name
@@ -124,6 +126,10 @@ class Listing:
                 "entry_too_large",
                 f"The entry {printable(name)!r} has {size:,} bytes; at most {largest:,} are read.",
                 name,
+            )
+        if not parts:
+            raise IngestError(
+                "unsafe_path", f"The entry {printable(name)!r} is a file and has the name of a folder.", name
             )
         if parts in self._paths:
             raise IngestError("duplicate_entry", f"The archive holds {printable(name)!r} twice.", name)

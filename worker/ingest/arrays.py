@@ -70,7 +70,7 @@ class _Found:
 def _sort(archive: ZipArchive) -> _Found:
     found = _Found()
     for entry in archive.entries:
-        if entry.parts and entry.parts[-1].endswith(".npy"):
+        if entry.parts[-1].endswith(".npy"):
             found.take(StoredArray(archive, entry))
         else:
             found.skips.add(entry.name, "not an array")

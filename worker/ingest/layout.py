@@ -45,7 +45,7 @@ def arrange(entries: list[Entry], skips: Skips, limits: Limits) -> list[Sample]:
 
 
 def _is_image(entry: Entry, skips: Skips) -> bool:
-    suffix = PurePosixPath(entry.parts[-1]).suffix.lower() if entry.parts else ""
+    suffix = PurePosixPath(entry.parts[-1]).suffix.lower()
     if any(part == "__MACOSX" or part.startswith(".") for part in entry.parts):
         skips.add(entry.name, "a hidden file or folder of the operating system")
     elif suffix in ARCHIVES:

@@ -1,6 +1,8 @@
 """Reads arrays out of an `.npz`, piece by piece, after checking each header; pickles are never read."""
 
 import math
+import sys
+import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -14,6 +16,18 @@ from worker.ingest.zips import EntryStream, ZipArchive
 
 PIECE = 2 * MIB
 _MAX_DIMENSIONS = 8
+_FIRST_SURROGATE, _LAST_SURROGATE = 0xD800, 0xDFFF
+_DAMAGE = (
+    ValueError,
+    TypeError,
+    SyntaxError,
+    EOFError,
+    RecursionError,
+    LookupError,
+    OverflowError,
+    tokenize.TokenError,
+)
+"""What NumPy raises for a header that is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +75,17 @@ class StoredArray:
 
     def whole(self) -> NDArray[np.generic]:
         """The array at once; for those known to be small."""
-        return np.concatenate(list(self.pieces()))
+        values = np.concatenate(list(self.pieces()))
+        if values.dtype.kind == "U":
+            _check_text(values, self.entry)
+        return values
+
+
+def _check_text(values: NDArray[np.generic], entry: Entry) -> None:
+    """Refuse what is no Unicode, upon which Python's own strings break."""
+    codes = np.frombuffer(values.astype(values.dtype.newbyteorder("=")).tobytes(), np.uint32)
+    if (codes > sys.maxunicode).any() or ((codes >= _FIRST_SURROGATE) & (codes <= _LAST_SURROGATE)).any():
+        raise damaged(entry, "its text is no Unicode")
 
 
 def damaged(entry: Entry, reason: str) -> IngestError:
@@ -78,7 +102,7 @@ def _read_header(stream: EntryStream, entry: Entry) -> Header:
             shape, by_columns, dtype = np.lib.format.read_array_header_2_0(stream)
         else:
             raise damaged(entry, f"its format version {version} holds structured values, which are not read")
-    except (ValueError, TypeError, SyntaxError, EOFError, RecursionError) as error:
+    except _DAMAGE as error:
         raise damaged(entry, f"its header cannot be read ({printable(str(error), 120)})") from error
     _check_header(entry, shape, by_columns, dtype)
     return Header(dtype, shape)

@@ -10,7 +10,18 @@ import pytest
 from tests.worker.ingest.uploads import folder, image, refusal, tarred, zipped
 from worker.ingest.limits import MIB, Limits
 
-UNSAFE = ["../x.png", "a/../../x.png", "/abs.png", "C:\\x.png", "c:/x.png", "\\x.png", "a\\..\\x.png", "a\x07.png"]
+UNSAFE = [
+    "../x.png",
+    "a/../../x.png",
+    "/abs.png",
+    "C:\\x.png",
+    "c:/x.png",
+    "\\x.png",
+    "a\\..\\x.png",
+    "a\x07.png",
+    "",
+    ".",
+]
 
 
 @pytest.mark.parametrize("name", UNSAFE)

@@ -178,7 +178,14 @@ def test_a_small_file_that_holds_a_huge_array_is_refused(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    "header", [b"\x93NUMPY\x01\x00\x10\x00__import__('os')", b"\x93NUMPY\x07\x00", b"", b"no array"]
+    "header",
+    [
+        b"\x93NUMPY\x01\x00\x10\x00__import__('os')",
+        b"\x93NUMPY\x01\x00\x02\x00{(",
+        b"\x93NUMPY\x07\x00",
+        b"",
+        b"no array",
+    ],
 )
 def test_a_damaged_header_is_refused(tmp_path: Path, header: bytes) -> None:
     error = refusal(zipped(tmp_path / "a.npz", {"images.npy": header}))
@@ -195,3 +202,10 @@ def test_other_files_in_an_npz_are_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
         archive.writestr("readme.txt", "hello")
     assert refusal(tmp_path / "a.npz").code == "wrong_extension"
+
+
+@pytest.mark.parametrize("code", [0xD800, 0x110000, 0xFFFFFFFF])
+def test_class_names_that_are_no_unicode_are_refused(tmp_path: Path, code: int) -> None:
+    names = np.array([code, 65], np.uint32).view("U1")
+    error = refusal(saved(tmp_path / "a.npz", x=VECTORS, y=LABELS % 2, class_names=names))
+    assert (error.code, error.entry) == ("array_damaged", "class_names.npy")
