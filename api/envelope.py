@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import structlog
 from fastapi import Response
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import MalformedRequest, as_api_error, problem
@@ -44,13 +45,18 @@ class Envelope:
         if not self._is_ours(headers.get("host", "")):
             refusal = MalformedRequest("this host is not served here", code="unknown_host")
             await problem(refusal, request_id)(scope, receive, exchange.send)
+            exchange.log()
         else:
-            await self._serve(scope, receive, exchange)
-        exchange.log()
+            try:
+                await self._serve(scope, receive, exchange)
+            finally:
+                exchange.log()
 
     async def _serve(self, scope: Scope, receive: Receive, exchange: "_Exchange") -> None:
         try:
             await self._app(scope, receive, exchange.send)
+        except ClientDisconnect:
+            return
         except Exception as error:
             log.exception("request_failed", request_id=exchange.request_id, error=type(error).__name__)
             if exchange.status is not None:

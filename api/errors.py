@@ -79,6 +79,14 @@ class Conflict(ApiError):
     headers = {"X-Should-Retry": "false"}  # noqa: RUF012
 
 
+class InFlightConflict(ApiError):
+    """The one conflict that passes by itself."""
+
+    status = HTTPStatus.CONFLICT
+    code = "in_flight"
+    headers = {"X-Should-Retry": "true", "Retry-After": "1"}  # noqa: RUF012
+
+
 class PreconditionFailed(ApiError):
     status = HTTPStatus.PRECONDITION_FAILED
     code = "precondition_failed"
@@ -156,7 +164,7 @@ def as_api_error(error: Exception) -> ApiError:
             detail = "this Idempotency-Key was used before, with another request"
             return Invalid([ProblemItem(parameter="Idempotency-Key", code="idempotency_key_reused", detail=detail)])
         case InFlight():
-            return Conflict("the first request with this Idempotency-Key is still in flight", code="in_flight")
+            return InFlightConflict("the first request with this Idempotency-Key is still in flight")
         case _ if isinstance(error, COLLISIONS):
             return Conflict("somebody else changed the same thing at the same moment: look, then decide")
         case _ if isinstance(error, OUTAGES):

@@ -43,6 +43,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
         lifespan=_life,
         generate_unique_id_function=_operation_id,
     )

@@ -110,7 +110,7 @@ def page(
 
 
 def count_active(session: Session, project_id: str) -> int:
-    query = select(func.count()).select_from(Job).where(Job.project_id == project_id, Job.state.not_in(TERMINAL))
+    query = select(func.count()).select_from(Job).where(Job.project_id == project_id, Job.state.in_(set(State) - TERMINAL))
     return session.scalars(query).one()
 
 

@@ -45,7 +45,7 @@ async def get_version() -> Response:
 def get_openapi(request: Request) -> Response:
     """Describe this API in OpenAPI 3.1."""
     document = request.app.openapi()
-    tag = tag_of(VERSION, len(str(document)))
+    tag = tag_of(document)
     return unchanged(tag) if is_known(request, tag) else JSONResponse(document, headers={"ETag": tag})
 
 

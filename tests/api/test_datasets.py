@@ -3,12 +3,13 @@
 import hashlib
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from models import datasets
-from tests.api.conftest import Tenant, digest_of
+from tests.api.conftest import Tenant, digest_of, spec_on
 
 CONTENT = b"zipped pictures" * 100_000
 
@@ -128,6 +129,17 @@ def test_a_data_set_in_use_stays(ours: Tenant) -> None:
     path = f"/v1/datasets/{ours.reader.get(f'/v1/jobs/{job_id}').json()['dataset_id']}"
     answer = ours.submitter.delete(path)
     assert (answer.status_code, answer.json()["error"]["code"]) == (409, "in_use")
+
+
+def test_deleting_and_using_at_once_never_leaves_a_job_without_data(ours: Tenant) -> None:
+    submitter = ours.submitter
+    with ThreadPoolExecutor(2) as pool:
+        for _ in range(20):
+            dataset_id = ours.dataset()
+            posted = pool.submit(submitter.post, "/v1/jobs", json=spec_on(dataset_id))
+            deleted = pool.submit(submitter.delete, f"/v1/datasets/{dataset_id}")
+            codes = posted.result().status_code, deleted.result().status_code
+            assert codes in {(201, 409), (422, 204), (409, 204)}
 
 
 def test_a_deleted_data_set_takes_its_objects_along(ours: Tenant) -> None:

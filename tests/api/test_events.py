@@ -4,12 +4,15 @@ import json
 import threading
 import time
 
+import pytest
+
+from api.routes import events
 from tests.api.conftest import Json, Tenant
 
 
 def test_events_are_in_order_without_a_gap(ours: Tenant) -> None:
-    events = ours.reader.get(f"/v1/jobs/{ours.running_job()}/events").json()["data"]
-    assert [(event["sequence"], event["type"]) for event in events] == [
+    listed = ours.reader.get(f"/v1/jobs/{ours.running_job()}/events").json()["data"]
+    assert [(event["sequence"], event["type"]) for event in listed] == [
         (1, "job.created"),
         (2, "job.claimed"),
         (3, "job.started"),
@@ -66,8 +69,8 @@ def test_the_stream_of_a_job_that_has_ended_tells_all_and_ends(ours: Tenant) -> 
 def test_a_stream_goes_on_behind_the_last_event(ours: Tenant) -> None:
     job_id = ours.running_job()
     ours.succeed(job_id)
-    events = ours.reader.get(f"/v1/jobs/{job_id}/events").json()["data"]
-    answer = ours.reader.get(f"/v1/jobs/{job_id}/stream", headers={"Last-Event-ID": events[1]["id"]})
+    listed = ours.reader.get(f"/v1/jobs/{job_id}/events").json()["data"]
+    answer = ours.reader.get(f"/v1/jobs/{job_id}/stream", headers={"Last-Event-ID": listed[1]["id"]})
     assert [event["data"]["sequence"] for event in parse(answer.text)] == [3, 4]
 
 
@@ -79,11 +82,20 @@ def test_a_stream_that_has_told_all_is_not_opened_again(ours: Tenant) -> None:
     assert (answer.status_code, answer.content) == (204, b"")
 
 
+def test_a_quiet_stream_is_kept_alive(ours: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "KEEPALIVE_SECONDS", 0.1)
+    job_id, reader = ours.running_job(), ours.reader
+    threading.Timer(0.5, ours.succeed, [job_id]).start()
+    answer = reader.get(f"/v1/jobs/{job_id}/stream")
+    assert ": ping\n\n" in answer.text
+    assert parse(answer.text)[-1]["event"] == "job.succeeded"
+
+
 def parse(text: str) -> list[Json]:
     """Server-sent events as a browser reads them; data as JSON."""
-    events = []
+    found = []
     for block in text.split("\n\n"):
         fields = dict(line.split(": ", 1) for line in block.splitlines() if not line.startswith(":"))
         if fields:
-            events.append(fields | {"data": json.loads(fields["data"])})
-    return events
+            found.append(fields | {"data": json.loads(fields["data"])})
+    return found

@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from models import idempotency, projects
 from tests.api.conftest import Tenant, spec_on
 
 
@@ -82,6 +83,21 @@ def test_fifty_at_once_make_one_job(ours: Tenant, theirs: Tenant) -> None:
     assert other.status_code == 422
     spec = spec_on(theirs.dataset())
     assert theirs.submitter.post("/v1/jobs", json=spec, headers={"Idempotency-Key": "the-same"}).status_code == 201
+
+
+def test_nobody_waits_long_for_a_request_that_hangs(ours: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    services, submitter = ours.world.services, ours.submitter
+    if services.settings.is_sqlite:
+        pytest.skip("SQLite has one writer: there is no row to wait on")
+    monkeypatch.setattr(idempotency, "PATIENCE_SECONDS", 1)
+    with services.database.read() as session:
+        key = projects.keys_of(session, ours.project_id)[-1]
+    with services.database.write() as session:
+        idempotency.take(session, key.id, "k", "0" * 64)
+        answer = submitter.post("/v1/datasets", json={"name": "x"}, headers={"Idempotency-Key": "k"})
+        session.rollback()
+    assert (answer.status_code, answer.json()["error"]["code"]) == (409, "in_flight")
+    assert answer.headers["x-should-retry"] == "true"
 
 
 def test_a_secret_is_told_once(ours: Tenant) -> None:

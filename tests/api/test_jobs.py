@@ -1,14 +1,18 @@
 """Jobs over HTTP."""
 
+import copy
 import hashlib
 import json
 import threading
 import time
 
+import hypothesis
 import pytest
+from hypothesis import strategies as st
 
+from api.examples import SPEC
 from models import jobs
-from tests.api.conftest import Tenant, spec_on
+from tests.api.conftest import Json, Tenant, spec_on
 
 
 def test_a_job_is_there_once_it_is_acknowledged(ours: Tenant) -> None:
@@ -58,6 +62,30 @@ def test_all_mistakes_are_told_at_once(ours: Tenant) -> None:
     spec = spec_on(ours.dataset(), optimizer={"type": "sgdd"}, training={"epochs": -1, "batch_size": "many"})
     pointers = {item["pointer"] for item in ours.submitter.post("/v1/jobs", json=spec).json()["errors"]}
     assert pointers == {"/optimizer/type", "/training/epochs", "/training/batch_size"}
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@hypothesis.settings(
+    max_examples=150, deadline=None, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture]
+)
+@hypothesis.given(st.data())
+def test_whatever_a_spec_says_the_answer_is_no_fault_of_ours(ours: Tenant, data: st.DataObject) -> None:
+    sent = copy.deepcopy(SPEC) | {"dataset": {"id": ours.dataset(), "validation": {"fraction": 0.1}}}
+    place: Json = sent
+    key = data.draw(st.sampled_from([*sent, "x"]))
+    if isinstance(sent.get(key), dict) and data.draw(st.booleans()):
+        place = sent[key]
+        key = data.draw(st.sampled_from([*place, "x"]))
+    place[key] = data.draw(anything)
+    body = json.dumps(sent).encode()
+    answer = ours.reader.post("/v1/jobs/validate", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code in (200, 422)
 
 
 def test_what_was_sent_is_not_echoed(ours: Tenant) -> None:
