@@ -5,16 +5,17 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import structlog
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from api import VERSION, errors, openapi
 from api.dependencies import Services, require_scopes
 from api.envelope import Envelope
-from api.logs import configure_logs
 from api.ringing import Ringer
 from api.routes import catalog, checkpoints, datasets, events, health, jobs, metrics, projects, workers
 from models.database import Database
+from models.logs import configure_logging
 from models.queue import Bell
 from models.settings import Settings
 from models.storage import open_storage
@@ -35,7 +36,8 @@ class Application(FastAPI):
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The web process. Without settings, those of the environment."""
-    configure_logs()
+    if not structlog.is_configured():  # by whoever runs us in their own process
+        configure_logging()
     settings = settings or Settings()
     app = Application(
         title="Trainwright",

@@ -1,10 +1,16 @@
 """Ringing workers without keeping anybody waiting."""
 
+import base64
+import json
 import threading
 import time
+from pathlib import Path
+
+import redis
 
 from api.ringing import WAITING, Ringer
 from models.queue import Bell, TaskName
+from models.settings import Settings
 
 
 class SlowBell(Bell):
@@ -45,6 +51,17 @@ def test_what_would_fail_as_well_is_forgotten() -> None:
     time.sleep(0.1)
     ringer.close()
     assert bell.rung == ["0"]
+
+
+def test_a_ring_reaches_the_broker(redis_url: str, tmp_path: Path) -> None:
+    settings = Settings(database_url="sqlite://", storage_url=f"file://{tmp_path}", broker_url=redis_url)
+    ringer = Ringer(Bell(settings))
+    ringer.ring("train", "job_1")
+    ringer.close()
+    with redis.Redis.from_url(redis_url) as broker:
+        message = json.loads(broker.lindex("trainwright", 0))
+    assert message["headers"]["task"] == "train"
+    assert json.loads(base64.b64decode(message["body"]))[0] == ["job_1"]
 
 
 def test_a_ringer_that_never_rang_closes() -> None:
