@@ -34,9 +34,10 @@ class Parser:
 
     def feed(self, data: bytes) -> Iterator[Message]:
         """Take the next bytes; the messages that they complete."""
-        lines = LINE_END.split(self._buffer + data)
+        whole = self._buffer + data
+        lines = LINE_END.split(whole)
         self._buffer = lines.pop()
-        if (self._buffer, data[-1:]) == (b"", b"\r"):  # a line feed may follow, and belong to it
+        if whole.endswith(b"\r"):  # a line feed may follow, and belong to it
             self._buffer = lines.pop() + b"\r"
         for line in lines:
             message = self._take(line.decode(errors="replace"))

@@ -14,9 +14,9 @@ def main() -> int:
         case "up":
             return up.main(arguments.data, arguments.port)
         case _:
-            from local import demo
+            from local.demo import main as demo  # brings rich and the client, which `up` does not need
 
-            return demo.main(arguments.data, arguments.port, keep=arguments.keep)
+            return demo(arguments.data, arguments.port, keep=arguments.keep)
 
 
 def _parser() -> argparse.ArgumentParser:

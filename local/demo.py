@@ -37,7 +37,6 @@ SHARED: dict[str, Any] = {
     "schedule": {"type": "cosine"},
     "clipping": {"type": "global_norm", "max_norm": 1.0},
     "training": {"epochs": 30, "batch_size": 32},
-    "checkpoints": {"keep_best": {"metric": "validation/accuracy"}},
 }
 STARTS = {"Xavier": {"type": "xavier_normal"}, "He": {"type": "kaiming_normal"}}
 """The one thing in which the two specs differ. Over 30 layers of ReLU it is everything."""

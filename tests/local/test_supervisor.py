@@ -35,6 +35,12 @@ class Stage:
         self.supervisor.start(program, stopping=stopping or Event())
         return self.pid()
 
+    def look_after(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            self.supervisor.look_after()
+            time.sleep(0.01)
+
     def pid(self) -> int:
         eventually(lambda: (self.folder / "ready").read_text() != "", 1)
         return int((self.folder / "ready").read_text() or 0)
@@ -71,9 +77,7 @@ def test_what_only_dies_is_given_up_with_the_end_of_its_log(stage: Stage, monkey
     monkeypatch.setattr("local.supervisor.FIRST_PAUSE_SECONDS", 0.01)
     stage.start("open('ready', 'w'); raise SystemExit('no such luck')")
     with pytest.raises(ChildFailed, match=r"keeps ending \(exit code 1\)(?s:.*)no such luck"):
-        for _ in range(1000):
-            stage.supervisor.look_after()
-            time.sleep(0.01)
+        stage.look_after(seconds=10)
     assert len(stage.said) == DEATHS - 1
 
 
