@@ -3,6 +3,7 @@
 The sums of a part do not depend on how often anything is reported, and they are added in float64.
 """
 
+from math import nan
 from typing import Literal, assert_never
 
 import torch
@@ -50,27 +51,31 @@ def empty_sums(task: Task, device: str) -> Tensor:
 def metrics_of(task: Task, sums: Tensor, part: Literal["train", "validation"]) -> dict[str, float]:
     """Loss and accuracies, or loss, mae, rmse and r2."""
     values = sums.tolist()
-    examples = values[EXAMPLES]
-    metrics = {"loss": values[LOSS] / values[LOSS_SHARE] if values[LOSS_SHARE] else 0.0}
+    metrics = {"loss": ratio(values[LOSS], values[LOSS_SHARE])}
     match task.kind:
         case "multiclass" | "binary":
-            metrics["accuracy"] = values[FIRST] / examples
+            metrics["accuracy"] = ratio(values[FIRST], values[EXAMPLES])
             if len(values) > FIRST + 1:
-                metrics["top_5_accuracy"] = values[FIRST + 1] / examples
+                metrics["top_5_accuracy"] = ratio(values[FIRST + 1], values[EXAMPLES])
         case "regression":
-            metrics |= regression_metrics(task.outputs, examples, values[FIRST:])
+            metrics |= regression_metrics(task.outputs, values[EXAMPLES], values[FIRST:])
         case _:
             assert_never(task.kind)
     return {f"{part}/{name}": value for name, value in metrics.items()}
 
 
 def regression_metrics(outputs: int, examples: float, sums: list[float]) -> dict[str, float]:
-    """r2 is 1 − Σ(y − ŷ)² / Σ(y − ȳ)² with both sums over all outputs; 0 where the targets do not vary."""
+    """r2 is 1 − Σ(y − ŷ)² / Σ(y − ȳ)² with both sums over all outputs; NaN where the targets do not vary."""
     absolute, squared, *rest = sums
     totals, squares = rest[:outputs], rest[outputs:]
-    variation = sum(square - total**2 / examples for total, square in zip(totals, squares, strict=True))
+    variation = sum(square - ratio(total**2, examples) for total, square in zip(totals, squares, strict=True))
     return {
-        "mae": absolute / (examples * outputs),
-        "rmse": (squared / (examples * outputs)) ** 0.5,
-        "r2": 1.0 - squared / variation if variation > 0 else 0.0,
+        "mae": ratio(absolute, examples * outputs),
+        "rmse": ratio(squared, examples * outputs) ** 0.5,
+        "r2": 1.0 - ratio(squared, max(variation, 0.0)),
     }
+
+
+def ratio(total: float, count: float) -> float:
+    """NaN where nothing was counted: no example, or none whose step was not skipped."""
+    return total / count if count else nan

@@ -1,0 +1,94 @@
+"""Closed-form penalties against autograd of the sum, and weight decay against its formula."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from models.spec import JobSpec, Task, parse_spec
+from tests.worker.training.little import SMALL_RUN
+from worker.training.network import build_network
+from worker.training.optimizer import Stepper
+from worker.training.regularization import decays_of, penalties_of
+
+TASK = Task("multiclass", ("a", "b"), 2, (6,), 10, 0)
+LAYERS = [
+    {"type": "dense", "units": 5, "name": "first", "regularization": [{"type": "l1", "weight": 0.3}]},
+    {"type": "batch_norm"},
+    {"type": "dense", "units": 2, "regularization": [{"type": "l2", "weight": 0.2}]},
+]
+FAMILY: list[tuple[list[dict[str, Any]], Any]] = [
+    ([{"type": "l1", "weight": 0.1}], lambda w: 0.1 * sum(k.abs().sum() for k in w.values())),
+    ([{"type": "l2", "weight": 0.1}], lambda w: 0.1 * sum(k.square().sum() for k in w.values())),
+    (
+        [{"type": "l1_l2", "l1": 0.1, "l2": 0.7}, {"type": "l2", "weight": 0.1}],
+        lambda w: sum(0.1 * k.abs().sum() + 0.8 * k.square().sum() for k in w.values()),
+    ),
+    ([{"type": "l2", "weight": 2.0, "target": ["first"]}], lambda w: 2.0 * w["layers.0.weight"].square().sum()),
+]
+
+
+def spec_of(*regularization: dict[str, Any], **words: Any) -> JobSpec:
+    words = {"initialization": {"type": "kaiming_normal"}, "loss": {"type": "cross_entropy"}, **words}
+    network = words.pop("network", {"type": "sequential", "layers": LAYERS})
+    return parse_spec({**SMALL_RUN, "network": network, "regularization": list(regularization), **words})
+
+
+@pytest.mark.parametrize(("regularization", "formula"), FAMILY, ids=str)
+def test_penalties_and_their_gradients_are_those_of_the_sum_in_the_loss(regularization: Any, formula: Any) -> None:
+    spec = spec_of(*regularization)
+    network = build_network(spec, TASK)
+    kernels = {name: value for name, value in network.named_parameters() if value.dim() > 1}
+    own = 0.3 * kernels["layers.0.weight"].abs().sum() + 0.2 * kernels["layers.2.weight"].square().sum()
+    expected = formula(kernels) + own
+    gradients = torch.autograd.grad(expected, list(kernels.values()))
+    for parameter in network.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    penalties = penalties_of(spec, network)
+    with torch.no_grad():
+        for penalty in penalties:
+            penalty.add_gradients()
+        torch.testing.assert_close(sum(penalty.value() for penalty in penalties), expected)
+    for kernel, gradient in zip(kernels.values(), gradients, strict=True):
+        torch.testing.assert_close(kernel.grad, gradient)
+    assert all((value.grad == 0).all() for value in network.parameters() if value.dim() == 1)  # type: ignore[union-attr]
+
+
+def test_l2_under_plain_sgd_is_pytorchs_weight_decay_of_twice_its_weight() -> None:
+    """Σw² without ½ has the gradient 2w."""
+    spec = spec_of({"type": "l2", "weight": 0.1}, network={"type": "mlp", "hidden": [3]})
+    network = build_network(spec, TASK)
+    kernels = [value for value in network.parameters() if value.dim() > 1]
+    theirs = [nn.Parameter(value.detach().clone()) for value in kernels]
+    for parameter in [*network.parameters(), *theirs]:
+        parameter.grad = torch.zeros_like(parameter)
+    with torch.no_grad():
+        penalties_of(spec, network)[0].add_gradients()
+    torch.optim.SGD(kernels, 0.5).step()
+    torch.optim.SGD(theirs, 0.5, weight_decay=0.2).step()
+    torch.testing.assert_close(kernels, theirs)
+
+
+@pytest.mark.parametrize(("exempt", "decayed"), [(["bias", "norm"], 2), (["bias"], 4), ([], 6)])
+def test_decay_exempts_what_it_says(exempt: list[str], decayed: int) -> None:
+    spec = spec_of({"type": "weight_decay", "weight": 0.1, "exempt": exempt})
+    decays = decays_of(spec, build_network(spec, TASK))
+    assert sum(value == 0.1 for value in decays.values()) == decayed
+
+
+def test_decoupled_decay_under_sgd_multiplies_the_weights_beside_the_step() -> None:
+    spec = spec_of({"type": "weight_decay", "weight": 0.1}, optimizer={"type": "sgd", "learning_rate": 9.0})
+    network = build_network(spec, TASK)
+    before = {name: value.detach().clone() for name, value in network.named_parameters()}
+    for parameter in network.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    Stepper(spec, network).step(0.5, torch.zeros(()))
+    for name, value in network.named_parameters():
+        decay = 0.1 if value.dim() > 1 else 0.0
+        torch.testing.assert_close(value, before[name] * (1 - 0.5 * decay) - 0.5)
+
+
+def test_a_job_without_penalties_has_none() -> None:
+    spec = spec_of({"type": "dropout"}, network={"type": "mlp"})
+    assert penalties_of(spec, build_network(spec, TASK)) == []
