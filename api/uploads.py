@@ -7,13 +7,15 @@ from email.message import Message
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Annotated
 
+import structlog
 from fastapi import Depends, Query, Request
 from starlette.concurrency import run_in_threadpool
 
 from api.bodies import pieces
-from api.errors import MalformedRequest, StorageFull, parameter_error
+from api.errors import MalformedRequest, StorageFull, Unavailable, parameter_error
 from models.storage import CHUNK, Storage, Stored, Writer
 
+log = structlog.get_logger()
 DIGEST = re.compile(r"(?:^|,)\s*sha-256=:([A-Za-z0-9+/]{43}=):\s*(?:,|$)")
 
 
@@ -24,6 +26,7 @@ async def receive(request: Request, storage: Storage, key: str, limit: int) -> S
         TooLarge: more than `limit` bytes.
         MalformedRequest: not the bytes that its digest promises, or none at all.
         StorageFull: there is no room.
+        Unavailable: the store is away.
     """
     promised = _promised_sha256(request)
     writer = await run_in_threadpool(storage.writer, key)
@@ -33,7 +36,8 @@ async def receive(request: Request, storage: Storage, key: str, limit: int) -> S
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StorageFull("there is no room left for this upload") from None
-        raise
+        log.warning("upload_not_stored", error=str(error))
+        raise Unavailable("the object store does not take the upload: nothing was kept, try again") from None
     finally:
         await run_in_threadpool(writer.close)
     fault = _fault(stored, promised)

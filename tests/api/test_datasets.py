@@ -1,5 +1,6 @@
 """Data sets over HTTP."""
 
+import errno
 import hashlib
 import threading
 from collections.abc import Iterator
@@ -71,6 +72,17 @@ def test_a_bad_upload_is_refused(
 ) -> None:
     answer = ours.submitter.put(f"{_create(ours)}/content{query}", content=content, headers=headers)
     assert answer.status_code == status
+
+
+def test_a_full_disk_has_an_answer_of_its_own(ours: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    path = _create(ours)
+    monkeypatch.setattr("models.storage._FileWriter.write", full)
+    answer = ours.submitter.put(f"{path}/content?filename=a.zip", content=b"x")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (507, "storage_full")
+    assert _objects(ours, path) == []
 
 
 @pytest.mark.parametrize("given", ["../../etc/a.zip", "C:\\\\data\\\\a.zip", "a.zip"])
