@@ -55,7 +55,12 @@ def test_every_operation_changes_images_and_repeats_itself(words: dict[str, Any]
 
 
 def test_neighbours_compose_into_the_one_matrix_that_scipy_reads_through() -> None:
-    words = [{"type": "rotation", "rotation": 30}, {"type": "horizontal_flip"}, {"type": "zoom"}, {"type": "shift"}]
+    words: list[dict[str, Any]] = [
+        {"type": "rotation", "rotation": 30},
+        {"type": "horizontal_flip"},
+        {"type": "zoom"},
+        {"type": "shift"},
+    ]
     image, draws = picture(20, 17), generator(3)
     maps = torch.eye(3)
     for one in words:
@@ -98,9 +103,7 @@ def test_keras_composition_is_rotation_shift_shear_zoom_then_flips() -> None:
     cosine, sine = np.cos(theta), np.sin(theta)
     for i in range(5):
         expected = (
-            np.array(
-                [[math.cos(theta[i]), -math.sin(theta[i]), 0], [math.sin(theta[i]), math.cos(theta[i]), 0], [0, 0, 1]]
-            )
+            np.array([[cosine[i], -sine[i], 0], [sine[i], cosine[i], 0], [0, 0, 1]])
             @ np.array([[1, 0, rows[i]], [0, 1, columns[i]], [0, 0, 1]])
             @ np.array([[1, -math.sin(shear[i]), 0], [0, math.cos(shear[i]), 0], [0, 0, 1]])
             @ np.diag([row_zoom[i], column_zoom[i], 1])

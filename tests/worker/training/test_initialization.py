@@ -83,8 +83,10 @@ def test_the_frameworks_own_start_spreads_biases_too() -> None:
 
 def test_adding_a_layer_does_not_change_the_others() -> None:
     start = START.validate_python({"type": "kaiming_normal"})
-    short, long = nn.ModuleDict({"a": Dense(5, 4)}), nn.ModuleDict({"b": Dense(5, 4), "a": Dense(5, 4)})
+    short = nn.ModuleDict({"a": Dense(5, 4)})
+    long = nn.ModuleDict({"b": Dense(5, 4), "a": Dense(5, 4)})
     initialize(short, start, 7)
     initialize(long, start, 7)
-    assert torch.equal(short["a"].weight, long["a"].weight)
-    assert not torch.equal(long["b"].weight, long["a"].weight)
+    a, b = long.get_parameter("a.weight"), long.get_parameter("b.weight")
+    assert torch.equal(short.get_parameter("a.weight"), a)
+    assert not torch.equal(a, b)

@@ -23,6 +23,8 @@ from worker.training import (
     train,
 )
 from worker.training import run as run_module
+from worker.training.inputs import Feed
+from worker.training.network import build_network
 
 EVERYTHING: dict[str, Any] = {
     "network": {"type": "cnn", "widths": [4, 6], "head": [8], "norm": "batch", "padding": "same", "pooling": "each"},
@@ -52,16 +54,17 @@ def same_bits(one: CheckpointReady, other: CheckpointReady) -> bool:
 def interrupted(packed: Path, words: dict[str, Any], folder: Path, *stops: int) -> CheckpointReady:
     """The last checkpoint of a run that was stopped behind each of these steps and taken up from disk."""
     resume: Resume | None = None
+    newest: CheckpointReady | None = None
     for stop in (*stops, None):
         spec, data = load(packed, words)
         control = Control()
         events = train(spec, data, resume_from=resume, control=control)
-        newest = None
         for event in stopping(events, control, stop):
             newest = event if isinstance(event, CheckpointReady) else newest
         assert newest is not None
         save_checkpoint(newest, folder / "weights", folder / "state")
         resume = read_checkpoint(folder / "weights", folder / "state")
+    assert newest is not None
     return newest
 
 
@@ -236,14 +239,13 @@ def test_one_failure_more_than_allowed_is_the_end(packed: Path, monkeypatch: pyt
 
 def poison(monkeypatch: pytest.MonkeyPatch, steps: set[int]) -> None:
     """Inputs of these steps, counted from 0, are infinite."""
-    feed = run_module.Feed
-    original = feed.training_batch
+    original = Feed.training_batch
 
     def training_batch(self: Any, part: Any, positions: Any, epoch: int, step: int) -> Any:
         inputs, targets = original(self, part, positions, epoch, step)
         return (inputs * math.inf if step in steps else inputs), targets
 
-    monkeypatch.setattr(feed, "training_batch", training_batch)
+    monkeypatch.setattr(Feed, "training_batch", training_batch)
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=lambda optimizer: optimizer["type"])
@@ -254,5 +256,5 @@ def test_a_skipped_first_step_leaves_the_run_as_it_was(
     start = load(packed, words)[0]
     poison(monkeypatch, {0})
     last = last_of(run(packed, words))
-    network = run_module.build_network(start, load(packed, words)[1].task)
+    network = build_network(start, load(packed, words)[1].task)
     assert all(torch.equal(last.weights[name], value) for name, value in network.state_dict().items())

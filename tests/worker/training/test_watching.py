@@ -1,5 +1,7 @@
 """Memories of a metric; the plateau against PyTorch's ReduceLROnPlateau."""
 
+from typing import Literal
+
 import pytest
 import torch
 
@@ -12,7 +14,7 @@ LOSSES = [3.0, 2.0, 2.1, 1.9999, 2.2, 2.3, 2.0, 2.0, 1.0, 1.1, 1.2, 1.3, 1.4, 1.
 
 @pytest.mark.parametrize("mode", ["min", "max"])
 @pytest.mark.parametrize(("patience", "cooldown"), [(0, 0), (2, 0), (1, 3)])
-def test_a_plateau_drops_the_rate_when_pytorch_does(mode: str, patience: int, cooldown: int) -> None:
+def test_a_plateau_drops_the_rate_when_pytorch_does(mode: Literal["min", "max"], patience: int, cooldown: int) -> None:
     rule = Plateau.model_validate({"mode": mode, "patience": patience, "cooldown": cooldown, "factor": 0.5})
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
     theirs = torch.optim.lr_scheduler.ReduceLROnPlateau(
