@@ -218,8 +218,7 @@ or with Python, after `pip install .`:
   client = Client()
   dataset = client.datasets.wait(client.datasets.upload("local/digits.npz"))
   spec = {{"dataset": {{"id": dataset.id}}, "network": {{"type": "mlp"}}, "training": {{"epochs": 5}}}}
-  job = client.jobs.create(spec)
-  client.jobs.wait(job)
+  job = client.jobs.wait(client.jobs.create(spec))
   client.checkpoints.download(client.checkpoints.best(job), "best.safetensors")
 Everything that the API can do is described at $TRAINWRIGHT_URL/openapi.json."""
 
