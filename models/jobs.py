@@ -110,8 +110,8 @@ def page(
 
 
 def count_active(session: Session, project_id: str) -> int:
-    query = select(func.count()).select_from(Job).where(Job.project_id == project_id, Job.state.in_(set(State) - TERMINAL))
-    return session.scalars(query).one()
+    active = Job.state.in_(set(State) - TERMINAL)
+    return session.scalars(select(func.count()).select_from(Job).where(Job.project_id == project_id, active)).one()
 
 
 def queue_positions(session: Session, job_ids: Sequence[str]) -> dict[str, int]:

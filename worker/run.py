@@ -23,8 +23,9 @@ from models.storage import Damaged, NotThere, get_file, put_file
 from models.tables import Checkpoint, Job
 from worker import cache
 from worker.lease import Lease
+from worker.order import Order
 from worker.site import Site
-from worker.warm import Order, Trainer
+from worker.warm import Trainer
 
 log = structlog.get_logger()
 LISTEN_SECONDS = 0.1

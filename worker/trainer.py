@@ -21,6 +21,7 @@ from typing import Any
 import torch
 
 from models.spec import parse_spec
+from worker.order import Order
 from worker.orphans import die_with_parent
 from worker.training import (
     CheckpointReady,
@@ -36,7 +37,6 @@ from worker.training import (
     save_checkpoint,
     train,
 )
-from worker.warm import Order
 
 
 def probe(pipe: Connection) -> None:

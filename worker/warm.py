@@ -11,29 +11,15 @@ import os
 import signal
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any, Literal
 
 from worker.allocator import trainer_environment
+from worker.order import Order
 
 _context = multiprocessing.get_context("forkserver")
 Word = Literal["checkpoint", "stop"]
-
-
-@dataclass(frozen=True)
-class Order:
-    """What a trainer is told to do; paths as strings."""
-
-    spec: dict[str, Any]
-    packed: str
-    cache: str
-    scratch: str
-    device: str
-    threads: int
-    resume_weights: str | None = None
-    resume_state: str | None = None
 
 
 class Trainer:
