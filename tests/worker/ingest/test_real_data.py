@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from models.spec.manifest import CategoricalColumn, ImageManifest, TableManifest
-from tests.worker.ingest.uploads import load, shared
+from tests.larger import larger_file
+from tests.worker.ingest.uploads import load
 from worker.ingest.sandbox import run_sandboxed
 
 DIGITS = Path(__file__).parents[3] / "local" / "digits.npz"
@@ -17,7 +18,7 @@ def images(source: Path, target: Path) -> ImageManifest:
 
 
 def test_fashion_mnist_is_packed_as_it_is(tmp_path: Path) -> None:
-    source = shared("fashion-mnist.npz")
+    source = larger_file("data/fashion-mnist.npz")
     manifest = images(source, tmp_path / "packed")
     assert manifest.splits["train"].class_counts == (6_000,) * 10
     np.testing.assert_allclose((manifest.mean, manifest.std), ((0.2860,), (0.3530,)), atol=5e-5)  # as published
@@ -26,7 +27,7 @@ def test_fashion_mnist_is_packed_as_it_is(tmp_path: Path) -> None:
 
 
 def test_a_part_of_cifar_10_is_packed_from_its_folders(tmp_path: Path) -> None:
-    manifest = images(shared("cifar10-small.zip"), tmp_path / "packed")
+    manifest = images(larger_file("data/cifar10-small.zip"), tmp_path / "packed")
     assert (manifest.size, manifest.channels, manifest.skipped_total) == ((32, 32), 3, 0)
     assert manifest.splits["test"].class_counts == (200,) * 10
     np.testing.assert_allclose(manifest.mean, (0.4914, 0.4822, 0.4465), atol=0.01)  # of the whole data set
@@ -36,7 +37,7 @@ def test_a_part_of_cifar_10_is_packed_from_its_folders(tmp_path: Path) -> None:
     ("name", "rows", "columns"), [("winequality-red.csv", 1_599, 12), ("pima-indians-diabetes.csv", 768, 9)]
 )
 def test_real_tables_are_packed(tmp_path: Path, name: str, rows: int, columns: int) -> None:
-    source = shared(name)
+    source = larger_file(f"data/{name}")
     manifest = run_sandboxed(source, tmp_path / "packed", filename=name)
     assert isinstance(manifest, TableManifest)
     assert not any(isinstance(column, CategoricalColumn) for column in manifest.columns)

@@ -1,7 +1,6 @@
 """Makes uploads, good and hostile, for the tests of ingest."""
 
 import io
-import os
 import tarfile
 import zipfile
 from pathlib import Path
@@ -87,12 +86,3 @@ def load(target: Path, file: ArrayFile | None) -> np.ndarray[tuple[int, ...], np
     """An array of a packed folder, memory-mapped."""
     assert file is not None
     return np.load(target / file.path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
-
-
-def shared(name: str) -> Path:
-    """A file of the shared data sets; skips the test where there are none."""
-    root = Path(os.environ.get("TRAINWRIGHT_SHARED", Path(__file__).parents[4] / "shared"))
-    path = root / "data" / name
-    if not path.exists():
-        pytest.skip(f"{name} is not here; TRAINWRIGHT_SHARED names the folder that holds data/{name}")
-    return path

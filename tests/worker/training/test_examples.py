@@ -1,20 +1,16 @@
-"""A few steps on a real data set, where it is at hand: `TRAINWRIGHT_TEST_DATA` names its folder."""
+"""A few steps on a real data set, where it is at hand."""
 
-import os
 from pathlib import Path
 
 import numpy as np
-import pytest
 
+from tests.larger import larger_file
 from tests.worker.training.little import load, pack_images
 from worker.training import EpochDone, train
 
-FASHION = Path(os.environ.get("TRAINWRIGHT_TEST_DATA", "data")) / "fashion-mnist.npz"
 
-
-@pytest.mark.skipif(not FASHION.exists(), reason=f"{FASHION} is not there")
 def test_the_articles_recipe_learns_fashion_within_sixty_steps(tmp_path: Path) -> None:
-    arrays = np.load(FASHION)
+    arrays = np.load(larger_file("data/fashion-mnist.npz"))
     four = {
         name: (arrays[f"{name}_images"][kept][..., None], arrays[f"{name}_labels"][kept].astype(np.int64))
         for name in ("train", "test")
