@@ -61,9 +61,4 @@ class Background:
 
     def _stop(self) -> None:
         self._service.stopping.set()
-        try:
-            self._thread.join()
-        except KeyboardInterrupt:
-            self._service.hurry.set()
-            self._thread.join()
-            raise
+        self._thread.join()

@@ -6,7 +6,9 @@ import shutil
 import signal
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -50,33 +52,37 @@ def main(data: Path | None, port: int | None, *, keep: bool) -> int:
     """The process's exit code: 0 only if both runs succeeded."""
     console = Console(highlight=False)
     root = data or Path(tempfile.mkdtemp(prefix="trainwright-demo-"))
-    signal.signal(signal.SIGTERM, _interrupt)
     try:
         _run(console, DataFolder(root), port, keep=keep)
     except KeyboardInterrupt:
         console.print("Stopped.")
-        return 130
+        code = 130
     except (InUse, CannotStart, ChildFailed, TrainwrightError, DemoFailed, OSError) as error:
-        console.print(f"error: {error}", markup=False)
-        console.print(f"The logs are in {root / 'logs'}.", markup=False)
+        console.print(f"error: {error}\nThe logs are in {root / 'logs'}.", markup=False, soft_wrap=True)
         return 1
-    if data is None:
+    else:
+        code = 0
+    if data is None and not keep:
         shutil.rmtree(root)
-    return 0
+    return code
 
 
 def _run(console: Console, folder: DataFolder, port: int | None, *, keep: bool) -> None:
     started = time.monotonic()
-    service = Service(folder, port=port, say=console.print, worker_slots=2, trainer_threads=1)
+    service = Service(
+        folder, port=port, say=partial(console.print, markup=False, soft_wrap=True), worker_slots=2, trainer_threads=1
+    )
+    _interrupt_on_signals(service)
     with Background(service) as background:
         running = background.running
         console.print(f"The service is up on {running.url} after {time.monotonic() - started:.1f} s.", markup=False)
         with Client(running.url, running.api_key) as client:
             Demo(client, console, background).run()
+        console.print(f"All of it took {time.monotonic() - started:.0f} s.")
         if keep:
-            console.print(_goes_on(running), markup=False)
-            background.wait()
-    console.print(f"All of it took {time.monotonic() - started:.0f} s.")
+            console.print(_goes_on(running, folder), markup=False, soft_wrap=True)
+            with suppress(KeyboardInterrupt):
+                background.wait()
 
 
 @dataclass
@@ -223,13 +229,24 @@ or with Python, after `pip install .`:
 Everything that the API can do is described at $TRAINWRIGHT_URL/openapi.json."""
 
 
-def _goes_on(running: Running) -> str:
+def _goes_on(running: Running, folder: DataFolder) -> str:
     return (
-        f"\nThe service stays up on {running.url} until Ctrl-C.\n"
+        f"\nThe service stays up on {running.url} until Ctrl-C; `python -m local up --data {folder.root}` brings it "
+        f"back.\n"
         f"  export TRAINWRIGHT_URL={running.url}\n"
         f'  export TRAINWRIGHT_API_KEY="$(cat "{running.api_key_file}")"'
     )
 
 
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+def _interrupt_on_signals(service: Service) -> None:
+    """The first signal ends the demo and stops the service in order, the second one stops it at once."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        if service.stopping.is_set():
+            service.hurry.set()
+        else:
+            service.stopping.set()
+            raise KeyboardInterrupt
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupt)

@@ -18,14 +18,12 @@ from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
 from pydantic import SecretStr, ValidationError
-from sqlalchemy import URL
-from sqlalchemy.orm import Session
 
 from local import broker
 from local.folder import DataFolder
 from local.supervisor import Program, Say, Stopped, Supervisor
 from models import jobs, projects
-from models.database import Database
+from models.database import Database, Session, sqlite_url
 from models.settings import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -100,6 +98,7 @@ class Service:
     @contextmanager
     def _supervisor(self, settings: Settings) -> Iterator[Supervisor]:
         environment = os.environ | _as_environment(settings)
+        environment["TORCHINDUCTOR_CACHE_DIR"] = str(self._folder.cache / "compiled")  # torch's choice would be /tmp
         environment.pop("TRAINWRIGHT_API_KEY", None)  # a client's
         supervisor = Supervisor(
             logs=self._folder.logs, environment=environment, folder=ROOT, say=self._say, hurry=self.hurry
@@ -137,7 +136,7 @@ def _settings(folder: DataFolder, broker_url: str, extra: dict[str, Any]) -> Set
     """What the data folder decides, and otherwise the operator's settings."""
     try:
         settings = Settings(
-            database_url=SecretStr(URL.create("sqlite", database=str(folder.database)).render_as_string()),
+            database_url=SecretStr(sqlite_url(folder.database)),
             broker_url=SecretStr(broker_url),
             storage_url=f"file://{folder.objects}",
             cache_dir=folder.cache,

@@ -7,9 +7,10 @@ transaction that turns into a write fails at once when another process has writt
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event, exc, text
+from sqlalchemy import URL, Engine, create_engine, event, exc, text
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import QueuePool
 
@@ -65,6 +66,11 @@ class Database:
     def close(self) -> None:
         self._writer.dispose()
         self._reader.dispose()
+
+
+def sqlite_url(path: Path) -> str:
+    """The URL of a database in a file, whatever its name."""
+    return URL.create("sqlite", database=str(path)).render_as_string()
 
 
 def _sqlite_engine(url: str, begin: str, *, pool_size: int, **options: Any) -> Engine:

@@ -7,9 +7,13 @@ import time
 from pathlib import Path
 
 from tests.local.processes import descendants, eventually, is_alive
+from tests.servers.process import free_port
 
 ROOT = Path(__file__).parents[2]
-COMMAND = [sys.executable, "-m", "local", "demo"]
+
+
+def command() -> list[str]:
+    return [sys.executable, "-m", "local", "demo", "--port", str(free_port())]
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -19,7 +23,7 @@ def environment(folder: Path) -> dict[str, str]:
 def test_the_demo_trains_two_networks_and_leaves_a_checkpoint_and_nothing_else(tmp_path: Path) -> None:
     started = time.monotonic()
     demo = subprocess.run(
-        COMMAND, cwd=tmp_path, env=environment(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command(), cwd=tmp_path, env=environment(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     assert demo.returncode == 0, demo.stdout
     assert time.monotonic() - started < 120
@@ -33,11 +37,13 @@ def test_the_demo_trains_two_networks_and_leaves_a_checkpoint_and_nothing_else(t
 
 def test_the_demo_can_be_interrupted(tmp_path: Path) -> None:
     with subprocess.Popen(
-        COMMAND, cwd=tmp_path, env=environment(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command(), cwd=tmp_path, env=environment(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as demo:
         assert demo.stdout is not None
         assert "is up" in demo.stdout.readline()
         pids = descendants(demo.pid)
         demo.send_signal(signal.SIGINT)
-        assert demo.wait(30) == 130
+        said = demo.stdout.read()
+        assert demo.wait() == 130, said
     assert eventually(lambda: not any(map(is_alive, pids)), 1)
+    assert list(tmp_path.iterdir()) == []
