@@ -38,7 +38,7 @@ def give_gradients(network: nn.Module, step: int) -> None:
         parameter.grad = torch.empty_like(parameter).copy_(torch.randn(parameter.shape, generator=generator))
 
 
-@pytest.mark.parametrize(("words", "make"), FAMILY, ids=str)
+@pytest.mark.parametrize(("words", "make"), FAMILY, ids=[str(words) for words, _ in FAMILY])
 def test_steps_are_pytorchs(words: dict[str, Any], make: Make) -> None:
     ours, stepper = network_and_stepper(words)
     theirs, _ = network_and_stepper(words)
@@ -61,7 +61,7 @@ def test_adamw_decays_kernels_and_spares_the_rest() -> None:
         torch.testing.assert_close(parameter.detach(), old * (0.95 if parameter.dim() > 1 else 1.0))
 
 
-@pytest.mark.parametrize(("words", "make"), FAMILY, ids=str)
+@pytest.mark.parametrize(("words", "make"), FAMILY, ids=[str(words) for words, _ in FAMILY])
 def test_averages_are_taken_up_where_they_were_left(words: dict[str, Any], make: Make) -> None:
     whole, stepper = network_and_stepper(words)
     resumed, second = network_and_stepper(words)

@@ -35,7 +35,7 @@ def spec_of(*regularization: dict[str, Any], **words: Any) -> JobSpec:
     return parse_spec({**SMALL_RUN, "network": network, "regularization": list(regularization), **words})
 
 
-@pytest.mark.parametrize(("regularization", "formula"), FAMILY, ids=str)
+@pytest.mark.parametrize(("regularization", "formula"), FAMILY, ids=[str(words) for words, _ in FAMILY])
 def test_penalties_and_their_gradients_are_those_of_the_sum_in_the_loss(regularization: Any, formula: Any) -> None:
     spec = spec_of(*regularization)
     network = build_network(spec, TASK)
