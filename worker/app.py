@@ -5,7 +5,7 @@ from typing import Any
 
 import structlog
 from celery import Celery
-from celery.signals import worker_shutting_down
+from celery.signals import setup_logging, worker_shutting_down
 
 from models.logs import configure_logging
 from models.queue import Bell, celery_app
@@ -24,8 +24,12 @@ def serve(settings: Settings) -> None:
     configure_logging()
     app = celery_app(settings)
     site = Site(settings, Bell(settings, app))
-    site.device = warm.start_server(site.threads)["device"]
+    site.device = warm.start_server(site.threads, settings.cache_dir)["device"]
     add_tasks(app, site)
+
+    @setup_logging.connect(weak=False)  # type: ignore[untyped-decorator]
+    def keep_our_logging(**_: Any) -> None:
+        """Celery sets up its own unless somebody listens."""
 
     @worker_shutting_down.connect(weak=False)  # type: ignore[untyped-decorator]
     def leave(**_: Any) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import Any, Literal
 
 from worker.allocator import trainer_environment
@@ -66,7 +67,7 @@ class Trainer:
         return self._process.exitcode
 
 
-def start_server(threads: int) -> dict[str, Any]:
+def start_server(threads: int, cache_dir: Path) -> dict[str, Any]:
     """Start the server and ask a first child what the machine computes with.
 
     Credentials leave this process's environment first, so that neither the server nor any trainer ever has them.
@@ -76,7 +77,7 @@ def start_server(threads: int) -> dict[str, Any]:
     """
     for name in [name for name in os.environ if name.startswith("TRAINWRIGHT_")]:
         del os.environ[name]
-    os.environ.update(trainer_environment(threads))
+    os.environ.update(trainer_environment(threads), TORCHINDUCTOR_CACHE_DIR=str(cache_dir / "torchinductor"))
     _context.set_forkserver_preload(["worker.forkserver"])
     process, pipe = _start(_probe)
     try:
