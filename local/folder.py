@@ -10,8 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-SOCKET_PATH_BYTES = 100
-"""A Unix socket's path may have 108 bytes on Linux and 104 on macOS, and the broker binds a longer name first."""
+SOCKET_PATH_BYTES = 80
+"""A Unix socket's path may have 108 bytes on Linux and 104 on macOS, and the broker first binds a name that is longer by
+a process id and a random number.
+"""
 
 
 class InUse(Exception):
