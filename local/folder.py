@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 SOCKET_PATH_BYTES = 80
-"""A Unix socket's path may have 108 bytes on Linux and 104 on macOS, and the broker first binds a name that is longer by
-a process id and a random number.
+"""A Unix socket's path may have 108 bytes on Linux and 104 on macOS, and the broker first binds a name that is longer
+by a process id and a random number.
 """
 
 
