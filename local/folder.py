@@ -70,11 +70,12 @@ class DataFolder:
             PermissionError: the private folder belongs to somebody else.
         """
         path = self.broker / "socket"
-        if len(os.fsencode(path)) <= SOCKET_PATH_BYTES:
+        if _is_short(path):
             yield path
             return
-        name = hashlib.sha256(os.fsencode(self.root)).hexdigest()[:16]
-        folder = _private(Path(tempfile.gettempdir()) / f"trainwright-{os.getuid()}-{name}")
+        name = f"trainwright-{os.getuid()}-{hashlib.sha256(os.fsencode(self.root)).hexdigest()[:16]}"
+        place = Path(tempfile.gettempdir()) / name
+        folder = _private(place if _is_short(place / "socket") else Path("/tmp") / name)  # noqa: S108  it is private
         try:
             yield folder / "socket"
         finally:
@@ -107,6 +108,10 @@ def default_root() -> Path:
     if home := os.environ.get("TRAINWRIGHT_HOME"):
         return Path(home)
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "trainwright"
+
+
+def _is_short(path: Path) -> bool:
+    return len(os.fsencode(path)) <= SOCKET_PATH_BYTES
 
 
 def _private(folder: Path) -> Path:
