@@ -11,8 +11,6 @@ from .estimate import Estimate, estimate_task, steps_per_epoch, total_steps
 from .initialization import AnyInitialization, KaimingNormal, KaimingUniform, XavierNormal, XavierUniform
 from .job import JobSpec
 from .layers import (
-    PlannedLayer,
-    ShapeMismatch,
     activations_of,
     dropout_after,
     dropout_places,
@@ -23,6 +21,7 @@ from .loss import CrossEntropy
 from .manifest import ImageManifest, Manifest, TableManifest
 from .network import ActivationLayer, Conv, Dense, Sequential
 from .optimizer import Adam, AdamW, RMSprop, Sgd
+from .plan import PlannedLayer, ShapeMismatch
 from .regularization import L1, L1L2, L2, Dropout, WeightDecay
 from .resolve import SATURATING, resolve
 from .schedule import Cosine, CosineWarmRestarts, Plateau

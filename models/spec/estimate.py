@@ -6,9 +6,10 @@ from typing import assert_never
 
 from .errors import SpecError, SpecInvalid
 from .job import JobSpec
-from .layers import PlannedLayer, ShapeMismatch, layers_of
+from .layers import layers_of
 from .manifest import Manifest
 from .optimizer import Adam, AdamW, Optimizer, RMSprop, Sgd
+from .plan import PlannedLayer, ShapeMismatch
 from .task import Task, task_of
 from .training import Training
 

@@ -3,13 +3,12 @@
 The engine's real network has exactly these layers, names and parameter counts.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from itertools import repeat
-from math import prod
 from typing import Literal, assert_never
 
 from .network import (
+    BOTTLENECK_DEPTHS,
     LARGE_DEPTHS,
     Activation,
     ActivationLayer,
@@ -26,13 +25,12 @@ from .network import (
     MaxPooling,
     Mlp,
     Network,
-    Padding,
     Resnet,
     Sequential,
 )
+from .plan import Plan, PlannedLayer, Shape
 from .regularization import Dropout
 
-Shape = tuple[int, ...]
 FEATURES = "features"
 """What the convolutions of a cnn or a resnet give to their head."""
 LARGE_IMAGE = 96
@@ -41,47 +39,13 @@ SMALL_IMAGE = 32
 """Up to this longer side (pixels), a cnn pools once unless the spec says otherwise."""
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedLayer:
-    """One operation of the network."""
-
-    name: str
-    """What `target` and `after` call it; what has no name of its own (an activation) has its layer's and `.activation`.
-    """
-    kind: Literal["dense", "conv", "norm", "activation", "pooling", "dropout", "flatten", "sum"]
-    output: Shape
-    """The shape of one example behind it."""
-    kernel: int = 0
-    """Weights with two or more dimensions: what penalties act on."""
-    bias: int = 0
-    norm: int = 0
-    """Scales and shifts."""
-    buffers: int = 0
-    """Running means and variances, which are kept but not trained."""
-    activation: Activation = "linear"
-
-    @property
-    def parameters(self) -> int:
-        """What is trained."""
-        return self.kernel + self.bias + self.norm
-
-
-class ShapeMismatch(ValueError):
-    """A layer cannot take what the layer before it gives."""
-
-    def __init__(self, pointer: str, detail: str) -> None:
-        self.pointer = pointer
-        self.detail = detail
-        super().__init__(f"{pointer}: {detail}")
-
-
 def layers_of(network: Network, input_shape: Shape, outputs: int) -> tuple[PlannedLayer, ...]:
     """Every layer from the input to the logits. Raises ShapeMismatch at the first one that does not fit.
 
     `input_shape` is (channels, height, width) or (features,). `outputs` is the width of the output layer; a
     `sequential` has its own.
     """
-    plan = _Plan(input_shape)
+    plan = Plan(input_shape)
     match network:
         case Sequential():
             _sequential(plan, network)
@@ -117,8 +81,18 @@ def resnet_blocks(depth: int) -> tuple[int, ...]:
             return (2, 2, 2, 2)
         case 34 | 50:
             return (3, 4, 6, 3)
+        case 101:
+            return (3, 4, 23, 3)
+        case 152:
+            return (3, 8, 36, 3)
         case _:
             return ((depth - 2) // 6,) * 3
+
+
+def block_names(blocks: Sequence[int]) -> Iterator[str]:
+    """The blocks of stages with so many blocks each."""
+    for stage, count in enumerate(blocks):
+        yield from (f"stages.{stage}.{block}" for block in range(count))
 
 
 def cnn_pooling(network: Cnn, input_shape: Shape) -> Literal["each", "last", "none"]:
@@ -162,8 +136,10 @@ def dropout_places(network: Network) -> tuple[str, ...]:
             return tuple(layer_name(layer, index) for index, layer in enumerate(layers[:-1]))
         case Mlp():
             return kernel_names(network)[:-1]
-        case Cnn() | Resnet():
+        case Cnn():
             return (*kernel_names(network)[:-1], FEATURES)
+        case Resnet():
+            return ("stem", *block_names(resnet_blocks(network.depth)), FEATURES)
         case _:
             assert_never(network)
 
@@ -186,79 +162,7 @@ def dropout_after(network: Network, dropout: Dropout) -> tuple[str, ...]:
             assert_never(network)
 
 
-@dataclass
-class _Plan:
-    """The layers so far and the shape behind the last of them."""
-
-    shape: Shape
-    layers: list[PlannedLayer] = field(default_factory=list)
-
-    def dense(self, name: str, units: int, bias: bool, pointer: str) -> None:
-        if len(self.shape) != 1:
-            raise ShapeMismatch(
-                pointer, f"`{name}` takes vectors and gets {_words(self.shape)}: put a `flatten` before it"
-            )
-        kernel = self.shape[0] * units
-        self.shape = (units,)
-        self.layers.append(PlannedLayer(name, "dense", self.shape, kernel, units if bias else 0))
-
-    def conv(
-        self, name: str, filters: int, kernel: int, stride: int, padding: Padding, bias: bool, pointer: str
-    ) -> None:
-        self._needs_image(name, pointer)
-        channels, *sides = self.shape
-        pad = (kernel - 1) // 2 if padding == "same" else 0
-        self.shape = (filters, *(self._side(side + 2 * pad, kernel, stride, name, pointer) for side in sides))
-        weights = channels * filters * kernel * kernel
-        self.layers.append(PlannedLayer(name, "conv", self.shape, weights, filters if bias else 0))
-
-    def pool(self, name: str, size: int, stride: int, pointer: str, pad: int = 0) -> None:
-        self._needs_image(name, pointer)
-        channels, *sides = self.shape
-        self.shape = (channels, *(self._side(side + 2 * pad, size, stride, name, pointer) for side in sides))
-        self.layers.append(PlannedLayer(name, "pooling", self.shape))
-
-    def global_pool(self, name: str, pointer: str) -> None:
-        self._needs_image(name, pointer)
-        self.shape = self.shape[:1]
-        self.layers.append(PlannedLayer(name, "pooling", self.shape))
-
-    def batch_norm(self, name: str) -> None:
-        channels = self.shape[0]
-        self.layers.append(PlannedLayer(name, "norm", self.shape, norm=2 * channels, buffers=2 * channels))
-
-    def layer_norm(self, name: str) -> None:
-        self.layers.append(PlannedLayer(name, "norm", self.shape, norm=2 * prod(self.shape)))
-
-    def activate(self, name: str, activation: Activation) -> None:
-        if activation != "linear":
-            self.layers.append(PlannedLayer(name, "activation", self.shape, activation=activation))
-
-    def flatten(self, name: str) -> None:
-        self.shape = (prod(self.shape),)
-        self.layers.append(PlannedLayer(name, "flatten", self.shape))
-
-    def _needs_image(self, name: str, pointer: str) -> None:
-        if len(self.shape) != 3:
-            raise ShapeMismatch(pointer, f"`{name}` takes images and gets {_words(self.shape)}")
-
-    def _side(self, side: int, window: int, stride: int, name: str, pointer: str) -> int:
-        if side < window:
-            detail = (
-                f"`{name}` looks through a window of {window} pixels at {_words(self.shape)}: nothing would be left"
-            )
-            raise ShapeMismatch(pointer, detail)
-        return (side - window) // stride + 1
-
-
-def _words(shape: Shape) -> str:
-    if len(shape) == 1:
-        return f"vectors of {shape[0]:,} features"
-    channels, height, width = shape
-    return f"images of {height} × {width} with {channels:,} channel{'s' if channels > 1 else ''}"
-
-
-def _mlp(plan: _Plan, network: Mlp, outputs: int) -> None:
+def _mlp(plan: Plan, network: Mlp, outputs: int) -> None:
     if len(plan.shape) > 1:
         plan.flatten("flatten")
     for index, width in enumerate(network.hidden):
@@ -272,7 +176,7 @@ def _mlp(plan: _Plan, network: Mlp, outputs: int) -> None:
     plan.dense("output", outputs, True, "/network")
 
 
-def _cnn(plan: _Plan, network: Cnn, outputs: int) -> None:
+def _cnn(plan: Plan, network: Cnn, outputs: int) -> None:
     pooling = cnn_pooling(network, plan.shape)
     for index, width in enumerate(network.widths):
         name, pointer = f"convolutions.{index}", f"/network/widths/{index}"
@@ -289,7 +193,7 @@ def _cnn(plan: _Plan, network: Cnn, outputs: int) -> None:
     plan.dense("output", outputs, True, "/network")
 
 
-def _resnet(plan: _Plan, network: Resnet, outputs: int) -> None:
+def _resnet(plan: Plan, network: Resnet, outputs: int) -> None:
     width = resnet_width(network)
     large = resnet_stem(network, plan.shape) == "large"
     pointer = "/network/depth"
@@ -301,12 +205,12 @@ def _resnet(plan: _Plan, network: Resnet, outputs: int) -> None:
     for stage, blocks in enumerate(resnet_blocks(network.depth)):
         for block in range(blocks):
             stride = 2 if stage > 0 and block == 0 else 1
-            _block(plan, f"stages.{stage}.{block}", width * 2**stage, stride, network.depth == 50)
+            _block(plan, f"stages.{stage}.{block}", width * 2**stage, stride, network.depth in BOTTLENECK_DEPTHS)
     plan.global_pool(FEATURES, pointer)
     plan.dense("output", outputs, True, "/network")
 
 
-def _block(plan: _Plan, name: str, width: int, stride: int, bottleneck: bool) -> None:
+def _block(plan: Plan, name: str, width: int, stride: int, bottleneck: bool) -> None:
     """One residual block: (channels, h, w) → (width, or 4 · width behind a bottleneck; h / stride, w / stride)."""
     entry = plan.shape
     convolutions = (
@@ -325,12 +229,12 @@ def _block(plan: _Plan, name: str, width: int, stride: int, bottleneck: bool) ->
     plan.activate(f"{name}.activation", "relu")
 
 
-def _sequential(plan: _Plan, network: Sequential) -> None:
+def _sequential(plan: Plan, network: Sequential) -> None:
     for index, layer in enumerate(network.layers):
         _layer(plan, layer, layer_name(layer, index), f"/network/layers/{index}")
 
 
-def _layer(plan: _Plan, layer: AnyLayer, name: str, pointer: str) -> None:
+def _layer(plan: Plan, layer: AnyLayer, name: str, pointer: str) -> None:
     match layer:
         case Dense():
             plan.dense(name, layer.units, layer.bias, pointer)

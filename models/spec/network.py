@@ -209,16 +209,18 @@ class Cnn(Technique):
 
 SMALL_DEPTHS = (8, 14, 20, 26, 32, 38, 44, 56, 62, 68, 74, 80, 86, 92, 98, 104, 110)
 """6n + 2: three stages of n basic blocks."""
-LARGE_DEPTHS = (18, 34, 50)
-"""Four stages: of basic blocks (2, 2, 2, 2) and (3, 4, 6, 3), and of bottlenecks (3, 4, 6, 3)."""
+BOTTLENECK_DEPTHS = (50, 101, 152)
+"""Four stages of bottlenecks: (3, 4, 6, 3), (3, 4, 23, 3) and (3, 8, 36, 3)."""
+LARGE_DEPTHS = (18, 34, *BOTTLENECK_DEPTHS)
+"""Four stages: 18 and 34 of basic blocks, (2, 2, 2, 2) and (3, 4, 6, 3)."""
 
 
 class Resnet(Technique):
     """Residual network: stem, stages of residual blocks, global average, output layer.
 
     Depths 6n + 2 (8, 14, 20, … 110, but not 50) have three stages of n basic blocks, with width, 2 · width and 4 ·
-    width channels; 18 and 34 have four stages of basic blocks, 50 of bottlenecks (stride in the 3 × 3, four times the
-    width at the end). Where the shape changes, the shortcut is a 1 × 1 convolution with a norm. The small stem is a 3 ×
+    width channels; 18 and 34 have four stages of basic blocks, 50, 101 and 152 of bottlenecks (stride in the 3 × 3,
+    four times the width at the end). Where the shape changes, the shortcut is a 1 × 1 convolution with a norm. The small stem is a 3 ×
     3 convolution; the large one 7 × 7 with stride 2 and a 3 × 3 max-pooling with stride 2. Layers are called `stem`,
     `stages.0.0.conv1`, `stages.0.0.conv2`, (`conv3`,) `stages.0.0.shortcut`, …, `features`, `output`.
 
@@ -228,7 +230,7 @@ class Resnet(Technique):
     type: Literal["resnet"] = "resnet"
     depth: int = 20
     width: Width | None = None
-    """Channels of the first stage: 16 for depths 6n + 2 and 64 for 18, 34 and 50 unless said."""
+    """Channels of the first stage: 16 for depths 6n + 2 and 64 for 18, 34, 50, 101 and 152 unless said."""
     stem: Literal["auto", "small", "large"] = "auto"
     """`auto` is `large` where the shorter side of the images has at least 96 pixels; a resolved spec says which."""
 

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from models.spec.initialization import AnyInitialization
 from models.spec.job import JobSpec
-from models.spec.layers import dropout_after, layer_name
+from models.spec.layers import FEATURES, dropout_after, layer_name
 from models.spec.network import (
     Activation,
     ActivationLayer,
@@ -155,7 +155,7 @@ class ConvolutionalNetwork(nn.Module):
             x = convolution(x)
             x = activate_and_pool(x, self.activation) if pooled else activate(x, self.activation)
             x = self.dropout(x, f"convolutions.{index}")
-        x = flatten(x)
+        x = self.dropout(flatten(x), FEATURES)
         for index, dense in enumerate(self.head):
             x = self.dropout(activate(dense(x), self.activation), f"head.{index}")
         return self.output(x)  # type: ignore[no-any-return]

@@ -3,12 +3,11 @@
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.spec.layers import resnet_blocks
-from models.spec.network import Resnet
+from models.spec.layers import FEATURES, resnet_blocks
+from models.spec.network import BOTTLENECK_DEPTHS, Resnet
 from models.spec.task import Task
 from worker.training.layers import BatchNorm, Convolution, Dense, NamedDropout, activate
 
-BOTTLENECK_DEPTH = 50
 BOTTLENECK_EXPANSION = 4
 
 
@@ -29,7 +28,7 @@ class ResidualNetwork(nn.Module):
             for index in range(count):
                 width, stride = spec.width * 2**stage, 2 if stage > 0 and index == 0 else 1
                 block: BasicBlock | Bottleneck
-                if spec.depth == BOTTLENECK_DEPTH:
+                if spec.depth in BOTTLENECK_DEPTHS:
                     block, outputs = Bottleneck(channels, width, stride), width * BOTTLENECK_EXPANSION
                 else:
                     block, outputs = BasicBlock(channels, width, stride), width
@@ -48,7 +47,7 @@ class ResidualNetwork(nn.Module):
             assert isinstance(blocks, nn.ModuleList)
             for index, block in enumerate(blocks):
                 x = self.dropout(block(x), f"stages.{stage}.{index}")
-        return self.output(self.dropout(x.mean((2, 3)), "pool"))  # type: ignore[no-any-return]
+        return self.output(self.dropout(x.mean((2, 3)), FEATURES))  # type: ignore[no-any-return]
 
 
 class BasicBlock(nn.Module):

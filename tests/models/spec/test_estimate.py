@@ -8,7 +8,7 @@ from models.spec.network import Mlp, Resnet
 from tests.models.spec.manifests import images, vectors
 from tests.models.spec.specs import ARTICLE_VECTORS, FASHION, spec
 
-PUBLISHED = {18: 11_689_512, 34: 21_797_672, 50: 25_557_032}
+PUBLISHED = {18: 11_689_512, 34: 21_797_672, 50: 25_557_032, 101: 44_549_160, 152: 60_192_808}
 """Parameters of torchvision's networks for 1,000 classes."""
 
 

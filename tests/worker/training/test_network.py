@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from models.spec import JobSpec, Task, parse_spec, resolve
-from models.spec.layers import PlannedLayer, layers_of
+from models.spec.layers import dropout_places, layers_of
 from models.spec.manifest import ImageManifest, ImageSplit
 from models.spec.network import Activation
+from models.spec.plan import PlannedLayer
 from models.spec.task import task_of
 from tests.worker.training.little import array_file, bars
 from worker.training.layers import is_monotone
@@ -148,6 +149,20 @@ def test_dropout_stands_behind_the_named_layer_and_only_in_training(tmp_path: Pa
     assert zeros.float().mean().item() == pytest.approx(0.75, abs=0.04)
     torch.testing.assert_close(in_training[~zeros], 4 * in_evaluation[~zeros])
     assert not (in_evaluation == 0).any()
+
+
+@pytest.mark.parametrize("network", NETWORKS, ids=lambda network: network["type"])
+def test_dropout_acts_at_every_place_where_it_may_stand(tmp_path: Path, network: dict[str, Any]) -> None:
+    for place in dropout_places(spec_of(network).network):
+        words = {"regularization": [{"type": "dropout", "rate": 0.5, "after": [place]}]}
+        module, _ = built(tmp_path, network, **words)
+        assert not same_twice(module.train()), place
+
+
+def same_twice(module: nn.Module) -> bool:
+    """Whether the output depends on the input alone; with the same running averages on both runs."""
+    first, second = (module(pictures()) for _ in range(2))
+    return torch.equal(first, second)
 
 
 def test_a_batch_of_one_is_normalized_as_in_evaluation(tmp_path: Path) -> None:
