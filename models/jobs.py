@@ -143,6 +143,7 @@ def request_cancel(session: Session, project_id: str, job_id: str) -> Job | None
     asking once.
     """
     mine = (Job.id == job_id) & (Job.project_id == project_id)
+    session.execute(select(Job.id).where(mine).with_for_update())  # or it is given back between two looks at its state
     waiting = Job.state == State.QUEUED
     cancelled = _move(
         session, "job.cancelled", "user", mine, waiting, desired_state=Wish.CANCEL, finished_at=now_plus()

@@ -140,6 +140,25 @@ def test_of_a_cancel_and_a_success_at_the_same_time_one_wins(office: Office) -> 
     assert set(results) <= {(True, State.CANCELLED), (False, State.SUCCEEDED)}
 
 
+def test_a_job_that_is_given_back_while_it_is_cancelled_ends_cancelled(office: Office) -> None:
+    def race(job_id: str) -> tuple[bool, State]:
+        def cancel() -> bool:
+            with office.database.write() as session:
+                return jobs.request_cancel(session, office.project_id, job_id) is not None
+
+        def give_back() -> None:
+            with office.database.write() as session:
+                jobs.release(session, job_id, 1, reason="its worker is leaving")
+
+        asked, given_back = pool.submit(cancel), pool.submit(give_back)
+        given_back.result()
+        return asked.result(), office.read(job_id).state
+
+    with ThreadPoolExecutor(2) as pool:
+        results = {race(office.running().id) for _ in range(100)}
+    assert results == {(True, State.CANCELLED)}
+
+
 def test_a_cancel_that_meets_a_silent_owner_is_done_by_the_reconciler(office: Office) -> None:
     job = office.claimed(lease_seconds=0.001)
     with office.database.write() as session:
