@@ -195,8 +195,10 @@ class _FileWriter:
         return Stored(size, self._digest.hexdigest())
 
     def close(self) -> None:
-        self._file.close()
-        self._temporary.unlink(missing_ok=True)
+        try:
+            self._file.close()  # writes what is left, so a disk that was full is full again
+        finally:
+            self._temporary.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:

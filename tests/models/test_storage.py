@@ -1,6 +1,8 @@
 """Both stores behave alike: a folder of our own, and a real S3-compatible server."""
 
 import hashlib
+import subprocess
+import sys
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -61,6 +63,27 @@ def test_a_writer_that_is_only_closed_leaves_nothing(storage: Storage) -> None:
     with pytest.raises(NotThere):
         storage.size("half")
     assert list(storage.keys("")) == []
+
+
+def test_a_full_disk_keeps_no_temporary_file(tmp_path: Path) -> None:
+    """The limit on a file's size stands for a disk that is full from some byte on."""
+    command = """
+import resource, signal, sys
+from pathlib import Path
+from models.storage import CHUNK, Folder, put_file
+
+place = Path(sys.argv[1])
+folder = Folder(place / "objects")
+(place / "source").write_bytes(bytes(CHUNK + 2000))
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (CHUNK + 1000, resource.RLIM_INFINITY))
+try:
+    put_file(folder, "large", place / "source")
+except OSError:
+    sys.exit(3)
+"""
+    assert subprocess.run([sys.executable, "-c", command, tmp_path], check=False).returncode == 3
+    assert list((tmp_path / "objects").iterdir()) == []
 
 
 def test_what_is_not_there_is_said_to_be(storage: Storage) -> None:
