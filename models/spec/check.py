@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from math import prod
+from typing import assert_never
 
 from .augmentation import Augmentation, ImageDataGenerator
 from .clipping import GlobalNorm
@@ -12,7 +13,6 @@ from .initialization import AnyInitialization, KaimingNormal, KaimingUniform, Xa
 from .job import JobSpec
 from .layers import (
     activations_of,
-    dropout_after,
     dropout_places,
     kernel_names,
     layers_of,
@@ -21,8 +21,20 @@ from .loss import CrossEntropy
 from .manifest import ImageManifest, Manifest, TableManifest
 from .network import ActivationLayer, Conv, Dense, Sequential
 from .optimizer import Adam, AdamW, RMSprop, Sgd
+from .places import branches, image_places, places_of
 from .plan import PlannedLayer, ShapeMismatch
-from .regularization import L1, L1L2, L2, Dropout, WeightDecay
+from .regularization import (
+    L1,
+    L1L2,
+    L2,
+    Activity,
+    AlphaDropout,
+    DropBlock,
+    Dropout,
+    DropPath,
+    SpatialDropout,
+    WeightDecay,
+)
 from .resolve import SATURATING, resolve
 from .schedule import Cosine, CosineWarmRestarts, Plateau
 from .task import Task, task_of
@@ -42,7 +54,7 @@ def check(
     errors += chain(
         _metrics(spec, task),
         _augmentation(spec, manifest),
-        _places(spec),
+        _places(spec, layers),
         _clipping(spec),
         _decay(spec),
         _floors(spec),
@@ -114,24 +126,45 @@ def _augmentation(spec: JobSpec, manifest: Manifest) -> Iterator[SpecError]:
         yield SpecError(f"/augmentation/{index}", "not_images", detail)
 
 
-def _places(spec: JobSpec) -> Iterator[SpecError]:
+def _places(spec: JobSpec, layers: tuple[PlannedLayer, ...]) -> Iterator[SpecError]:
     for index, technique in enumerate(spec.regularization):
         pointer = f"/regularization/{index}"
-        if isinstance(technique, L1 | L2 | L1L2) and technique.target != "kernels":
-            yield from _unknown_layers(f"{pointer}/target", technique.target, kernel_names(spec.network))
-        elif isinstance(technique, Dropout):
-            yield from _dropout_place(spec, technique, pointer)
+        match technique:
+            case L1() | L2() | L1L2():
+                if technique.target != "kernels":
+                    yield from _unknown_layers(f"{pointer}/target", technique.target, kernel_names(spec.network))
+            case Dropout() | SpatialDropout() | AlphaDropout() | DropBlock() | Activity():
+                yield from _place(spec, technique, layers, pointer)
+            case DropPath():
+                if layers and not branches(layers):
+                    detail = "This network has no residual branches to leave out: a `resnet` has"
+                    yield SpecError(pointer, "no_place", detail)
+            case WeightDecay():
+                pass
+            case _:
+                assert_never(technique)
 
 
-def _dropout_place(spec: JobSpec, dropout: Dropout, pointer: str) -> Iterator[SpecError]:
-    places = dropout_places(spec.network)
-    if dropout.after != "head":
-        yield from _unknown_layers(f"{pointer}/after", dropout.after, places)
-    elif not dropout_after(spec.network, dropout):
-        detail = "The head of this network has no hidden layer for it to stand behind: name layers in `after`"
-        yield SpecError(
-            f"{pointer}/after" if "after" in dropout.model_fields_set else pointer, "no_place", detail, places
+def _place(
+    spec: JobSpec,
+    technique: Dropout | SpatialDropout | AlphaDropout | DropBlock | Activity,
+    layers: tuple[PlannedLayer, ...],
+    pointer: str,
+) -> Iterator[SpecError]:
+    on_images = isinstance(technique, SpatialDropout | DropBlock)
+    if on_images and not layers:
+        return
+    places = image_places(spec.network, layers) if on_images else dropout_places(spec.network)
+    if not isinstance(technique.after, str):
+        yield from _unknown_layers(f"{pointer}/after", technique.after, places)
+    elif (layers or isinstance(technique, Dropout)) and not places_of(technique, spec.network, layers):
+        detail = (
+            "No layer of this network gives images"
+            if on_images
+            else "The head of this network has no hidden layer for it to stand behind: name layers in `after`"
         )
+        where = f"{pointer}/after" if "after" in technique.model_fields_set else pointer
+        yield SpecError(where, "no_place", detail, places)
 
 
 def _unknown_layers(pointer: str, names: Sequence[str], known: Sequence[str]) -> Iterator[SpecError]:

@@ -93,6 +93,94 @@ class Dropout(Technique):
     """`head`, or the names of the layers after whose activation it stands."""
 
 
+Places = Annotated[tuple[LayerName, ...], Field(min_length=1, max_length=512)]
+
+
+class SpatialDropout(Technique):
+    """Spatial dropout: whole channels of an image are 0 with probability `rate` and else divided by 1 − rate, for each
+    example anew; in evaluation nothing happens.
+
+    Neighbouring pixels of a channel tell nearly the same, so dropping single ones hardly takes anything away.
+
+    Reference: Tompson et al. 2015, "Efficient object localization using convolutional networks", arXiv:1411.4280.
+    """
+
+    type: Literal["spatial_dropout"] = "spatial_dropout"
+    rate: Rate = 0.1
+    after: Literal["convolutions"] | Places = "convolutions"
+    """`convolutions`: behind the activation of every convolution, of a `resnet` behind the stem and every block; or the
+    names of layers that give images.
+    """
+
+
+class AlphaDropout(Technique):
+    """Alpha dropout: in training, each activation is −1.7581 with probability `rate`, then all are scaled and shifted
+    so that mean 0 and variance 1 stay what they are: a · x + b with a = ((1 − rate) · (1 + rate · 1.7581²))^−½ and b =
+    a · rate · 1.7581.
+
+    Made for SELU, whose lowest value is −1.7581, with `lecun_normal` as the start.
+
+    Reference: Klambauer et al. 2017, "Self-normalizing neural networks", arXiv:1706.02515.
+    """
+
+    type: Literal["alpha_dropout"] = "alpha_dropout"
+    rate: Rate = 0.1
+    after: Literal["head"] | Places = "head"
+    """As of `dropout`."""
+
+
+class DropPath(Technique):
+    """Stochastic depth: in training, the residual branch of a block is 0 with its rate, for each example anew, and else
+    divided by 1 − rate; the example goes by the shortcut alone.
+
+    With `linear` the rate rises evenly from 0 at the first block to `rate` at the last; with `uniform` all have the
+    same.
+
+    Reference: Huang et al. 2016, "Deep networks with stochastic depth", arXiv:1603.09382.
+    """
+
+    type: Literal["drop_path"] = "drop_path"
+    rate: Rate = 0.1
+    mode: Literal["linear", "uniform"] = "linear"
+
+
+class DropBlock(Technique):
+    """DropBlock: in training, squares of block_size × block_size pixels of a channel are 0, and what is left is scaled
+    up by the share that is left.
+
+    A square begins at each pixel where it fits with probability rate · h · w / (block_size² · (h − block_size + 1) · (w
+    − block_size + 1)), so that about `rate` of the pixels go. Where an image is smaller than the block, the block is as
+    large as the image.
+
+    Reference: Ghiasi et al. 2018, "DropBlock: a regularization method for convolutional networks", arXiv:1810.12890.
+    """
+
+    type: Literal["drop_block"] = "drop_block"
+    rate: Rate = 0.1
+    block_size: Annotated[int, Field(ge=1, le=64)] = 7
+    """Pixels."""
+    after: Literal["late"] | Places = "late"
+    """`late`: behind the blocks in the last two stages of a residual network, where the paper puts it; of another
+    network behind the activations of its last two convolutions; or the names of layers that give images.
+    """
+
+
+class Activity(Technique):
+    """Adds l1 · Σ|a| + l2 · Σa² over the activations of hidden layers, as a mean over the examples of the batch, to the
+    loss: keeps them small, and with l1 mostly 0.
+
+    Reference: Keras's `activity_regularizer`; Olshausen & Field 1996 for sparse codes.
+    """
+
+    type: Literal["activity"] = "activity"
+    l1: Weight = 0.0
+    l2: Weight = 1e-4
+    after: Literal["hidden"] | Places = "hidden"
+    """`hidden`: behind the activation of every dense and convolutional layer but the last, of a `resnet` behind the
+    stem and every block; or the names of layers.
+    """
+
+
 class WeightDecay(Technique):
     """Decoupled weight decay: w ← w − learning_rate · weight · w at each step, beside the optimizer's own update
     (AdamW, SGDW).
@@ -107,4 +195,7 @@ class WeightDecay(Technique):
     exempt: Annotated[tuple[Literal["bias", "norm"], ...], Field(max_length=2)] = ("bias", "norm")
 
 
-Regularization = Annotated[L1 | L2 | L1L2 | Dropout | WeightDecay, Field(discriminator="type")]
+Regularization = Annotated[
+    L1 | L2 | L1L2 | Dropout | SpatialDropout | AlphaDropout | DropPath | DropBlock | Activity | WeightDecay,
+    Field(discriminator="type"),
+]

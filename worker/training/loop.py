@@ -78,11 +78,12 @@ def step(run: Run) -> None:
 
     outputs = run.network(inputs)
     loss = measure(run.loss, outputs, targets, run.class_weights)
+    activity = run.activity_penalty()
     run.stepper.optimizer.zero_grad()
-    torch.autograd.backward(loss)
+    torch.autograd.backward(loss + activity)
 
     with torch.no_grad():
-        penalty = torch.zeros((), device=run.device)
+        penalty = activity.detach()
         for one in run.penalties:
             penalty = penalty + one.value()
             one.add_gradients()

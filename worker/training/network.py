@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from models.spec.initialization import AnyInitialization
 from models.spec.job import JobSpec
-from models.spec.layers import FEATURES, dropout_after, layer_name
+from models.spec.layers import FEATURES, layer_name, layers_of
 from models.spec.network import (
     Activation,
     ActivationLayer,
@@ -34,7 +34,7 @@ from models.spec.network import (
     Resnet,
     Sequential,
 )
-from models.spec.regularization import Dropout
+from models.spec.places import acting_at
 from models.spec.task import Task
 from worker.training import layers
 from worker.training.initialization import initialize
@@ -47,7 +47,8 @@ Shape = tuple[int, ...]
 
 def build_network(spec: JobSpec, task: Task, device: str = "cpu") -> nn.Module:
     """The network of a resolved spec, with its first weights; its `dropout` is a `NamedDropout`."""
-    dropout = NamedDropout(dropout_rates(spec), device)
+    plan = layers_of(spec.network, task.input_shape, task.outputs)
+    dropout = NamedDropout(acting_at(spec.network, plan, spec.regularization), device)
     with torch.device("meta"):
         network = assemble(spec, task, dropout)
     network.to_empty(device=device)
@@ -68,21 +69,6 @@ def assemble(spec: JobSpec, task: Task, dropout: NamedDropout) -> nn.Module:
             return LayerSequence(spec.network, task.input_shape, dropout)
         case _:
             assert_never(spec.network)
-
-
-def dropout_rates(spec: JobSpec) -> dict[str, tuple[float, ...]]:
-    """The rates that stand after each layer, in the list's order; a `sequential` has its dropout layers besides."""
-    rates: dict[str, tuple[float, ...]] = {}
-    for technique in spec.regularization:
-        if isinstance(technique, Dropout):
-            for place in dropout_after(spec.network, technique):
-                rates[place] = (*rates.get(place, ()), technique.rate)
-    if isinstance(spec.network, Sequential):
-        for index, layer in enumerate(spec.network.layers):
-            if isinstance(layer, DropoutLayer):
-                name = layer_name(layer, index)
-                rates[name] = (layer.rate, *rates.get(name, ()))
-    return rates
 
 
 def module_name(network: Network, layer: str) -> str:

@@ -18,11 +18,16 @@ from models.spec.regularization import (
     L1,
     L1L2,
     L2,
+    Activity,
+    AlphaDropout,
+    DropBlock,
     Dropout,
+    DropPath,
     L1L2Penalty,
     L1Penalty,
     L2Penalty,
     LayerRegularization,
+    SpatialDropout,
     WeightDecay,
 )
 from worker.training.layers import BatchNorm
@@ -84,7 +89,7 @@ def penalized_modules(spec: JobSpec, kernels: list[str]) -> list[tuple[str, floa
                     else [module_name(spec.network, layer) for layer in technique.target]
                 )
                 found += [(name, *weights_of(technique)) for name in targets]
-            case Dropout() | WeightDecay():
+            case Dropout() | SpatialDropout() | AlphaDropout() | DropPath() | DropBlock() | Activity() | WeightDecay():
                 pass
             case _:
                 assert_never(technique)

@@ -12,7 +12,7 @@ BOTTLENECK_EXPANSION = 4
 
 
 class ResidualNetwork(nn.Module):
-    """Stem, stages of residual blocks, global average, output layer; dropout behind them where it is asked for."""
+    """Stem, stages of residual blocks, global average, output layer; dropout where it is asked for."""
 
     def __init__(self, spec: Resnet, task: Task, dropout: NamedDropout) -> None:
         super().__init__()
@@ -46,7 +46,8 @@ class ResidualNetwork(nn.Module):
         for stage, blocks in enumerate(self.stages):
             assert isinstance(blocks, nn.ModuleList)
             for index, block in enumerate(blocks):
-                x = self.dropout(block(x), f"stages.{stage}.{index}")
+                name = f"stages.{stage}.{index}"
+                x = self.dropout(block(x, self.dropout, f"{name}.sum"), name)
         return self.output(self.dropout(x.mean((2, 3)), FEATURES))  # type: ignore[no-any-return]
 
 
@@ -59,9 +60,9 @@ class BasicBlock(nn.Module):
         self.conv2, self.norm2 = Convolution(width, width, 3), BatchNorm(width)
         self.shortcut = shortcut(inputs, width, stride)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, dropout: NamedDropout, branch: str) -> Tensor:
         y = activate(self.norm1(self.conv1(x)), "relu")
-        y = self.norm2(self.conv2(y))
+        y = dropout(self.norm2(self.conv2(y)), branch)
         return activate(y + self.shortcut(x), "relu")
 
 
@@ -76,10 +77,10 @@ class Bottleneck(nn.Module):
         self.conv3, self.norm3 = Convolution(width, outputs, 1), BatchNorm(outputs)
         self.shortcut = shortcut(inputs, outputs, stride)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, dropout: NamedDropout, branch: str) -> Tensor:
         y = activate(self.norm1(self.conv1(x)), "relu")
         y = activate(self.norm2(self.conv2(y)), "relu")
-        y = self.norm3(self.conv3(y))
+        y = dropout(self.norm3(self.conv3(y)), branch)
         return activate(y + self.shortcut(x), "relu")
 
 

@@ -159,6 +159,13 @@ class Run:
         assert isinstance(dropout, NamedDropout)
         dropout.generator.manual_seed(derive_seed(self.spec.seed, "dropout", self.position.step))
 
+    def activity_penalty(self) -> Tensor:
+        """Of the forward pass that has just been: a scalar, in the graph if there is any."""
+        dropout = self.network.dropout
+        assert isinstance(dropout, NamedDropout)
+        activity = dropout.take_activity()
+        return torch.zeros((), device=self.device) if activity is None else activity
+
     # What a step leaves
 
     def keep_finite(self, skipped: Tensor) -> None:

@@ -73,6 +73,14 @@ REFUSALS: list[tuple[Manifest, dict[str, Any], str, str]] = [
         "/regularization/0",
         "no_place",
     ),
+    (images(), {"regularization": [{"type": "drop_path"}]}, "/regularization/0", "no_place"),
+    (images(), {"regularization": [{"type": "spatial_dropout"}]}, "/regularization/0", "no_place"),
+    (
+        images(),
+        {"network": {"type": "cnn"}, "regularization": [{"type": "drop_block", "after": ["head.0"]}]},
+        "/regularization/0/after/0",
+        "unknown_layer",
+    ),
     (
         images(),
         {"optimizer": {"type": "adamw"}, "regularization": [{"type": "weight_decay"}]},

@@ -1,5 +1,6 @@
 """Closed-form penalties against autograd of the sum, and weight decay against its formula."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,7 +8,10 @@ import torch
 from torch import nn
 
 from models.spec import JobSpec, Task, parse_spec
-from tests.worker.training.little import SMALL_RUN
+from tests.worker.training.little import SMALL_RUN, bars, last_of, pack_images, run
+from tests.worker.training.test_loop import interrupted, same_bits
+from worker.training import StepsDone
+from worker.training import run as run_module
 from worker.training.network import build_network
 from worker.training.optimizer import Stepper
 from worker.training.regularization import decays_of, penalties_of
@@ -18,6 +22,9 @@ LAYERS = [
     {"type": "batch_norm"},
     {"type": "dense", "units": 2, "regularization": [{"type": "l2", "weight": 0.2}]},
 ]
+MLP = {"type": "mlp", "hidden": [16]}
+CNN = {"type": "cnn", "widths": [4, 6], "head": [8]}
+RESNET = {"type": "resnet", "depth": 8, "width": 4}
 FAMILY: list[tuple[list[dict[str, Any]], Any]] = [
     ([{"type": "l1", "weight": 0.1}], lambda w: 0.1 * sum(k.abs().sum() for k in w.values())),
     ([{"type": "l2", "weight": 0.1}], lambda w: 0.1 * sum(k.square().sum() for k in w.values())),
@@ -27,6 +34,16 @@ FAMILY: list[tuple[list[dict[str, Any]], Any]] = [
     ),
     ([{"type": "l2", "weight": 2.0, "target": ["first"]}], lambda w: 2.0 * w["layers.0.weight"].square().sum()),
 ]
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return pack_images(tmp_path_factory.mktemp("bars"), train=bars(90))
+
+
+@pytest.fixture
+def every_step_is_flushed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_module, "FLUSH_STEPS", 1)
 
 
 def spec_of(*regularization: dict[str, Any], **words: Any) -> JobSpec:
@@ -87,6 +104,37 @@ def test_decoupled_decay_under_sgd_multiplies_the_weights_beside_the_step() -> N
     for name, value in network.named_parameters():
         decay = 0.1 if value.dim() > 1 else 0.0
         torch.testing.assert_close(value, before[name] * (1 - 0.5 * decay) - 0.5)
+
+
+EFFECTS: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    (CNN, {"type": "spatial_dropout"}),
+    (MLP, {"type": "alpha_dropout"}),
+    (RESNET, {"type": "drop_path", "mode": "uniform"}),
+    (CNN, {"type": "drop_block", "block_size": 3}),
+    (RESNET, {"type": "activity", "l1": 0.01}),
+]
+
+
+@pytest.mark.usefixtures("every_step_is_flushed")
+@pytest.mark.parametrize(("network", "technique"), EFFECTS, ids=str)
+def test_a_technique_changes_the_run_and_an_interruption_does_not(
+    packed: Path, tmp_path: Path, network: dict[str, Any], technique: dict[str, Any]
+) -> None:
+    words = {"network": network, "regularization": [technique], "training": {"steps": 3, "batch_size": 16}}
+    whole, without = last_of(run(packed, words)), last_of(run(packed, {**words, "regularization": []}))
+    assert not same_bits(whole, without)
+    assert same_bits(whole, interrupted(packed, words, tmp_path, 2))
+
+
+def test_the_activity_penalty_is_reported_apart_from_the_loss(packed: Path) -> None:
+    words = {"regularization": [{"type": "activity", "l2": 0.5}], "training": {"steps": 1, "batch_size": 16}}
+    with_it, without = first_step(packed, words), first_step(packed, {**words, "regularization": []})
+    assert with_it["train/loss"] == without["train/loss"]
+    assert with_it["train/penalty"][0] > without["train/penalty"][0] == 0
+
+
+def first_step(packed: Path, words: dict[str, Any]) -> Any:
+    return next(event for event in run(packed, words) if isinstance(event, StepsDone)).columns
 
 
 def test_a_job_without_penalties_has_none() -> None:
