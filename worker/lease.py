@@ -1,5 +1,5 @@
-"""Keeping what was claimed: a thread that renews a lease, and knows by its own clock when it can no longer count on
-it."""
+"""Keeping what was claimed: a thread that renews a lease, and one that knows by its own clock when it can no longer be
+counted on."""
 
 import threading
 import time
@@ -20,7 +20,8 @@ class Lease:
 
     The database's clock decides when others may take the row. Here the monotonic clock decides when we stop:
     `lease_seconds` after the last renewal was *begun*, so always before they do. From then on `lost` is true and
-    `on_lost` has been called, from this thread, whatever the thread that works is waiting for.
+    `on_lost` has been called, from a thread that waits for nothing else: neither work nor a renewal that hangs, as it
+    does when the network swallows what it is given, delays it.
     """
 
     def __init__(
@@ -32,35 +33,46 @@ class Lease:
         self._on_lost = on_lost
         self._left = threading.Event()
         self._deadline = time.monotonic() + lease_seconds
-        self._thread = threading.Thread(target=self._run, name="lease", daemon=True)
+        self._renewing = threading.Thread(target=self._renew, name="lease", daemon=True)
+        self._watching = threading.Thread(target=self._watch, name="deadline", daemon=True)
         self.lost = False
         self.cancelled = False
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        self._renewing.start()
+        self._watching.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._left.set()
-        self._thread.join()
+        self._watching.join()
+        self._renewing.join(timeout=self._heartbeat)  # one that hangs is left behind: what it writes is fenced
 
-    def _run(self) -> None:
-        while not self._left.wait(min(self._heartbeat, max(0.0, self._deadline - time.monotonic()))):
+    def _renew(self) -> None:
+        pause = self._heartbeat
+        while not self._left.wait(pause):
             begun = time.monotonic()
             try:
                 self.cancelled = self._beat() is Wish.CANCEL or self.cancelled
-                self._deadline = begun + self._lease_seconds
             except OwnershipLost:
                 return self._lose("taken by another attempt")
             except OUTAGES as error:
                 log.warning("beat_failed", error=type(error).__name__)
-                self._left.wait(min(0.5, self._heartbeat))
-            if time.monotonic() >= self._deadline:
-                return self._lose("not renewed in time")
+                pause = min(0.5, self._heartbeat)
+            else:
+                self._deadline = begun + self._lease_seconds
+                pause = self._heartbeat
         return None
+
+    def _watch(self) -> None:
+        while (left := self._deadline - time.monotonic()) > 0:
+            if self._left.wait(left):
+                return
+        self._lose("not renewed in time")
 
     def _lose(self, reason: str) -> None:
         if not self._left.is_set():
             log.warning("lease_lost", reason=reason)
             self.lost = True
+            self._left.set()
             self._on_lost()

@@ -8,7 +8,6 @@ fork would leave the child with a lock that nobody holds, for ever.
 import json
 import multiprocessing
 import os
-import signal
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection
@@ -28,11 +27,6 @@ class Trainer:
 
     def __init__(self, order: Order) -> None:
         self._process, self._pipe = _start(_train, order)
-
-    @property
-    def pid(self) -> int:
-        assert self._process.pid is not None
-        return self._process.pid
 
     def hear(self, seconds: float) -> dict[str, Any] | None:
         """The next thing it says; None if it says nothing for so long.
@@ -54,8 +48,8 @@ class Trainer:
             self._pipe.send_bytes(json.dumps(word).encode())
 
     def kill(self) -> None:
-        with suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGKILL)
+        """Not by its number, which is somebody else's once it has been closed."""
+        self._process.kill()
 
     def close(self) -> int | None:
         """Make sure that it has ended. Returns its exit code, negative for a signal."""

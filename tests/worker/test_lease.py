@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 
+import pytest
 from sqlalchemy.exc import OperationalError
 
 from models.ownership import OwnershipLost
@@ -35,6 +36,28 @@ def test_a_lease_that_cannot_be_renewed_is_lost_before_others_may_take_it() -> N
         assert lost.wait(5)
     assert held.lost
     assert 0.2 < time.monotonic() - begun < 2
+
+
+def test_a_renewal_that_hangs_does_not_keep_a_lease_from_being_lost() -> None:
+    lost, answers = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        answers.wait(10)
+
+    with lease(hang, lost) as held:
+        assert lost.wait(2)
+    answers.set()
+    assert held.lost
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_renewal_that_goes_wrong_loses_the_lease() -> None:
+    def go_wrong() -> None:
+        raise KeyError
+
+    lost = threading.Event()
+    with lease(go_wrong, lost):
+        assert lost.wait(2)
 
 
 def test_a_database_that_comes_back_in_time_changes_nothing() -> None:
