@@ -5,7 +5,7 @@ from itertools import chain
 from math import prod
 from typing import assert_never
 
-from .augmentation import Augmentation, ImageDataGenerator
+from .augmentation_check import augmentation_errors, augmentation_warnings
 from .clipping import GlobalNorm
 from .errors import SpecError, SpecInvalid, SpecWarning, closest
 from .estimate import Estimate, estimate_task, steps_per_epoch, total_steps
@@ -53,7 +53,7 @@ def check(
     task, layers, errors = _plan(spec, manifest)
     errors += chain(
         _metrics(spec, task),
-        _augmentation(spec, manifest),
+        augmentation_errors(spec, manifest, task),
         _places(spec, layers),
         _clipping(spec),
         _decay(spec),
@@ -116,14 +116,6 @@ def _watched(spec: JobSpec) -> Iterator[tuple[str, Metric]]:
         yield "/training/early_stopping/metric", spec.training.early_stopping.metric
     if spec.checkpoints.keep_best is not None:
         yield "/checkpoints/keep_best/metric", spec.checkpoints.keep_best.metric
-
-
-def _augmentation(spec: JobSpec, manifest: Manifest) -> Iterator[SpecError]:
-    if isinstance(manifest, ImageManifest):
-        return
-    for index, augmentation in enumerate(spec.augmentation):
-        detail = f"`{augmentation.type}` changes images, and the data are vectors"
-        yield SpecError(f"/augmentation/{index}", "not_images", detail)
 
 
 def _places(spec: JobSpec, layers: tuple[PlannedLayer, ...]) -> Iterator[SpecError]:
@@ -278,8 +270,7 @@ def _warnings(spec: JobSpec, manifest: Manifest, task: Task) -> Iterator[SpecWar
     yield from _starts_that_do_not_fit(resolved)
     yield from _penalty_and_decay(spec)
     yield from _large_rate(spec)
-    yield from _hardly_any_shear(spec)
-    yield from _flipped_digits(spec, task)
+    yield from augmentation_warnings(spec, task)
     yield from _table_defaults(spec, manifest, task)
     yield from _raw_pixels(spec, manifest)
     if spec.dataset.validation is None:
@@ -325,34 +316,6 @@ def _large_rate(spec: JobSpec) -> Iterator[SpecWarning]:
     if spec.optimizer.learning_rate >= 100 * usual:
         detail = f"At least 100 times the usual rate of {spec.optimizer.type} ({usual}): the run will probably diverge"
         yield SpecWarning("/optimizer/learning_rate", "large_rate", detail)
-
-
-def _hardly_any_shear(spec: JobSpec) -> Iterator[SpecWarning]:
-    for index, technique in enumerate(spec.augmentation):
-        if (
-            isinstance(technique, ImageDataGenerator)
-            and technique.shear_unit == "degrees"
-            and 0.0 < technique.shear_range < 1.0
-        ):
-            detail = (
-                "Keras reads this in degrees since 2017, so it hardly shears; "
-                'if radians are meant, say "shear_unit": "radians"'
-            )
-            yield SpecWarning(f"/augmentation/{index}/shear_range", "hardly_any_shear", detail)
-
-
-def _flipped_digits(spec: JobSpec, task: Task) -> Iterator[SpecWarning]:
-    digits = len(task.classes) == 10 and all(name.strip("0") in {*"123456789", ""} for name in task.classes)
-    for index, technique in enumerate(spec.augmentation):
-        if digits and _flips(technique):
-            detail = "The classes look like digits, and a digit in the mirror is another sign or none"
-            yield SpecWarning(f"/augmentation/{index}", "flipped_digits", detail)
-
-
-def _flips(technique: Augmentation) -> bool:
-    if isinstance(technique, ImageDataGenerator):
-        return technique.horizontal_flip or technique.vertical_flip
-    return technique.type in ("horizontal_flip", "vertical_flip") and technique.p > 0.0
 
 
 def _table_defaults(spec: JobSpec, manifest: Manifest, task: Task) -> Iterator[SpecWarning]:

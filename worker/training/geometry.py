@@ -15,6 +15,9 @@ from torch.nn import functional as F
 Fill = Literal["nearest", "constant", "reflect", "wrap"]
 Interpolation = Literal["nearest", "bilinear"]
 
+NEAREST_TO_THE_HORIZON = 1e-3
+"""The least depth that is divided by; the centre of the image has 1."""
+
 
 def identity(samples: int) -> Tensor:
     """(samples, 3, 3) identity maps."""
@@ -63,14 +66,35 @@ def scaling(rows: Tensor, columns: Tensor) -> Tensor:
     return matrix
 
 
-def resample(images: Tensor, maps: Tensor, fill: Fill, interpolation: Interpolation, value: float = 0.0) -> Tensor:
-    """Images (samples, channels, height, width), float, read through `maps` (samples, 3, 3).
+def homography(seen: Tensor, meant: Tensor) -> Tensor:
+    """The projective map that takes four places `seen` (samples, 4, 2) to the four that are `meant`."""
+    row, column = seen.double().unbind(2)
+    one, zero = torch.ones_like(row), torch.zeros_like(row)
+    to_row, to_column = meant.double().unbind(2)
+    for_rows = torch.stack([row, column, one, zero, zero, zero, -row * to_row, -column * to_row], dim=2)
+    for_columns = torch.stack([zero, zero, zero, row, column, one, -row * to_column, -column * to_column], dim=2)
+    solved = torch.linalg.solve(torch.cat([for_rows, for_columns], dim=1), torch.cat([to_row, to_column], dim=1))
+    return torch.cat([solved, one[:, :1]], dim=1).view(-1, 3, 3).float()
+
+
+def resample(
+    images: Tensor,
+    maps: Tensor,
+    fill: Fill,
+    interpolation: Interpolation,
+    value: float = 0.0,
+    displacement: Tensor | None = None,
+) -> Tensor:
+    """Images (samples, channels, height, width), float, read through `maps` (samples, 3, 3), which are on the CPU.
 
     Outside the image `nearest` repeats the edge, `reflect` mirrors about it (d c b a | a b c d), `wrap` starts again at
-    the opposite edge, and `constant` is `value`, blended with the edge over one pixel.
+    the opposite edge, and `constant` is `value`, blended with the edge over one pixel. A `displacement` (samples, 2,
+    height, width; rows and columns) is added to each place before it is mapped.
     """
     height, width = images.shape[-2:]
-    grid = read_positions(maps.to(images.device), height, width)
+    straight = displacement is None and bool((maps[:, 2] == torch.tensor([0.0, 0.0, 1.0])).all())
+    maps = maps.to(images.device)
+    grid = read_positions(maps, height, width) if straight else bent_positions(maps, height, width, displacement)
     match fill:
         case "nearest":
             return sample(images, grid, interpolation, "border")
@@ -98,6 +122,22 @@ def read_positions(maps: Tensor, height: int, width: int) -> Tensor:
     down = xy[:, :, 0, None] * rows + xy[:, :, 2, None]
     across = xy[:, :, 1, None] * columns
     return (down[:, :, :, None] + across[:, :, None, :]).permute(0, 2, 3, 1)
+
+
+def bent_positions(maps: Tensor, height: int, width: int, displacement: Tensor | None) -> Tensor:
+    """The same grid for maps that are projective, or behind a displacement; what lies behind the horizon is read from
+    far outside the image.
+    """
+    rows = (torch.arange(height, dtype=torch.float32, device=maps.device) - (height - 1) / 2)[:, None]
+    columns = torch.arange(width, dtype=torch.float32, device=maps.device) - (width - 1) / 2
+    if displacement is not None:
+        rows, columns = rows + displacement[:, 0], columns + displacement[:, 1]
+    mapped = [
+        maps[:, i, 0, None, None] * rows + maps[:, i, 1, None, None] * columns + maps[:, i, 2, None, None]
+        for i in range(3)
+    ]
+    depth = mapped[2].clamp(min=NEAREST_TO_THE_HORIZON)
+    return torch.stack([mapped[1] / depth * (2 / width), mapped[0] / depth * (2 / height)], dim=3)
 
 
 def sample(images: Tensor, grid: Tensor, interpolation: Interpolation, padding: str) -> Tensor:

@@ -34,6 +34,12 @@ REFUSALS: list[tuple[Manifest, dict[str, Any], str, str]] = [
     (vectors(), {"augmentation": [{"type": "horizontal_flip"}]}, "/augmentation/0", "not_images"),
     (
         images(),
+        {"augmentation": [{"type": "random_crop", "padding": 28}]},
+        "/augmentation/0/padding",
+        "larger_than_the_image",
+    ),
+    (
+        images(),
         {"loss": {"type": "cross_entropy", "class_weights": [1, 2]}},
         "/loss/class_weights",
         "wrong_length",

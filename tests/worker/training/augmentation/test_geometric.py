@@ -1,20 +1,22 @@
-"""Augmented batches: what each operation may do, against `scipy.ndimage.affine_transform` and by its bounds."""
+"""Images that are moved: what each operation may do, against scipy and Pillow and by its bounds."""
 
-import json
 import math
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from pydantic import TypeAdapter
+from PIL import Image
+from scipy import ndimage
 from torch import Tensor
 
-from models.spec.augmentation import Augmentation
+from tests.worker.training.augmentation.words import augmented, generator, operation
 from tests.worker.training.test_geometry import affine_transform, picture
-from worker.training.augmentation import augment, draw_maps, plan
+from worker.training import geometry
+from worker.training.augmentation import plan
+from worker.training.augmentation.draws import Draws
+from worker.training.augmentation.geometric import displaced, draw_maps
 
-OPERATION: TypeAdapter[Any] = TypeAdapter(Augmentation)
 SIZE = (40, 30)
 FLIPS = [{"type": "horizontal_flip"}, {"type": "vertical_flip"}]
 GEOMETRIC: list[dict[str, Any]] = [
@@ -24,25 +26,17 @@ GEOMETRIC: list[dict[str, Any]] = [
     {"type": "shear", "shear": "15 deg"},
     {"type": "zoom"},
     {"type": "image_data_generator", "rotation_range": 10, "zoom_range": 0.2, "horizontal_flip": True},
+    {"type": "random_crop", "padding": 2},
+    {"type": "random_resized_crop"},
+    {"type": "perspective", "p": 1.0},
+    {"type": "elastic"},
     *FLIPS,
 ]
-
-
-def operation(words: dict[str, Any]) -> Augmentation:
-    return OPERATION.validate_json(json.dumps(words))  # type: ignore[no-any-return]
-
-
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+DRAWN_AS_MAPS = [words for words in GEOMETRIC if words["type"] != "elastic"]
 
 
 def maps_of(words: dict[str, Any], samples: int = 4000) -> Tensor:
-    return draw_maps(operation(words), samples, SIZE, generator())
-
-
-def augmented(images: Tensor, words: list[dict[str, Any]], step: int = 0, seed: int = 0) -> Tensor:
-    runs = plan([operation(one) for one in words], 10, 100)
-    return augment(images, runs, step, generator(seed))
+    return draw_maps(operation(words), Draws(samples, generator()), SIZE)
 
 
 @pytest.mark.parametrize("words", GEOMETRIC, ids=lambda words: words["type"])
@@ -61,19 +55,19 @@ def test_neighbours_compose_into_the_one_matrix_that_scipy_reads_through() -> No
         {"type": "zoom"},
         {"type": "shift"},
     ]
-    image, draws = picture(20, 17), generator(3)
+    image, draws = picture(20, 17), Draws(1, generator(3))
     maps = torch.eye(3)
     for one in words:
-        maps = maps @ draw_maps(operation(one), 1, (20, 17), draws)[0]
+        maps = maps @ draw_maps(operation(one), draws, (20, 17))[0]
     expected = affine_transform(image[0], maps.double().numpy(), "nearest")
     np.testing.assert_allclose(augmented(image, words, seed=3)[0].numpy(), expected, atol=0.02)
 
 
 def test_operations_apply_in_the_order_of_the_list() -> None:
     """A shift first and a zoom then moves the zoomed picture by the zoomed distance."""
-    draws = generator()
-    shift = draw_maps(operation({"type": "shift", "shift": [0.5, 0]}), 1, SIZE, draws)
-    zoom = draw_maps(operation({"type": "zoom", "zoom": [2, 2]}), 1, SIZE, draws)
+    draws = Draws(1, generator())
+    shift = draw_maps(operation({"type": "shift", "shift": [0.5, 0]}), draws, SIZE)
+    zoom = draw_maps(operation({"type": "zoom", "zoom": [2, 2]}), draws, SIZE)
     centre_comes_from = (shift @ zoom)[0, 1, 2]
     assert centre_comes_from == shift[0, 1, 2]
     assert (zoom @ shift)[0, 1, 2] == shift[0, 1, 2] / 2
@@ -151,7 +145,7 @@ def test_flips_alone_exchange_pixels_exactly(words: dict[str, Any]) -> None:
     assert torch.equal(augmented(images, [{**words, "p": 1.0}]), images.flip(axis))
 
 
-@pytest.mark.parametrize("words", GEOMETRIC, ids=lambda words: words["type"])
+@pytest.mark.parametrize("words", DRAWN_AS_MAPS, ids=lambda words: words["type"])
 def test_p_is_the_share_of_images_that_change(words: dict[str, Any]) -> None:
     untouched = (maps_of({**words, "p": 0.3}) == torch.eye(3)).all((1, 2)).float().mean().item()
     assert untouched == pytest.approx(0.7, abs=0.03)
@@ -173,3 +167,89 @@ def test_different_fills_are_different_resamplings() -> None:
 def test_a_generator_that_asks_for_nothing_changes_nothing() -> None:
     images = picture(6, 5)
     torch.testing.assert_close(augmented(images, [{"type": "image_data_generator"}]), images, atol=1e-3, rtol=0)
+
+
+def test_a_crop_is_a_window_of_the_padded_image_to_the_last_bit() -> None:
+    images, padding = picture(9, 7).repeat(50, 1, 1, 1), 3
+    padded = torch.nn.functional.pad(images[0], (padding,) * 4)
+    windows = {
+        padded[:, row : row + 9, column : column + 7].numpy().tobytes() for row in range(7) for column in range(7)
+    }
+    seen = {image.numpy().tobytes() for image in augmented(images, [{"type": "random_crop", "padding": padding}])}
+    assert seen <= windows
+    assert len(seen) > 25
+
+
+def test_a_resized_crop_keeps_to_its_area_and_ratio_and_inside_the_image() -> None:
+    maps = maps_of({"type": "random_resized_crop", "scale": [0.2, 0.6]})
+    rows, columns = maps[:, 0, 0] * SIZE[0], maps[:, 1, 1] * SIZE[1]
+    share, ratio = rows * columns / (SIZE[0] * SIZE[1]), columns / rows
+    assert (share.min().item(), share.max().item()) == pytest.approx((0.2, 0.6), abs=0.01)
+    assert (ratio.min().item(), ratio.max().item()) == pytest.approx((3 / 4, 4 / 3), abs=0.01)
+    assert (maps[:, 0, 2].abs() + rows / 2 <= SIZE[0] / 2 + 1e-4).all()
+    assert (maps[:, 1, 2].abs() + columns / 2 <= SIZE[1] / 2 + 1e-4).all()
+
+
+def test_a_resized_crop_that_never_fits_is_the_largest_box_in_the_middle() -> None:
+    maps = maps_of({"type": "random_resized_crop", "scale": [1, 1], "ratio": [2, 3]}, samples=2)
+    torch.testing.assert_close(maps, torch.diag(torch.tensor([15 / 40, 1.0, 1.0])).expand(2, 3, 3))
+
+
+def test_a_perspective_is_what_pillow_makes_of_the_same_map() -> None:
+    image = picture(24, 31)
+    matrix = draw_maps(operation(GEOMETRIC[8]), Draws(1, generator(5)), (24, 31))
+    top_left = torch.tensor([[1.0, 0, -12], [0, 1, -15.5], [0, 0, 1]])
+    of_corners = (torch.linalg.inv(top_left) @ matrix[0] @ top_left).double().numpy()
+    coefficients = (of_corners[[1, 1, 1, 0, 0, 0, 2, 2], [1, 0, 2, 1, 0, 2, 1, 0]] / of_corners[2, 2]).tolist()
+    theirs = [
+        np.asarray(
+            Image.fromarray(channel.numpy()).transform(
+                (31, 24), Image.Transform.PERSPECTIVE, coefficients, Image.Resampling.BILINEAR
+            )
+        )
+        for channel in image[0]
+    ]
+    ours = geometry.resample(image, matrix, "constant", "bilinear")[0].numpy()
+    inside = ndimage.binary_erosion(np.stack(theirs) > 0, np.ones((1, 5, 5)))
+    assert inside.sum() > 200
+    np.testing.assert_allclose(ours[inside], np.stack(theirs)[inside], atol=0.05)
+
+
+def test_a_perspective_draws_each_corner_towards_the_centre_by_its_share() -> None:
+    """What it reads at a drawn corner is the image's own corner."""
+    maps = torch.linalg.inv(maps_of({"type": "perspective", "p": 1.0, "distortion": 0.4}).double())
+    corner = maps @ torch.tensor([SIZE[0] / 2, -SIZE[1] / 2, 1.0], dtype=torch.float64)
+    inwards = 1 - (corner[:, :2] / corner[:, 2:]) / torch.tensor([SIZE[0] / 2, -SIZE[1] / 2])
+    assert (inwards.min().item(), inwards.max().item()) == pytest.approx((0.0, 0.4), abs=0.005)
+
+
+def test_an_elastic_displacement_is_the_papers_blurred_noise() -> None:
+    images, words = torch.zeros(2, 1, 28, 20), operation({"type": "elastic", "alpha": 34, "sigma": 4})
+    noise = torch.rand(2, 2, 28, 20, generator=Draws(2, generator()).on(images.device)) * 2 - 1
+    ours = displaced(images, words, Draws(2, generator()))
+    for theirs, field in zip(ours.flatten(0, 1).numpy(), noise.flatten(0, 1).double().numpy(), strict=True):
+        np.testing.assert_allclose(theirs, 34 * ndimage.gaussian_filter(field, 4, mode="mirror"), atol=1e-4)
+
+
+def test_elastic_and_what_stands_before_it_read_where_scipy_reads() -> None:
+    image, draws = picture(20, 17), Draws(1, generator(3))
+    words: list[dict[str, Any]] = [{"type": "rotation", "rotation": 30}, {"type": "elastic"}]
+    matrix = draw_maps(operation(words[0]), draws, (20, 17))[0].double().numpy()
+    draws.chosen(1.0)
+    bent = displaced(image, operation(words[1]), draws)[0].double().numpy()
+    centre = np.array([9.5, 8.0])[:, None, None]
+    rows, columns = np.mgrid[:20, :17] + bent - centre
+    places = np.einsum("ij,jhw->ihw", matrix, np.stack([rows, columns, np.ones_like(rows)]))[:2] + centre
+    expected = [ndimage.map_coordinates(channel, places, order=1, mode="nearest") for channel in image[0].numpy()]
+    np.testing.assert_allclose(augmented(image, words, seed=3)[0].numpy(), np.stack(expected), atol=0.05)
+
+
+def test_crops_join_a_resampling_that_fills_alike_and_elastic_ends_one() -> None:
+    words: list[dict[str, Any]] = [
+        {"type": "random_crop", "fill": "nearest"},
+        {"type": "rotation"},
+        {"type": "elastic"},
+        {"type": "random_crop"},
+        {"type": "horizontal_flip"},
+    ]
+    assert [len(run) for run in plan([operation(one) for one in words], 1, 1)] == [3, 2]

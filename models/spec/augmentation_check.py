@@ -1,0 +1,62 @@
+"""Whether the augmentations fit the data, and those that are legal but usually not meant."""
+
+from collections.abc import Iterator
+
+from .augmentation import Augmentation
+from .errors import SpecError, SpecWarning
+from .geometric import ImageDataGenerator, RandomCrop
+from .job import JobSpec
+from .manifest import ImageManifest, Manifest
+from .task import Task
+
+
+def augmentation_errors(spec: JobSpec, manifest: Manifest, task: Task | None) -> Iterator[SpecError]:
+    """What these data cannot be augmented with."""
+    for index, augmentation in enumerate(spec.augmentation):
+        pointer = f"/augmentation/{index}"
+        if not isinstance(manifest, ImageManifest):
+            detail = f"`{augmentation.type}` changes images, and the data are vectors"
+            yield SpecError(pointer, "not_images", detail)
+        elif task is not None:
+            yield from _too_large(augmentation, pointer, min(task.input_shape[1:]))
+
+
+def _too_large(augmentation: Augmentation, pointer: str, side: int) -> Iterator[SpecError]:
+    """`side` is the shorter one of the image."""
+    if isinstance(augmentation, RandomCrop) and augmentation.padding >= side:
+        detail = f"The images are {side} pixels on their shorter side: a crop could miss them altogether"
+        yield SpecError(f"{pointer}/padding", "larger_than_the_image", detail, suggestion=str(max(1, side // 8)))
+
+
+def augmentation_warnings(spec: JobSpec, task: Task) -> Iterator[SpecWarning]:
+    """What is probably not meant."""
+    yield from _hardly_any_shear(spec)
+    yield from _flipped_digits(spec, task)
+
+
+def _hardly_any_shear(spec: JobSpec) -> Iterator[SpecWarning]:
+    for index, technique in enumerate(spec.augmentation):
+        if (
+            isinstance(technique, ImageDataGenerator)
+            and technique.shear_unit == "degrees"
+            and 0.0 < technique.shear_range < 1.0
+        ):
+            detail = (
+                "Keras reads this in degrees since 2017, so it hardly shears; "
+                'if radians are meant, say "shear_unit": "radians"'
+            )
+            yield SpecWarning(f"/augmentation/{index}/shear_range", "hardly_any_shear", detail)
+
+
+def _flipped_digits(spec: JobSpec, task: Task) -> Iterator[SpecWarning]:
+    digits = len(task.classes) == 10 and all(name.strip("0") in {*"123456789", ""} for name in task.classes)
+    for index, technique in enumerate(spec.augmentation):
+        if digits and _flips(technique):
+            detail = "The classes look like digits, and a digit in the mirror is another sign or none"
+            yield SpecWarning(f"/augmentation/{index}", "flipped_digits", detail)
+
+
+def _flips(technique: Augmentation) -> bool:
+    if isinstance(technique, ImageDataGenerator):
+        return technique.horizontal_flip or technique.vertical_flip
+    return technique.type in ("horizontal_flip", "vertical_flip") and technique.p > 0.0

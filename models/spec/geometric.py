@@ -1,0 +1,228 @@
+"""Augmentations that move pixels. Each is a map from places of the result to places of the image."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from .technique import Probability
+from .timed import Share, Timed, check_order
+
+Degrees = Annotated[float, Field(ge=0.0, le=180.0)]
+"""The angle is uniform between minus and plus this many degrees."""
+
+Factor = Annotated[float, Field(gt=0.0, le=10.0)]
+
+Ratio = Annotated[float, Field(ge=0.1, le=10.0)]
+
+PositiveShare = Annotated[float, Field(ge=0.001, le=1.0)]
+
+ShearText = Annotated[str, Field(pattern=r"^[0-8]?[0-9](\.[0-9]{1,6})? ?deg$")]
+
+ShearAmount = Annotated[float, Field(ge=0.0, le=10.0)] | ShearText
+"""A number is the largest tangent (0.2: the top moves by a fifth of the height); `"10 deg"` is the largest angle.
+Uniform between minus and plus it.
+"""
+
+Fill = Literal["nearest", "constant", "reflect", "wrap"]
+"""What stands where the image has no pixel: its edge, black, its mirror image, its other side."""
+
+Interpolation = Literal["bilinear", "nearest"]
+
+
+def shear_degrees(text: str) -> float:
+    """The degrees of `"10 deg"`."""
+    return float(text.removesuffix("deg").strip())
+
+
+class Resampled(Timed):
+    """What every geometric change has."""
+
+    fill: Fill = "nearest"
+    interpolation: Interpolation = "bilinear"
+
+
+class Affine(Resampled):
+    """Rotation, shift, shear and zoom in one: x ↦ R · S · Z · x + t about the centre of the image.
+
+    The angle is uniform in ±rotation degrees, the shift in ±shift of width and height, the shear in ±shear, the zoom
+    between its two factors (one draw for both axes; above 1 enlarges). Fields that are left out do nothing.
+    """
+
+    type: Literal["affine"] = "affine"
+    rotation: Degrees = 0.0
+    shift: tuple[Share, Share] = (0.0, 0.0)
+    """Horizontal and vertical: the largest distance, as a share of the width and of the height."""
+    shear: ShearAmount = 0.0
+    """Along the horizontal axis."""
+    zoom: tuple[Factor, Factor] = (1.0, 1.0)
+    """The smallest and the largest factor."""
+
+    @model_validator(mode="after")
+    def _zoom_is_a_range(self) -> Self:
+        check_order("zoom", self.zoom)
+        return self
+
+
+class Rotation(Resampled):
+    """Rotation about the centre by an angle uniform in ±rotation degrees."""
+
+    type: Literal["rotation"] = "rotation"
+    rotation: Degrees = 10.0
+
+
+class Shift(Resampled):
+    """Shift by a distance uniform in ± a share of the width and of the height."""
+
+    type: Literal["shift"] = "shift"
+    shift: tuple[Share, Share] = (0.1, 0.1)
+    """Horizontal and vertical: the largest distance, as a share of the width and of the height."""
+
+
+class Shear(Resampled):
+    """Shear along the horizontal axis: x ↦ x + s · y with s uniform in ±shear, or s = tan(angle) with the angle uniform
+    in ± the degrees of `"10 deg"`.
+    """
+
+    type: Literal["shear"] = "shear"
+    shear: ShearAmount = 0.2
+
+
+class Zoom(Resampled):
+    """Zoom about the centre by a factor uniform between the two; above 1 enlarges. One draw for both axes."""
+
+    type: Literal["zoom"] = "zoom"
+    zoom: tuple[Factor, Factor] = (0.8, 1.2)
+    """The smallest and the largest factor."""
+
+    @model_validator(mode="after")
+    def _zoom_is_a_range(self) -> Self:
+        check_order("zoom", self.zoom)
+        return self
+
+
+class RandomCrop(Timed):
+    """A window of the image's own size, cut at a random place out of the image with `padding` pixels added on every
+    side: a shift by whole pixels, uniform in ±padding down and across. No pixel is blurred.
+
+    Reference: He et al. 2016, "Deep residual learning for image recognition", section 4.2 (padding 4 on CIFAR-10).
+    """
+
+    type: Literal["random_crop"] = "random_crop"
+    padding: Annotated[int, Field(ge=1, le=1024)] = 4
+    """Pixels."""
+    fill: Fill = "constant"
+
+
+class RandomResizedCrop(Resampled):
+    """A box of the image, enlarged to the image's own size: its area is a share uniform in `scale`, its width over its
+    height is log-uniform in `ratio`, its place is uniform. Where ten draws do not fit into the image, the largest box
+    in the middle that keeps to `ratio`.
+
+    Reference: Szegedy et al. 2015, "Going deeper with convolutions", section 6.
+    """
+
+    type: Literal["random_resized_crop"] = "random_resized_crop"
+    scale: tuple[PositiveShare, PositiveShare] = (0.08, 1.0)
+    """The smallest and the largest share of the area."""
+    ratio: tuple[Ratio, Ratio] = (3 / 4, 4 / 3)
+
+    @model_validator(mode="after")
+    def _ranges(self) -> Self:
+        check_order("scale", self.scale)
+        check_order("ratio", self.ratio)
+        return self
+
+
+class Perspective(Resampled):
+    """The picture as seen from elsewhere: each corner is drawn towards the centre by distances uniform between 0 and
+    `distortion` times half of the width and of the height, and the image is mapped onto the four new corners.
+
+    Reference: PyTorch, `torchvision.transforms.RandomPerspective`.
+    """
+
+    type: Literal["perspective"] = "perspective"
+    p: Probability = 0.5
+    distortion: Annotated[float, Field(gt=0.0, le=0.65)] = 0.5
+    fill: Fill = "constant"
+
+
+class Elastic(Resampled):
+    """Every pixel is read from a place displaced by alpha · (G_sigma * u) pixels, where u is uniform noise in ±1 and
+    G_sigma a Gaussian blur with a deviation of `sigma` pixels, for rows and columns apart.
+
+    The paper's own numbers for 28 × 28 digits are the defaults: displacements of about one pixel and a half.
+
+    Reference: Simard, Steinkraus & Platt 2003, "Best practices for convolutional neural networks applied to visual
+    document analysis".
+    """
+
+    type: Literal["elastic"] = "elastic"
+    alpha: Annotated[float, Field(gt=0.0, le=10_000.0)] = 34.0
+    sigma: Annotated[float, Field(ge=0.5, le=64.0)] = 4.0
+    """Pixels."""
+
+
+class HorizontalFlip(Timed):
+    """Left and right exchanged, for a share p of the images."""
+
+    type: Literal["horizontal_flip"] = "horizontal_flip"
+    p: Probability = 0.5
+
+
+class VerticalFlip(Timed):
+    """Top and bottom exchanged, for a share p of the images."""
+
+    type: Literal["vertical_flip"] = "vertical_flip"
+    p: Probability = 0.5
+
+
+class ImageDataGenerator(Timed):
+    """Keras's ImageDataGenerator by its own names and meanings: one matrix, rotation · shift · shear · zoom about the
+    centre, then the flips.
+
+    Angles uniform in ±rotation_range degrees; shifts in ± a fraction of the side; shear in ±shear_range (degrees, as
+    Keras's code has it since 2017: 0.2 hardly shears; say `shear_unit: "radians"` for the older meaning); zoom drawn
+    separately for each axis, and as in Keras a factor above 1 shows more (zooms out). A flip that is true acts on half
+    of the images.
+    """
+
+    type: Literal["image_data_generator"] = "image_data_generator"
+    rotation_range: Degrees = 0.0
+    width_shift_range: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """A fraction of the width; Keras's whole pixels (1 and more) are not built."""
+    height_shift_range: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """A fraction of the height."""
+    shear_range: Annotated[float, Field(ge=0.0, le=89.0)] = 0.0
+    shear_unit: Literal["degrees", "radians"] = "degrees"
+    zoom_range: Annotated[float, Field(ge=0.0, lt=1.0)] | tuple[Factor, Factor] = 0.0
+    """z means factors between 1 − z and 1 + z; or the two factors."""
+    horizontal_flip: bool = False
+    vertical_flip: bool = False
+    fill_mode: Fill = "nearest"
+
+    @model_validator(mode="after")
+    def _ranges(self) -> Self:
+        if self.shear_unit == "radians" and self.shear_range >= 1.55:
+            raise PydanticCustomError("shear_range", "`shear_range` in radians is below 1.55 (89 degrees)")
+        if isinstance(self.zoom_range, tuple):
+            check_order("zoom_range", self.zoom_range)
+        return self
+
+
+Flip = HorizontalFlip | VerticalFlip
+
+Geometric = (
+    Affine
+    | Rotation
+    | Shift
+    | Shear
+    | Zoom
+    | RandomCrop
+    | RandomResizedCrop
+    | Perspective
+    | Elastic
+    | Flip
+    | ImageDataGenerator
+)
+"""Neighbours of these share one resampling."""

@@ -1,0 +1,212 @@
+"""Operations that move pixels: every one becomes a map per image, and a run of neighbours is resampled once.
+
+Operations with different fills or interpolations cannot share a resampling. Flips have neither and crops by whole
+pixels have no interpolation: they join whatever stands beside them, and alone they exchange pixels exactly.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import assert_never
+
+import torch
+from torch import Tensor
+
+from models.spec.geometric import (
+    Affine,
+    Elastic,
+    Flip,
+    Geometric,
+    HorizontalFlip,
+    ImageDataGenerator,
+    Perspective,
+    RandomCrop,
+    RandomResizedCrop,
+    Rotation,
+    Shear,
+    ShearAmount,
+    Shift,
+    VerticalFlip,
+    Zoom,
+    shear_degrees,
+)
+from worker.training import geometry
+from worker.training.augmentation.blurring import blurred
+from worker.training.augmentation.draws import Draws, first_that_fits, per_sample
+from worker.training.geometry import Fill, Interpolation
+
+KERAS_FLIP = 0.5
+
+TRIES = 10
+"""So often a box is drawn anew that does not fit into the image."""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How pixels are read between and beyond the pixels there are; None where it does not matter."""
+
+    fill: Fill | None = None
+    interpolation: Interpolation | None = None
+
+
+def sampling_of(operation: Geometric) -> Sampling:
+    match operation:
+        case HorizontalFlip() | VerticalFlip():
+            return Sampling()
+        case RandomCrop():
+            return Sampling(operation.fill)
+        case ImageDataGenerator():
+            return Sampling(operation.fill_mode, "bilinear")
+        case Affine() | Rotation() | Shift() | Shear() | Zoom() | RandomResizedCrop() | Perspective() | Elastic():
+            return Sampling(operation.fill, operation.interpolation)
+        case _:
+            assert_never(operation)
+
+
+def shared(operations: Sequence[Geometric]) -> Sampling | None:
+    """The sampling that serves them all, or None."""
+    if any(isinstance(operation, Elastic) for operation in operations[:-1]):
+        return None
+    samplings = [sampling_of(operation) for operation in operations]
+    fills = {sampling.fill for sampling in samplings if sampling.fill is not None}
+    interpolations = {sampling.interpolation for sampling in samplings if sampling.interpolation is not None}
+    if len(fills) > 1 or len(interpolations) > 1:
+        return None
+    return Sampling(next(iter(fills), None), next(iter(interpolations), None))
+
+
+def move(images: Tensor, operations: Sequence[Geometric], draws: Draws) -> Tensor:
+    """Images (batch, channels, height, width), float, moved by operations that share a sampling."""
+    if all(isinstance(operation, Flip) for operation in operations):
+        return flip(images, operations, draws)
+    sampling = shared(operations)
+    assert sampling is not None
+    maps = geometry.identity(draws.samples)
+    for operation in operations:
+        maps = maps @ draw_maps(operation, draws, (images.shape[2], images.shape[3]))
+    last = operations[-1]
+    displacement = displaced(images, last, draws) if isinstance(last, Elastic) else None
+    fill, interpolation = sampling.fill or "nearest", sampling.interpolation or "nearest"
+    return geometry.resample(images, maps, fill, interpolation, displacement=displacement)
+
+
+def flip(images: Tensor, operations: Sequence[Geometric], draws: Draws) -> Tensor:
+    """Flips alone: an exchange of pixels."""
+    for operation in operations:
+        flipped = images.flip(3 if isinstance(operation, HorizontalFlip) else 2)
+        images = torch.where(per_sample(draws.chosen(operation.p), images), flipped, images)
+    return images
+
+
+def displaced(images: Tensor, operation: Elastic, draws: Draws) -> Tensor:
+    """How far each pixel is read from its place, (samples, 2, height, width): rows and columns."""
+    shape = (len(images), 2, *images.shape[2:])
+    noise = torch.rand(shape, generator=draws.on(images.device), device=images.device) * 2.0 - 1.0
+    reach = per_sample(operation.alpha * draws.chosen(operation.p), images)
+    return reach * blurred(noise, torch.full((draws.samples,), operation.sigma))
+
+
+def draw_maps(operation: Geometric, draws: Draws, size: tuple[int, int]) -> Tensor:
+    """Maps from output to input, (samples, 3, 3); the identity for those that `p` spares."""
+    maps = draw_operation(operation, draws, size)
+    return torch.where(draws.chosen(operation.p)[:, None, None], maps, torch.eye(3))
+
+
+def draw_operation(operation: Geometric, draws: Draws, size: tuple[int, int]) -> Tensor:
+    match operation:
+        case Affine():
+            return (
+                zoomed(draws, operation.zoom)
+                @ sheared(draws, operation.shear)
+                @ geometry.rotation(draws.symmetric(math.radians(operation.rotation)))
+                @ shifted(draws, operation.shift, size)
+            )
+        case Rotation():
+            return geometry.rotation(draws.symmetric(math.radians(operation.rotation)))
+        case Shift():
+            return shifted(draws, operation.shift, size)
+        case Shear():
+            return sheared(draws, operation.shear)
+        case Zoom():
+            return zoomed(draws, operation.zoom)
+        case HorizontalFlip():
+            return geometry.scaling(torch.ones(draws.samples), -torch.ones(draws.samples))
+        case VerticalFlip():
+            return geometry.scaling(-torch.ones(draws.samples), torch.ones(draws.samples))
+        case RandomCrop():
+            rows, columns = (draws.whole(-operation.padding, operation.padding) for _ in range(2))
+            return geometry.translation(rows.float(), columns.float())
+        case RandomResizedCrop():
+            return boxed(operation, draws, size)
+        case Perspective():
+            return seen_from_elsewhere(operation.distortion, draws, size)
+        case Elastic():
+            return geometry.identity(draws.samples)
+        case ImageDataGenerator():
+            return keras_maps(operation, draws, size)
+        case _:
+            assert_never(operation)
+
+
+def boxed(operation: RandomResizedCrop, draws: Draws, size: tuple[int, int]) -> Tensor:
+    """Reads from a box of the image; its edges may lie between pixels."""
+    height, width = size
+    area = draws.between(*operation.scale, tries=TRIES) * height * width
+    narrowest, widest = operation.ratio
+    ratio = draws.between(math.log(narrowest), math.log(widest), tries=TRIES).exp()
+    fits = ((area / ratio).sqrt() <= height) & ((area * ratio).sqrt() <= width)
+    closest = min(max(width / height, operation.ratio[0]), operation.ratio[1])
+    largest = min(height, width / closest)
+    rows = torch.where(fits.any(1), first_that_fits((area / ratio).sqrt(), fits), largest)
+    columns = torch.where(fits.any(1), first_that_fits((area * ratio).sqrt(), fits), largest * closest)
+    down, across = (torch.where(fits.any(1), draws.symmetric(0.5), 0.0) for _ in range(2))
+    return geometry.translation(down * (height - rows), across * (width - columns)) @ geometry.scaling(
+        rows / height, columns / width
+    )
+
+
+def seen_from_elsewhere(distortion: float, draws: Draws, size: tuple[int, int]) -> Tensor:
+    """The image's corners are drawn towards its centre."""
+    half = torch.tensor([size[0] / 2, size[1] / 2])
+    signs = torch.tensor([[-1.0, -1.0], [-1.0, 1.0], [1.0, 1.0], [1.0, -1.0]])
+    inwards = torch.stack([draws.between(0.0, distortion, tries=2) for _ in range(4)], dim=1)
+    corners = (signs * half).expand(draws.samples, 4, 2)
+    return geometry.homography(corners * (1.0 - inwards), corners)
+
+
+def shifted(draws: Draws, shift: tuple[float, float], size: tuple[int, int]) -> Tensor:
+    """`shift` is a share of the width and of the height; `size` is (height, width)."""
+    return geometry.translation(draws.symmetric(shift[1] * size[0]), draws.symmetric(shift[0] * size[1]))
+
+
+def sheared(draws: Draws, amount: ShearAmount) -> Tensor:
+    if isinstance(amount, str):
+        return geometry.shear(draws.symmetric(math.radians(shear_degrees(amount))).tan())
+    return geometry.shear(draws.symmetric(amount))
+
+
+def zoomed(draws: Draws, zoom: tuple[float, float]) -> Tensor:
+    """A picture twice as large is read in half steps."""
+    stride = draws.between(*zoom).reciprocal()
+    return geometry.scaling(stride, stride)
+
+
+def keras_maps(operation: ImageDataGenerator, draws: Draws, size: tuple[int, int]) -> Tensor:
+    """Keras's `get_random_transform` and `apply_affine_transform`: rotation · shift · shear · zoom, then the flips."""
+    shear = math.radians(operation.shear_range) if operation.shear_unit == "degrees" else operation.shear_range
+    zoom = operation.zoom_range
+    low, high = zoom if isinstance(zoom, tuple) else (1.0 - zoom, 1.0 + zoom)
+    maps = (
+        geometry.rotation(draws.symmetric(math.radians(operation.rotation_range)))
+        @ geometry.translation(
+            draws.symmetric(operation.height_shift_range * size[0]),
+            draws.symmetric(operation.width_shift_range * size[1]),
+        )
+        @ geometry.angular_shear(draws.symmetric(shear))
+        @ geometry.scaling(draws.between(low, high), draws.between(low, high))
+    )
+    if operation.horizontal_flip or operation.vertical_flip:
+        down = draws.sign(KERAS_FLIP if operation.vertical_flip else 0.0)
+        across = draws.sign(KERAS_FLIP if operation.horizontal_flip else 0.0)
+        maps = maps @ geometry.scaling(down, across)
+    return maps
