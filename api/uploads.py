@@ -1,7 +1,6 @@
 """Receiving a file: straight into the store, counted and hashed while it comes, visible only when it is whole."""
 
 import base64
-import errno
 import re
 from email.message import Message
 from pathlib import PurePosixPath, PureWindowsPath
@@ -13,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 
 from api.bodies import pieces
 from api.errors import MalformedRequest, StorageFull, Unavailable, parameter_error
-from models.storage import CHUNK, Storage, Stored, Writer
+from models.storage import CHUNK, Storage, Stored, Writer, is_full
 
 log = structlog.get_logger()
 DIGEST = re.compile(r"(?:^|,)\s*sha-256=:([A-Za-z0-9+/]{43}=):\s*(?:,|$)")
@@ -34,7 +33,7 @@ async def receive(request: Request, storage: Storage, key: str, limit: int) -> S
         await _copy(request, writer, limit)
         stored = await run_in_threadpool(writer.commit)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if is_full(error):
             raise StorageFull("there is no room left for this upload") from None
         log.warning("upload_not_stored", error=str(error))
         raise Unavailable("the object store does not take the upload: nothing was kept, try again") from None

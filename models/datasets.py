@@ -103,8 +103,9 @@ def fail(session: Session, dataset_id: str, attempt: int, failure: Json) -> None
     _change_owned(session, dataset_id, attempt, **left(state=DatasetState.FAILED, failure=failure))
 
 
-def release(session: Session, dataset_id: str, attempt: int) -> None:
-    _change_owned(session, dataset_id, attempt, **left(state=DatasetState.QUEUED, rung_at=None))
+def release(session: Session, dataset_id: str, attempt: int, *, soon: bool = True) -> None:
+    rung_at = None if soon else now_plus()
+    _change_owned(session, dataset_id, attempt, **left(state=DatasetState.QUEUED, rung_at=rung_at))
 
 
 def recover_lost(session: Session, *, fruitless_limit: int, limit: int = 100) -> None:

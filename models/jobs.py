@@ -248,10 +248,16 @@ def fail(session: Session, job_id: str, attempt: int, failure: Failure) -> Job:
     return job
 
 
-def release(session: Session, job_id: str, attempt: int, *, reason: str) -> Job:
-    """Give the job back, to be gone on with by whoever is free; if somebody has asked for a cancel, that is its end."""
+def release(session: Session, job_id: str, attempt: int, *, reason: str, soon: bool = True) -> Job:
+    """Give the job back, to be gone on with by whoever is free; if somebody has asked for a cancel, that is its end.
+
+    Args:
+        soon: whether workers are told at the next round of a reconciler; else they are left in peace for a while.
+    """
     wanted = owned_by(Job, job_id, attempt, OWNED) & (Job.desired_state == Wish.RUN)
-    job = _move(session, "job.released", "worker", wanted, data={"reason": reason}, **left(rung_at=None))
+    job = _move(
+        session, "job.released", "worker", wanted, data={"reason": reason}, **left(rung_at=None if soon else now_plus())
+    )
     if job is None:
         return end_cancelled(session, job_id, attempt)
     _end_attempt(session, job, attempt, f"released: {reason}")

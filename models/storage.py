@@ -4,17 +4,19 @@ Two stores behind one small face: a local folder of our own, which is durable wh
 half-written behind, and everything that speaks S3 through obstore.
 """
 
+import errno
 import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Protocol
 
 import obstore
-from obstore.exceptions import BaseError
+from obstore.exceptions import BaseError, GenericError
 from obstore.store import S3Store
 
 from models.settings import Settings
@@ -25,6 +27,11 @@ if TYPE_CHECKING:
 CHUNK = 1024 * 1024
 OUTAGES = (BaseError,)
 """What a store raises when it is away or refuses us."""
+
+
+def is_full(error: Exception) -> bool:
+    """Whether a disk has no room left."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True)
@@ -287,14 +294,25 @@ class _BucketWriter:
     def write(self, data: bytes) -> None:
         self._digest.update(data)
         self._size += len(data)
-        self._file.write(data)
+        with _no_file():
+            self._file.write(data)
 
     def commit(self) -> Stored:
-        self._file.close()
+        with _no_file():
+            self._file.close()
         return Stored(self._size, self._digest.hexdigest())
 
     def close(self) -> None:
         del self._file
+
+
+@contextmanager
+def _no_file() -> Iterator[None]:
+    """obstore's writers say OSError, as files do; a store that is away is the same kind of trouble both ways."""
+    try:
+        yield
+    except OSError as error:
+        raise GenericError(str(error)) from None
 
 
 def _split_bucket(place: str) -> tuple[str, str]:

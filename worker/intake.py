@@ -5,7 +5,7 @@ from pathlib import Path
 
 import structlog
 
-from models import datasets
+from models import datasets, storage
 from models.ownership import OwnershipLost
 from models.spec.manifest import Manifest
 from models.storage import Damaged, NotThere, get_file, put_file
@@ -48,6 +48,14 @@ def _take_in(site: Site, dataset: Dataset, scratch: Path) -> None:
             manifest, content_sha256 = _decode(site, dataset, scratch, lease)
         except (Damaged, NotThere):
             failure = {"code": "upload_damaged", "detail": "the stored upload is missing or damaged: upload it again"}
+            site.write(lambda session: datasets.fail(session, *owned, failure))
+        except storage.OUTAGES as error:
+            log.warning("ingest_put_off", error=type(error).__name__)
+            site.write(lambda session: datasets.release(session, *owned, soon=False))
+        except OSError as error:
+            if not storage.is_full(error):
+                raise
+            failure = {"code": "storage_full", "detail": "there is no room left for the packed form: upload it again"}
             site.write(lambda session: datasets.fail(session, *owned, failure))
         except IngestError as error:
             if site.leaving.is_set() or lease.lost:

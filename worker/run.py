@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 from pydantic import TypeAdapter
 
-from models import checkpoints, datasets, jobs, metrics
+from models import checkpoints, database, datasets, jobs, metrics, storage
 from models.checkpoints import Saved
 from models.database import Session
 from models.jobs import Failure
@@ -82,6 +82,11 @@ class _Supervisor:
         ) as lease:
             try:
                 self._run(lease)
+            except (OwnershipLost, *database.OUTAGES):  # there is nothing to say, or nobody to say it to
+                raise
+            except Exception as error:  # noqa: BLE001  whatever stands in the way is shown on the job's row
+                self._kill()
+                self._give_back(error)
             finally:
                 self._kill()
 
@@ -93,6 +98,7 @@ class _Supervisor:
             self._site.write(lambda session: jobs.fail(session, *self._owned, failure))
             return
         trainer = self._trainer = Trainer(order)
+        self._last_progress = time.monotonic()
         try:
             self._watch(trainer, lease)
         except EOFError:
@@ -161,6 +167,8 @@ class _Supervisor:
             message = trainer.hear(LISTEN_SECONDS)
             if message is not None and self._take(message):
                 return
+            if message is not None:
+                self._last_progress = time.monotonic()
         raise OwnershipLost(self._job.id)
 
     def _steer(self, trainer: Trainer, lease: Lease) -> None:
@@ -184,7 +192,6 @@ class _Supervisor:
 
     def _take(self, message: dict[str, Any]) -> bool:
         """Turn what the trainer said into rows. True when it was its last word."""
-        self._last_progress = time.monotonic()
         match message.pop("type"):
             case "started":
                 self._started(message)
@@ -282,6 +289,19 @@ class _Supervisor:
             return
         failure = self._diagnosis(exit_code)
         log.error("trainer_ended", exit_code=exit_code, code=failure.code)
+        limit = self._settings.fruitless_attempts
+        self._site.write(lambda session: jobs.retry(session, *self._owned, failure=failure, fruitless_limit=limit))
+
+    def _give_back(self, error: Exception) -> None:
+        """It cannot be done here and now. A store that is away is no fault of the job: it may wait as long as it
+        takes."""
+        log.error("supervisor_failed", exc_info=error)
+        if isinstance(error, storage.OUTAGES):
+            reason = "the object store does not answer"
+            self._site.write(lambda session: jobs.release(session, *self._owned, reason=reason, soon=False))
+            return
+        code = FailureCode.STORAGE_FULL if storage.is_full(error) else FailureCode.INTERNAL
+        failure = Failure(code, f"{type(error).__name__}: {error}"[:500])
         limit = self._settings.fruitless_attempts
         self._site.write(lambda session: jobs.retry(session, *self._owned, failure=failure, fruitless_limit=limit))
 

@@ -27,7 +27,7 @@ class Office:
                 project_id=self.project_id,
                 dataset_id=self.dataset_id,
                 spec={"name": "a job"},
-                resolved_spec={},
+                resolved_spec={"checkpoints": {"keep_last": 1}},
                 spec_sha256="0" * 64,
                 warnings=[],
             ).id

@@ -9,7 +9,7 @@ from urllib.request import urlopen
 import pytest
 
 from models.settings import Settings
-from models.storage import Damaged, NotThere, Storage, get_file, open_storage, put_file
+from models.storage import OUTAGES, Damaged, NotThere, Storage, get_file, open_storage, put_file
 from tests.servers.s3 import S3
 
 
@@ -125,6 +125,22 @@ def test_links_name_the_server_as_users_reach_it(tmp_path: Path) -> None:
         )
     )
     assert (bucket.presign("key", 60) or "").startswith("https://files.example.org/bucket/key?")
+
+
+def test_a_store_that_is_away_is_said_to_be_in_each_direction(tmp_path: Path) -> None:
+    nowhere = open_storage(
+        Settings(
+            database_url="sqlite://",
+            storage_url="s3://bucket",
+            s3_endpoint="http://127.0.0.1:1",
+            s3_access_key_id="id",
+            s3_secret_access_key="secret",
+        )
+    )
+    with pytest.raises(OUTAGES):
+        put(nowhere, "key", b"hello")
+    with pytest.raises(OUTAGES):
+        get_file(nowhere, "key", tmp_path / "key", "0" * 64)
 
 
 @pytest.mark.parametrize("key", ["../x", "/etc/passwd", "a/../../x", ""])

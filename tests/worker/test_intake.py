@@ -10,7 +10,7 @@ from models import datasets, jobs, projects
 from models.queue import Bell
 from models.settings import Settings
 from models.states import DatasetState
-from models.storage import put_file
+from models.storage import Storage, open_storage, put_file
 from models.tables import Dataset
 from worker import cache
 from worker.intake import run_ingest
@@ -25,6 +25,13 @@ def site(sqlite_url: str, tmp_path: Path) -> Iterator[Site]:
     site = Site(settings, Bell(settings))
     yield site
     site.close()
+
+
+def nowhere() -> Storage:
+    """A store that does not answer."""
+    settings = Settings(database_url="sqlite://", storage_url="s3://bucket", s3_endpoint="http://127.0.0.1:1",
+                        s3_access_key_id="id", s3_secret_access_key="secret")  # fmt: skip
+    return open_storage(settings)
 
 
 def upload(site: Site, file: Path) -> str:
@@ -100,6 +107,16 @@ def test_an_upload_whose_bytes_changed_in_the_store_is_refused(site: Site, tmp_p
     failure = read(site, dataset_id).failure
     assert failure is not None
     assert failure["code"] == "upload_damaged"
+
+
+def test_a_store_that_is_away_puts_an_ingest_off(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset_id = upload(site, vectors(tmp_path))
+    monkeypatch.setattr(site, "storage", nowhere())
+    run_ingest(site, dataset_id)
+    dataset = read(site, dataset_id)
+    assert (dataset.state, dataset.fruitless_attempts) == (DatasetState.QUEUED, 0)
+    with site.database.write() as session:
+        assert datasets.unheard(session, older_than=60, limit=1) == [], "workers are left in peace for a while"
 
 
 def test_a_second_doorbell_does_nothing(site: Site, tmp_path: Path) -> None:

@@ -1,0 +1,94 @@
+"""A supervisor whose ground gives way says so on the job's row, and gives the job back at once."""
+
+import errno
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+from obstore.exceptions import GenericError
+
+from models import jobs
+from models.queue import Bell
+from models.settings import Settings
+from models.states import State
+from tests.models.conftest import Office, office
+from worker.run import run_job
+from worker.site import Site
+
+__all__ = ["office"]
+
+
+@pytest.fixture
+def site(database_url: str, tmp_path: Path) -> Iterator[Site]:
+    settings = Settings(database_url=database_url, storage_url=f"file://{tmp_path}/objects", cache_dir=tmp_path / "c")
+    site = Site(settings, Bell(settings))
+    yield site
+    site.close()
+
+
+def run(site: Site, office: Office, monkeypatch: pytest.MonkeyPatch, error: Exception, times: int) -> str:
+    def give_way(*_: object) -> NoReturn:
+        raise error
+
+    monkeypatch.setattr("worker.run._Supervisor._prepare", give_way)
+    job_id = office.job()
+    for _ in range(times):
+        run_job(site, job_id)
+    return job_id
+
+
+class Quick:
+    """A trainer that is done at once."""
+
+    was_killed = False
+
+    def __init__(self, _: object) -> None:
+        self.words: list[dict[str, Any]] = [{"type": "stopped"}]
+
+    def hear(self, _seconds: float) -> dict[str, Any]:
+        if self.was_killed:
+            raise EOFError
+        return self.words.pop()
+
+    def tell(self, word: str) -> None: ...
+
+    def kill(self) -> None:
+        self.was_killed = True
+
+    def close(self) -> int:
+        return -9
+
+
+def test_getting_ready_is_no_stalling(site: Site, office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(site, "settings", site.settings.model_copy(update={"stall_seconds": 0.05}))
+    monkeypatch.setattr("worker.run._Supervisor._prepare", lambda _: time.sleep(0.2))
+    monkeypatch.setattr("worker.run.Trainer", Quick)
+    job_id = office.job()
+    run_job(site, job_id)
+    with office.database.read() as session:
+        assert [attempt.outcome for attempt in jobs.attempts(session, job_id)] == ["released: its worker is leaving"]
+
+
+def test_a_store_that_is_away_costs_a_job_nothing_but_time(
+    site: Site, office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = run(site, office, monkeypatch, GenericError("HTTP error"), times=5)
+    job = office.read(job_id)
+    assert (job.state, job.attempt, job.fruitless_attempts) == (State.QUEUED, 5, 0)
+    with office.database.write() as session:
+        assert jobs.unheard(session, older_than=60, limit=1) == [], "workers are left in peace for a while"
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(OSError(errno.ENOSPC, "no room"), "storage_full"), (KeyError("x"), "internal")]
+)
+def test_what_stands_in_the_way_is_tried_again_and_then_said(
+    site: Site, office: Office, monkeypatch: pytest.MonkeyPatch, error: Exception, code: str
+) -> None:
+    assert office.read(run(site, office, monkeypatch, error, times=2)).state is State.QUEUED
+    job = office.read(run(site, office, monkeypatch, error, times=3))
+    assert job.state is State.FAILED
+    assert job.failure is not None
+    assert job.failure["code"] == code
