@@ -18,7 +18,7 @@ from api.resources import CreateDataset, Dataset, Page
 from api.uploads import FilenameDep, receive
 from api.waiting import until
 from models import datasets
-from models.database import Database, Session
+from models.database import OUTAGES, Database, Session
 from models.ids import new_id
 from models.states import DatasetState
 from models.storage import Storage
@@ -105,6 +105,8 @@ async def upload_dataset(
 
     try:
         dataset, replaced = await run_in_threadpool(record)
+    except OUTAGES:  # the row may be there all the same, and then it needs the object
+        raise
     except Exception:
         await run_in_threadpool(services.storage.delete, key)
         raise

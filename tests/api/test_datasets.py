@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from models import datasets
 from tests.api.conftest import Tenant, digest_of, spec_on
@@ -83,6 +84,16 @@ def test_a_full_disk_has_an_answer_of_its_own(ours: Tenant, monkeypatch: pytest.
     answer = ours.submitter.put(f"{path}/content?filename=a.zip", content=b"x")
     assert (answer.status_code, answer.json()["error"]["code"]) == (507, "storage_full")
     assert _objects(ours, path) == []
+
+
+def test_an_upload_whose_row_may_be_there_keeps_its_object(ours: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lose_the_reply(*_: object, **__: object) -> None:
+        raise OperationalError("COMMIT", {}, Exception("the database went away"))
+
+    path = _create(ours)
+    monkeypatch.setattr("models.datasets.uploaded", lose_the_reply)
+    assert ours.submitter.put(f"{path}/content?filename=a.zip", content=b"x").status_code == 503
+    assert len(_objects(ours, path)) == 1
 
 
 @pytest.mark.parametrize("given", ["../../etc/a.zip", "C:\\\\data\\\\a.zip", "a.zip"])
