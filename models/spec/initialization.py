@@ -175,6 +175,108 @@ class Orthogonal(Technique):
     bias: BiasInitialization = ZerosStart()
 
 
+class TruncatedNormal(Technique):
+    """Normal without tails: w ~ N(mean, std²), drawn again beyond mean ± 2 · std, as TensorFlow and Keras do.
+
+    `std` is that before the cut, and nothing is scaled up for it: what comes out has a standard deviation of 0.8796 ·
+    std. PyTorch's `trunc_normal_` cuts at the absolute values −2 and 2 instead, which for a small std cuts nothing.
+
+    Reference: Keras's `TruncatedNormal`.
+    """
+
+    type: Literal["truncated_normal"] = "truncated_normal"
+    mean: Real = 0.0
+    std: Spread = 0.01
+    bias: BiasInitialization = ZerosStart()
+
+
+class LecunNormal(Technique):
+    """LeCun normal: variance 1 / fan_in, a normal cut at two standard deviations and scaled up to that variance again.
+
+    What SELU is made for. Without the cut it is `xavier_normal` with `mode="fan_in"`.
+
+    Reference: LeCun et al. 1998, "Efficient BackProp"; Klambauer et al. 2017, arXiv:1706.02515; cut as in Keras.
+    """
+
+    type: Literal["lecun_normal"] = "lecun_normal"
+    bias: BiasInitialization = ZerosStart()
+
+
+class LecunUniform(Technique):
+    """LeCun uniform: w ~ U(−a, a), a = √(3 / fan_in), so the variance is 1 / fan_in.
+
+    Reference: LeCun et al. 1998, "Efficient BackProp".
+    """
+
+    type: Literal["lecun_uniform"] = "lecun_uniform"
+    bias: BiasInitialization = ZerosStart()
+
+
+class VarianceScaling(Technique):
+    """Variance scale / fan, of the distribution that is named: the one generator of Xavier's, He's and LeCun's starts.
+
+    `truncated_normal` is cut at two standard deviations and scaled up so that its variance is still scale / fan (σ is
+    divided by 0.87962566), as in Keras.
+
+    Reference: Keras's `VarianceScaling`; He et al. 2015, arXiv:1502.01852.
+    """
+
+    type: Literal["variance_scaling"] = "variance_scaling"
+    scale: Spread = 1.0
+    mode: Fan = "fan_in"
+    distribution: Literal["normal", "truncated_normal", "uniform"] = "truncated_normal"
+    bias: BiasInitialization = ZerosStart()
+
+
+class DeltaOrthogonal(Technique):
+    """An orthogonal matrix times gain at the centre of a convolution's kernel and 0 elsewhere: the layer keeps the
+    length of what it gets, wherever there are at least as many filters as channels. A dense layer starts `orthogonal`.
+
+    Reference: Xiao et al. 2018, "Dynamical isometry and a mean field theory of CNNs", arXiv:1806.05393.
+    """
+
+    type: Literal["delta_orthogonal"] = "delta_orthogonal"
+    gain: Spread = 1.0
+    bias: BiasInitialization = ZerosStart()
+
+
+class Identity(Technique):
+    """The identity times gain: output i is gain · input i, as far as there are both; of a convolution at the centre of
+    its kernel, as `dirac`.
+
+    Reference: Le et al. 2015, "A simple way to initialize recurrent networks of rectified linear units",
+    arXiv:1504.00941.
+    """
+
+    type: Literal["identity"] = "identity"
+    gain: Spread = 1.0
+    bias: BiasInitialization = ZerosStart()
+
+
+class Dirac(Technique):
+    """Each filter passes one channel through: 1 at the centre of its kernel, 0 elsewhere. A dense layer starts as the
+    `identity`.
+
+    Reference: Zagoruyko & Komodakis 2017, "DiracNets", arXiv:1706.00388.
+    """
+
+    type: Literal["dirac"] = "dirac"
+    bias: BiasInitialization = ZerosStart()
+
+
+class Sparse(Technique):
+    """w ~ N(0, std²), with the share `sparsity` of the weights of each input set to 0 (rounded up); of a convolution,
+    the weights of each input and place in the kernel.
+
+    Reference: Martens 2010, "Deep learning via Hessian-free optimization"; PyTorch's `sparse_`.
+    """
+
+    type: Literal["sparse"] = "sparse"
+    sparsity: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.9
+    std: Spread = 0.01
+    bias: BiasInitialization = ZerosStart()
+
+
 class Default(Technique):
     """The framework's own start: PyTorch's, w and b ~ U(−1/√fan_in, 1/√fan_in), a variance of 1 / (3 · fan_in) and so
     smaller than He's.
@@ -211,6 +313,14 @@ AnyInitialization = (
     | KaimingNormal
     | KaimingUniform
     | Orthogonal
+    | TruncatedNormal
+    | LecunNormal
+    | LecunUniform
+    | VarianceScaling
+    | DeltaOrthogonal
+    | Identity
+    | Dirac
+    | Sparse
     | Default
 )
 Initialization = Annotated[Annotated[AnyInitialization, Field(discriminator="type")], BeforeValidator(_canonical)]

@@ -4,7 +4,7 @@ change the others.
 
 import math
 from collections.abc import Mapping
-from typing import assert_never
+from typing import Literal, assert_never
 
 import torch
 from torch import Tensor, nn
@@ -15,15 +15,23 @@ from models.spec.initialization import (
     Constant,
     ConstantStart,
     Default,
+    DeltaOrthogonal,
+    Dirac,
     Fan,
+    Identity,
     KaimingNormal,
     KaimingUniform,
+    LecunNormal,
+    LecunUniform,
     Normal,
     NormalStart,
     Ones,
     Orthogonal,
+    Sparse,
+    TruncatedNormal,
     Uniform,
     UniformStart,
+    VarianceScaling,
     XavierNormal,
     XavierUniform,
     Zeros,
@@ -122,10 +130,60 @@ def draw_kernel(
             weight.uniform_(-bound, bound, generator=generator)
         case Orthogonal():
             nn.init.orthogonal_(weight, start.gain, generator=generator)
+        case TruncatedNormal():
+            draw_truncated(weight, start.mean, start.std, generator)
+        case LecunNormal():
+            scale_variance(weight, 1.0 / fan_in, "truncated_normal", generator)
+        case LecunUniform():
+            scale_variance(weight, 1.0 / fan_in, "uniform", generator)
+        case VarianceScaling():
+            variance = start.scale / fan(start.mode, fan_in, fan_out)
+            scale_variance(weight, variance, start.distribution, generator)
+        case DeltaOrthogonal():
+            nn.init.orthogonal_(centre(weight.zero_()), start.gain, generator=generator)
+        case Identity():
+            nn.init.eye_(centre(weight.zero_())).mul_(start.gain)
+        case Dirac():
+            nn.init.eye_(centre(weight.zero_()))
+        case Sparse():
+            nn.init.sparse_(weight.flatten(1), start.sparsity, start.std, generator=generator)
         case Default():
             weight.uniform_(-1 / math.sqrt(fan_in), 1 / math.sqrt(fan_in), generator=generator)
         case _:
             assert_never(start)
+
+
+TRUNCATED_SPREAD = 0.8796256610342398
+"""The standard deviation of a standard normal that is cut at −2 and 2."""
+
+
+def draw_truncated(weight: Tensor, mean: float, std: float, generator: torch.Generator) -> None:
+    nn.init.trunc_normal_(weight, mean, std, mean - 2.0 * std, mean + 2.0 * std, generator=generator)
+
+
+def scale_variance(
+    weight: Tensor,
+    variance: float,
+    distribution: Literal["normal", "truncated_normal", "uniform"],
+    generator: torch.Generator,
+) -> None:
+    """Mean 0 and this variance."""
+    match distribution:
+        case "normal":
+            weight.normal_(0.0, math.sqrt(variance), generator=generator)
+        case "truncated_normal":
+            draw_truncated(weight, 0.0, math.sqrt(variance) / TRUNCATED_SPREAD, generator)
+        case "uniform":
+            bound = math.sqrt(3.0 * variance)
+            weight.uniform_(-bound, bound, generator=generator)
+        case _:
+            assert_never(distribution)
+
+
+def centre(weight: Tensor) -> Tensor:
+    """The matrix (outputs, inputs) at the middle of a kernel; a dense layer's weight itself."""
+    middle: tuple[slice | int, ...] = (slice(None), slice(None), *(size // 2 for size in weight.shape[2:]))
+    return weight[middle]
 
 
 def draw_bias(bias: Tensor, start: BiasInitialization, generator: torch.Generator) -> None:

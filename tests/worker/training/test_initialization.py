@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from pydantic import TypeAdapter
+from scipy.stats import kstest, truncnorm
 from torch import nn
 
 from models.spec.initialization import Initialization
@@ -33,6 +34,14 @@ SPREADS = [
     ({"type": "normal", "std": 0.3}, 0.09),
     ({"type": "default"}, 1 / (3 * 10_000)),
     ({"type": "orthogonal"}, 1 / 10_000),
+    ({"type": "truncated_normal", "std": 0.1}, 0.1**2 * truncnorm(-2, 2).var()),
+    ({"type": "lecun_normal"}, 1 / 10_000),
+    ({"type": "lecun_uniform"}, 1 / 10_000),
+    ({"type": "variance_scaling", "scale": 3.0, "mode": "fan_out", "distribution": "normal"}, 3 / 16),
+    ({"type": "variance_scaling", "scale": 2.0, "mode": "fan_avg"}, 2 / 5008),
+    ({"type": "variance_scaling", "distribution": "uniform"}, 1 / 10_000),
+    ({"type": "delta_orthogonal", "gain": 2.0}, 4 / 10_000),
+    ({"type": "sparse", "sparsity": 0.75, "std": 0.1}, 0.1**2 / 4),
 ]
 
 
@@ -66,6 +75,39 @@ def test_constant_starts(words: dict[str, Any], value: float) -> None:
 def test_orthogonal_rows_are_orthonormal() -> None:
     weight = started(Convolution(4, 8, 3), type="orthogonal").weight.flatten(1)
     torch.testing.assert_close(weight @ weight.T, torch.eye(8))
+
+
+@pytest.mark.parametrize(
+    ("words", "spread"),
+    [({"type": "truncated_normal", "std": 0.3}, 0.3), ({"type": "lecun_normal"}, 0.01 / truncnorm(-2, 2).std())],
+)
+def test_a_cut_normal_is_scipys(words: dict[str, Any], spread: float) -> None:
+    weight = started(Dense(10_000, 16), **words).weight.detach().numpy().ravel()
+    assert kstest(weight, truncnorm(-2, 2, scale=spread).cdf).pvalue > 0.01
+
+
+def test_delta_orthogonal_is_orthogonal_at_the_centre_and_0_elsewhere() -> None:
+    weight = started(Convolution(4, 6, 3), type="delta_orthogonal", gain=2.0).weight.detach().clone()
+    torch.testing.assert_close(weight[:, :, 1, 1].T @ weight[:, :, 1, 1], 4 * torch.eye(4))
+    weight[:, :, 1, 1] = 0
+    assert (weight == 0).all()
+
+
+@pytest.mark.parametrize("kind", ["identity", "dirac"])
+@pytest.mark.parametrize("layer", [Convolution(3, 5, 3), Convolution(5, 3, 3, bias=True)], ids=["wider", "narrower"])
+def test_a_convolution_that_is_the_identity_is_pytorchs_dirac(kind: str, layer: Convolution) -> None:
+    expected = nn.init.dirac_(torch.empty_like(layer.weight))
+    assert torch.equal(started(layer, type=kind).weight, expected)
+
+
+def test_a_dense_layer_that_is_the_identity_gives_what_it_gets_times_gain() -> None:
+    assert torch.equal(started(Dense(3, 5), type="identity", gain=2.0).weight, 2 * nn.init.eye_(torch.empty(5, 3)))
+    assert torch.equal(started(Dense(3, 3), type="dirac").weight, torch.eye(3))
+
+
+def test_sparse_leaves_each_input_its_share_of_weights() -> None:
+    weight = started(Dense(50, 10), type="sparse", sparsity=0.75).weight
+    assert ((weight == 0).sum(0) == 8).all()
 
 
 def test_biases_start_as_said_and_norms_as_the_identity() -> None:
