@@ -10,5 +10,6 @@ from typing import Annotated
 from pydantic import Field
 
 from .geometric import Geometric
+from .photometric import Photometric
 
-Augmentation = Annotated[Geometric, Field(discriminator="type")]
+Augmentation = Annotated[Geometric | Photometric, Field(discriminator="type")]

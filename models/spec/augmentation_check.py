@@ -7,6 +7,7 @@ from .errors import SpecError, SpecWarning
 from .geometric import ImageDataGenerator, RandomCrop
 from .job import JobSpec
 from .manifest import ImageManifest, Manifest
+from .photometric import ColorJitter, Cutout, Grayscale
 from .task import Task
 
 
@@ -19,6 +20,8 @@ def augmentation_errors(spec: JobSpec, manifest: Manifest, task: Task | None) ->
             yield SpecError(pointer, "not_images", detail)
         elif task is not None:
             yield from _too_large(augmentation, pointer, min(task.input_shape[1:]))
+            if manifest.channels == 1:
+                yield from _colorless(augmentation, pointer)
 
 
 def _too_large(augmentation: Augmentation, pointer: str, side: int) -> Iterator[SpecError]:
@@ -26,6 +29,20 @@ def _too_large(augmentation: Augmentation, pointer: str, side: int) -> Iterator[
     if isinstance(augmentation, RandomCrop) and augmentation.padding >= side:
         detail = f"The images are {side} pixels on their shorter side: a crop could miss them altogether"
         yield SpecError(f"{pointer}/padding", "larger_than_the_image", detail, suggestion=str(max(1, side // 8)))
+
+    if isinstance(augmentation, Cutout) and augmentation.length >= 2 * side:
+        detail = f"The images are {side} pixels on their shorter side: nothing would be left of some"
+        yield SpecError(f"{pointer}/length", "larger_than_the_image", detail, suggestion=str(max(2, side // 2)))
+
+
+def _colorless(augmentation: Augmentation, pointer: str) -> Iterator[SpecError]:
+    detail = "The images have one channel: there is no color to change"
+    if isinstance(augmentation, Grayscale):
+        yield SpecError(pointer, "no_color", detail)
+    elif isinstance(augmentation, ColorJitter):
+        for field in ("saturation", "hue"):
+            if getattr(augmentation, field):
+                yield SpecError(f"{pointer}/{field}", "no_color", detail, suggestion="0")
 
 
 def augmentation_warnings(spec: JobSpec, task: Task) -> Iterator[SpecWarning]:

@@ -21,6 +21,7 @@ class Feed:
         self.device = device
         self.is_image = len(data.task.input_shape) == 3
         self.scale, self.offset = affine_of(data.normalization, self.is_image, device)
+        self.zero = zero_of(data.normalization, device)
         self.runs: list[list[Planned]] = plan(spec.augmentation, clock.steps_per_epoch, clock.steps)
 
     def training_batch(self, part: Part, positions: Tensor, epoch: int, step: int) -> tuple[Tensor, Tensor]:
@@ -29,7 +30,7 @@ class Feed:
         """
         images, targets = self.numbers(part, positions)
         if self.runs:
-            images = augment(images, self.runs, step, generator_for(self.seed, "augmentation", epoch, step))
+            images = augment(images, self.runs, step, generator_for(self.seed, "augmentation", epoch, step), self.zero)
         return self.normalized(images), targets
 
     def evaluation_batch(self, part: Part, positions: Tensor) -> tuple[Tensor, Tensor]:
@@ -57,3 +58,8 @@ def affine_of(normalization: Normalization, is_image: bool, device: str) -> tupl
     shape = (1, -1, 1, 1) if is_image else (1, -1)
     on_device = [value.float().view(shape).to(device) for value in (scale, offset)]
     return (None if bool((scale == 1).all() and (offset == 0).all()) else on_device[0]), on_device[1]
+
+
+def zero_of(normalization: Normalization, device: str) -> Tensor:
+    """The pixel that becomes 0, (1, channels or 1, 1, 1)."""
+    return (torch.tensor(normalization.mean) * normalization.divisor).view(1, -1, 1, 1).to(device)

@@ -38,6 +38,9 @@ REFUSALS: list[tuple[Manifest, dict[str, Any], str, str]] = [
         "/augmentation/0/padding",
         "larger_than_the_image",
     ),
+    (images(), {"augmentation": [{"type": "cutout", "length": 56}]}, "/augmentation/0/length", "larger_than_the_image"),
+    (images(), {"augmentation": [{"type": "grayscale"}]}, "/augmentation/0", "no_color"),
+    (images(), {"augmentation": [{"type": "color_jitter", "hue": 0.1}]}, "/augmentation/0/hue", "no_color"),
     (
         images(),
         {"loss": {"type": "cross_entropy", "class_weights": [1, 2]}},

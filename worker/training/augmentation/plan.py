@@ -2,13 +2,30 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import assert_never
 
 import torch
 from torch import Tensor
 
 from models.spec.augmentation import Augmentation
-from worker.training.augmentation.draws import Draws
+from models.spec.geometric import Geometric
+from models.spec.photometric import (
+    ColorJitter,
+    Cutout,
+    Equalize,
+    GaussianBlur,
+    Grayscale,
+    Invert,
+    Photometric,
+    Posterize,
+    RandomErasing,
+    Solarize,
+)
+from worker.training.augmentation.blurring import blurred
+from worker.training.augmentation.draws import Draws, per_sample
+from worker.training.augmentation.erasing import boxes_of, erased
 from worker.training.augmentation.geometric import move, shared
+from worker.training.augmentation.photometric import equalized, gray, jittered, posterized, solarized
 
 
 @dataclass(frozen=True)
@@ -21,23 +38,60 @@ class Planned:
 
 
 def plan(operations: Sequence[Augmentation], steps_per_epoch: int, steps: int) -> list[list[Planned]]:
-    """The list in runs that share one resampling."""
+    """The list in runs: neighbours that share one resampling, and each of the other operations on its own."""
     runs: list[list[Planned]] = []
     for operation in operations:
-        if not runs or shared([*(planned.operation for planned in runs[-1]), operation]) is None:
+        if not runs or not joins(operation, runs[-1]):
             runs.append([])
         begin = operation.from_.in_steps(steps_per_epoch, steps)
         runs[-1].append(Planned(operation, begin, operation.until.in_steps(steps_per_epoch, steps)))
     return runs
 
 
-def augment(images: Tensor, runs: list[list[Planned]], step: int, generator: torch.Generator) -> Tensor:
+def joins(operation: Augmentation, run: Sequence[Planned]) -> bool:
+    moves = [planned.operation for planned in run if isinstance(planned.operation, Geometric)]
+    return isinstance(operation, Geometric) and len(moves) == len(run) and shared([*moves, operation]) is not None
+
+
+def augment(
+    images: Tensor, runs: list[list[Planned]], step: int, generator: torch.Generator, zero: Tensor | None = None
+) -> Tensor:
     """Images (batch, channels, height, width), float, 0–255, as this step changes them; `generator` is of the CPU and
-    of this step.
+    of this step, `zero` (1, channels, 1, 1) is the pixel that the network gets as 0, black unless given.
     """
     draws = Draws(len(images), generator)
+    zero = torch.zeros(1, 1, 1, 1, device=images.device) if zero is None else zero
     for run in runs:
         active = [planned.operation for planned in run if planned.begin <= step < planned.end]
-        if active:
-            images = move(images, active, draws)
+        moves = [operation for operation in active if isinstance(operation, Geometric)]
+        if moves:
+            images = move(images, moves, draws)
+        for operation in active:
+            if not isinstance(operation, Geometric):
+                chosen = per_sample(draws.chosen(operation.p), images)
+                images = torch.where(chosen, changed(images, operation, draws, zero), images)
     return images
+
+
+def changed(images: Tensor, operation: Photometric, draws: Draws, zero: Tensor) -> Tensor:
+    """Every image of the batch, changed."""
+    match operation:
+        case ColorJitter():
+            return jittered(images, operation, draws)
+        case Grayscale():
+            return gray(images).expand_as(images)
+        case Invert():
+            return 255.0 - images
+        case Posterize():
+            return posterized(images, 2.0 ** (8 - operation.bits))
+        case Solarize():
+            return solarized(images, operation.threshold)
+        case Equalize():
+            return equalized(images)
+        case GaussianBlur():
+            return blurred(images, draws.between(*operation.sigma))
+        case RandomErasing() | Cutout():
+            boxes = boxes_of(operation, draws, (images.shape[2], images.shape[3]))
+            return erased(images, boxes, operation.value, zero, draws)
+        case _:
+            assert_never(operation)
