@@ -35,7 +35,7 @@ def catalog() -> dict[str, dict[str, Entry]]:
     """Family → type → {parameters, required, summary, description, reference, aliases, example}.
 
     `parameters` is a JSON Schema for each key beside `type`, with no reference to elsewhere but the names of whole
-    families. The family `layer` is what a `sequential` network is made of.
+    families. The family `layer` is what a `sequential` network is made of; `averaging` stands in `training`.
     """
     return {
         family: {name: _entry(name, node) for name, node in members.items()} for family, members in _families().items()
@@ -46,6 +46,8 @@ def catalog() -> dict[str, dict[str, Entry]]:
 def _families() -> dict[str, dict[str, Node]]:
     properties = job_spec_schema()["properties"]
     families = {family: _members(properties[family]) for family in FAMILIES}
+    [training] = alternatives(properties["training"])
+    families["averaging"] = _members(training["properties"]["averaging"])
     return {**families, "layer": _members(families["network"]["sequential"]["properties"]["layers"])}
 
 

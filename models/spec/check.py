@@ -6,6 +6,7 @@ from math import prod
 from typing import assert_never
 
 from .augmentation_check import augmentation_errors, augmentation_warnings
+from .averaging import Swa
 from .clipping import GlobalNorm
 from .errors import SpecError, SpecInvalid, SpecWarning, closest
 from .estimate import Estimate, estimate_task, steps_per_epoch, total_steps
@@ -209,7 +210,7 @@ def _class_weights(spec: JobSpec, task: Task) -> Iterator[SpecError]:
 
 
 def _lengths(spec: JobSpec, task: Task) -> Iterator[SpecError]:
-    per_epoch = steps_per_epoch(task.train, spec.training.batch_size)
+    per_epoch = steps_per_epoch(task.train, spec.training.examples_per_step)
     steps = total_steps(spec.training, per_epoch)
     if steps > MAX_STEPS:
         detail = f"{steps:,} steps in all ({per_epoch:,} an epoch), and a run has at most {MAX_STEPS:,}"
@@ -219,6 +220,10 @@ def _lengths(spec: JobSpec, task: Task) -> Iterator[SpecError]:
         if begin >= min(end, steps):
             detail = "It begins after its own end or the run's: it never acts"
             yield SpecError(f"/augmentation/{index}/from", "never_acts", detail)
+    averaging = spec.training.averaging
+    if isinstance(averaging, Swa) and averaging.start.in_steps(per_epoch, steps) >= steps:
+        detail = "It begins at the run's end or later: there is nothing to average"
+        yield SpecError("/training/averaging/start", "never_acts", detail)
     warmup = spec.schedule.warmup
     if warmup is not None and warmup.duration.in_steps(per_epoch, steps) >= steps:
         detail = "The warm-up lasts the whole run: nothing is left for the schedule"

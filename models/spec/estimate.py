@@ -28,11 +28,11 @@ class Estimate:
     activation_bytes: int
     """The input of one batch and what every layer makes of it, in float32."""
     memory_bytes: int
-    """Parameters, their gradients and the optimizer's averages, and the activations with their gradients."""
+    """Parameters, their gradients, their averages and those of the optimizer; activations with their gradients."""
     steps_per_epoch: int
     steps: int
     checkpoint_bytes: int
-    """Weights and optimizer averages; without the few kilobytes of metadata."""
+    """Weights, their averages and those of the optimizer; without the few kilobytes of metadata."""
 
 
 def estimate(spec: JobSpec, manifest: Manifest) -> Estimate:
@@ -50,18 +50,19 @@ def estimate_task(spec: JobSpec, task: Task, layers: tuple[PlannedLayer, ...]) -
     parameters = sum(layer.parameters for layer in layers)
     buffers = sum(layer.buffers for layer in layers)
     averages = parameters * averages_of(spec.optimizer)
+    averaged = 0 if spec.training.averaging is None else parameters + buffers
     batch = min(spec.training.batch_size, max(1, task.train))
     values = prod(task.input_shape) + sum(prod(layer.output) for layer in layers if layer.kind != "flatten")
     activation_bytes = FLOAT32 * batch * values
-    per_epoch = steps_per_epoch(task.train, spec.training.batch_size)
+    per_epoch = steps_per_epoch(task.train, spec.training.examples_per_step)
     return Estimate(
         parameters=parameters,
         buffers=buffers,
         activation_bytes=activation_bytes,
-        memory_bytes=FLOAT32 * (2 * parameters + buffers + averages) + 2 * activation_bytes,
+        memory_bytes=FLOAT32 * (2 * parameters + buffers + averages + averaged) + 2 * activation_bytes,
         steps_per_epoch=per_epoch,
         steps=total_steps(spec.training, per_epoch),
-        checkpoint_bytes=FLOAT32 * (parameters + buffers + averages),
+        checkpoint_bytes=FLOAT32 * (parameters + buffers + averages + averaged),
     )
 
 

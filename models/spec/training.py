@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from .averaging import Averaging
 from .technique import Metric, Mode, Technique
 
 MAX_EPOCHS = 100_000
@@ -28,12 +29,20 @@ class EarlyStopping(Technique):
 
 
 class Training(Technique):
-    """Either `epochs` or `steps`. An epoch sees every training example once; its last batch holds what is left."""
+    """Either `epochs` or `steps`. An epoch sees every training example once; its last batch holds what is left.
+
+    A step is one update of the weights. With `accumulate` it takes so many batches, one after the other, and counts
+    their examples as one large batch would; penalties, clipping and the update come once. Batch norms and
+    batch-wise augmentation still see one batch at a time.
+    """
 
     epochs: Annotated[int, Field(ge=1, le=MAX_EPOCHS)] | None = None
     steps: Annotated[int, Field(ge=1, le=MAX_STEPS)] | None = None
     batch_size: Annotated[int, Field(ge=1, le=65_536)] = 32
+    accumulate: Annotated[int, Field(ge=1, le=10_000)] = 1
+    """Batches per step; the last step of an epoch takes what is left."""
     precision: Literal["float32"] = "float32"
+    averaging: Averaging | None = None
     early_stopping: EarlyStopping | None = None
     time_limit: Annotated[int, Field(ge=1, le=30 * 24 * 3600)] | None = None
     """Seconds of training, over all attempts."""
@@ -47,3 +56,8 @@ class Training(Technique):
         if (self.epochs is None) == (self.steps is None):
             raise PydanticCustomError("training_length", "Say either `epochs` or `steps`: exactly one of them")
         return self
+
+    @property
+    def examples_per_step(self) -> int:
+        """Of every step but the last of an epoch, which may see fewer."""
+        return self.batch_size * self.accumulate

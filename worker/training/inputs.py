@@ -24,13 +24,21 @@ class Feed:
         self.zero = zero_of(data.normalization, device)
         self.runs: list[list[Planned]] = plan(spec.augmentation, clock.steps_per_epoch, clock.steps)
 
-    def training_batch(self, part: Part, positions: Tensor, epoch: int, step: int) -> tuple[Tensor, Tensor]:
-        """Inputs (batch, channels, height, width) or (batch, features), and targets; changed as (seed, epoch, step)
-        say.
+    def training_batch(
+        self, part: Part, positions: Tensor, epoch: int, step: int, index: int = 0
+    ) -> tuple[Tensor, Tensor]:
+        """Inputs (batch, channels, height, width) or (batch, features), and targets; changed as (seed, epoch, step,
+        index) say. `index` is that of the batch within the step.
         """
         images, targets = self.numbers(part, positions)
         if self.runs:
-            images = augment(images, self.runs, step, generator_for(self.seed, "augmentation", epoch, step), self.zero)
+            images = augment(
+                images,
+                self.runs,
+                step,
+                generator_for(self.seed, "augmentation", epoch, step, *((index,) if index else ())),
+                self.zero,
+            )
         return self.normalized(images), targets
 
     def evaluation_batch(self, part: Part, positions: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,14 +8,15 @@ that was interrupted ends with the same bits as one that was not.
 from collections.abc import Iterator
 
 import torch
+from torch import Tensor
 
 from models.spec.job import JobSpec
 from worker.training.clipping import clip_by_global_norm, gradient_norm
 from worker.training.control import Control
 from worker.training.data import Dataset
 from worker.training.events import Event
-from worker.training.loss import measure
-from worker.training.metrics import sums_of
+from worker.training.loss import measure, share
+from worker.training.metrics import empty_sums, sums_of
 from worker.training.run import Run
 from worker.training.state import Resume
 
@@ -68,22 +69,12 @@ def train(
 
 def step(run: Run) -> None:
     """One step, in one piece; nothing in it waits for the device."""
-    spec, position, training = run.spec, run.position, run.data.training
-    epoch, number, rate = position.epoch, position.step, run.learning_rate
+    spec, rate = run.spec, run.learning_rate
 
-    first = (number - epoch * run.clock.steps_per_epoch) * spec.training.batch_size
-    positions = run.order(epoch)[first : first + spec.training.batch_size]
-    inputs, targets = run.feed.training_batch(training, positions, epoch, number)
-    run.seed_dropout()
-
-    outputs = run.network(inputs)
-    loss = measure(run.loss, outputs, targets, run.class_weights)
-    activity = run.activity_penalty()
-    run.stepper.optimizer.zero_grad()
-    torch.autograd.backward(loss + activity)
+    loss, activity, sums = differentiate(run)
 
     with torch.no_grad():
-        penalty = activity.detach()
+        penalty = activity
         for one in run.penalties:
             penalty = penalty + one.value()
             one.add_gradients()
@@ -97,6 +88,40 @@ def step(run: Run) -> None:
 
         run.stepper.step(rate, skipped)
         run.keep_finite(skipped)
-        sums = sums_of(run.data.task, run.loss, outputs, targets, loss, run.class_weights)
         run.sums += torch.where(skipped.bool(), 0.0, sums)
         run.record(rate, torch.stack([loss, penalty, norm, clipped, skipped]))
+        if run.average is not None:
+            run.average.update(run.position.step)
+
+
+def differentiate(run: Run) -> tuple[Tensor, Tensor, Tensor]:
+    """Leaves at every parameter the gradient of the mean loss over the step's examples.
+
+    They come in batches as large as the spec says; each counts by its share, so that many small ones are one large one.
+    Gives the loss, the penalty on activations, and the sums that the epoch's metrics are made of.
+    """
+    spec, position, training = run.spec, run.position, run.data.training
+    epoch, number = position.epoch, position.step
+
+    first = (number - epoch * run.clock.steps_per_epoch) * spec.training.examples_per_step
+    positions = run.order(epoch)[first : first + spec.training.examples_per_step]
+    batches = torch.split(positions, spec.training.batch_size)
+    run.stepper.optimizer.zero_grad()
+    run.seed_dropout()
+
+    loss, activity, whole = torch.zeros(3, device=run.device)
+    sums = empty_sums(run.data.task, run.device)
+    for index, batch in enumerate(batches):
+        inputs, targets = run.feed.training_batch(training, batch, epoch, number, index)
+        outputs = run.network(inputs)
+        mean, of_activity = measure(run.loss, outputs, targets, run.class_weights), run.activity_penalty()
+        part = share(run.loss, targets, run.class_weights) / len(positions) if len(batches) > 1 else 1.0
+        torch.autograd.backward((mean + of_activity) * part)
+        with torch.no_grad():
+            loss, activity, whole = loss + mean * part, activity + of_activity * part, whole + part
+            sums += sums_of(run.data.task, run.loss, outputs, targets, mean, run.class_weights)
+
+    if len(batches) > 1 and run.class_weights is not None:
+        torch._foreach_div_([parameter.grad for parameter in run.parameters if parameter.grad is not None], whole)
+        loss, activity = loss / whole, activity / whole
+    return loss, activity, sums

@@ -4,6 +4,7 @@ import json
 import platform
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from math import isfinite
 from typing import Any
@@ -11,9 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from models.spec.averaging import Swa
 from models.spec.estimate import steps_per_epoch, total_steps
 from models.spec.job import JobSpec
 from models.spec.schedule import Plateau
+from worker.training.averaging import Average, refresh_norms
+from worker.training.clipping import gradient_norm
 from worker.training.data import Dataset, Part, slices
 from worker.training.events import (
     CheckpointReady,
@@ -31,7 +35,7 @@ from worker.training.events import (
 from worker.training.inputs import Feed
 from worker.training.layers import NamedDropout
 from worker.training.loss import class_weights, measure
-from worker.training.metrics import empty_sums, metrics_of, sums_of
+from worker.training.metrics import empty_sums, metrics_of, ratio, sums_of
 from worker.training.network import build_network
 from worker.training.optimizer import Stepper
 from worker.training.randomness import derive_seed, permutation
@@ -52,6 +56,8 @@ RESIDENT_SHARE = 0.25
 
 MEASURED = ("train/loss", "train/penalty", "gradient_norm", "clipped", "skipped")
 """What a step leaves on the device, in this order."""
+
+SKIPPED = MEASURED.index("skipped")
 
 FAR = 10.0
 """A mean or a spread of the inputs beyond this, or a spread below its inverse squared, is worth a warning."""
@@ -91,7 +97,7 @@ class Run:
         assert spec.loss is not None
         self.spec, self.loss, self.device = spec, spec.loss, device
         self.data = resident(data, device)
-        per_epoch = steps_per_epoch(len(data.training), spec.training.batch_size)
+        per_epoch = steps_per_epoch(len(data.training), spec.training.examples_per_step)
         self.clock = Clock(per_epoch, total_steps(spec.training, per_epoch))
         self.feed = Feed(spec, data, self.clock, device)
         self.network = build_network(spec, data.task, device)
@@ -99,10 +105,14 @@ class Run:
         self.buffers = list(self.network.buffers())
         self.stepper = Stepper(spec, self.network)
         self.penalties = penalties_of(spec, self.network)
+        averaging = spec.training.averaging
+        self.average = None if averaging is None else Average(averaging, self.network, self.clock)
         weights = class_weights(spec.loss, data.training, data.task.outputs)
         self.class_weights = None if weights is None else weights.to(device)
         self.position = Position()
         self.sums = empty_sums(data.task, device)
+        self.totals = torch.zeros(len(MEASURED), dtype=torch.float64, device=device)
+        self.only_skipped = torch.eye(len(MEASURED), device=device)[SKIPPED]
         self.restorable: dict[str, Tensor] = {}
         if resume is not None:
             self.take_up(resume)
@@ -140,6 +150,9 @@ class Run:
 
     @property
     def learning_rate(self) -> float:
+        constant = None if self.average is None else self.average.learning_rate(self.position.step)
+        if constant is not None:
+            return constant
         peak = self.spec.optimizer.learning_rate
         return learning_rate(self.spec.schedule, peak, self.position.step, self.clock, self.position.plateau.scale)
 
@@ -180,6 +193,7 @@ class Run:
         """Counts a step; `measured` (len(MEASURED),) stays on the device until the next flush."""
         self.rates.append(rate)
         self.rows.append(measured)
+        self.totals += torch.where(measured[SKIPPED].bool(), self.only_skipped, measured)
         self.position.step += 1
         self.improved = False
 
@@ -199,7 +213,7 @@ class Run:
             "learning_rate": self.rates,
         }
         now = time.monotonic()
-        self.speed = len(self.rows) * self.spec.training.batch_size / max(now - self.flushed_at, 1e-9)
+        self.speed = len(self.rows) * self.spec.training.examples_per_step / max(now - self.flushed_at, 1e-9)
         self.rows, self.rates, self.flushed_at = [], [], now
         yield StepsDone(columns, self.progress())
         self.judge(columns)
@@ -217,7 +231,7 @@ class Run:
                 raise Diverged(int(step), what, rate)
 
     def progress(self) -> Progress:
-        remaining = (self.clock.steps - self.position.step) * self.spec.training.batch_size
+        remaining = (self.clock.steps - self.position.step) * self.spec.training.examples_per_step
         eta = remaining / self.speed if self.speed else 0.0
         epoch, step = self.position.epoch, self.position.step
         return Progress(epoch, self.epochs, step, self.clock.steps, self.speed, eta)
@@ -227,19 +241,55 @@ class Run:
     def evaluate(self) -> EpochDone:
         """Ends the epoch: measures, lets everybody who watches a metric know, and says whether the run is over."""
         seconds = time.monotonic() - self.epoch_begun
-        metrics = metrics_of(self.data.task, self.sums, "train")
-        if self.data.validation is not None:
-            metrics |= metrics_of(self.data.task, self.measure(self.data.validation), "validation")
+        metrics = metrics_of(self.data.task, self.sums, "train") | self.metrics_of_steps()
+        with self.averaged():
+            self.refresh_norms()
+            if self.data.validation is not None:
+                metrics |= metrics_of(self.data.task, self.measure(self.data.validation), "validation")
         self.position.epoch += 1
         self.position.last = {**metrics, "epoch": self.position.epoch}
         self.sums = empty_sums(self.data.task, self.device)
+        self.totals.zero_()
         self.watch(metrics)
         steps = self.position.step - self.steps_at_epoch_begin
-        examples = min(steps * self.spec.training.batch_size, len(self.data.training))
+        examples = min(steps * self.spec.training.examples_per_step, len(self.data.training))
         self.steps_at_epoch_begin = self.position.step
         self.epoch_begun = self.flushed_at = time.monotonic()
         speed = examples / max(seconds, 1e-9)
         return EpochDone(self.position.epoch, self.position.step, metrics, seconds, speed, self.progress())
+
+    def metrics_of_steps(self) -> dict[str, float]:
+        """Of the epoch's steps: shares of all, means over those that were not skipped; and what they made of the
+        weights.
+        """
+        _, penalty, norm, clipped, skipped = self.totals.tolist()
+        steps = self.position.step - self.position.epoch * self.clock.steps_per_epoch
+        kernels = [parameter for parameter in self.parameters if parameter.dim() > 1]
+        zeros = sum(kernel.numel() - int(kernel.count_nonzero()) for kernel in kernels)
+        return {
+            "train/penalty": ratio(penalty, steps - skipped),
+            "train/gradient_norm": ratio(norm, steps - skipped),
+            "train/clipped_share": ratio(clipped, steps),
+            "train/skipped_share": ratio(skipped, steps),
+            "train/weight_norm": gradient_norm([parameter.detach() for parameter in self.parameters]).item(),
+            "train/sparsity": ratio(zeros, sum(kernel.numel() for kernel in kernels)),
+        }
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """The network has the weights in here that are evaluated and saved: the averaged ones if there are any."""
+        with nullcontext() if self.average is None else self.average.shown(self.position.step):
+            yield
+
+    def refresh_norms(self) -> None:
+        """Weights that are a mean of many have never been trained with: their norms need statistics of their own."""
+        if self.average is None or not isinstance(self.average.technique, Swa):
+            return
+        if self.average.has_begun(self.position.step):
+            training, size = self.data.training, self.spec.training.batch_size
+            batches = (self.feed.evaluation_batch(training, batch)[0] for batch in slices(len(training), size))
+            refresh_norms(self.network, batches)
+            self.average.take_buffers()
 
     @torch.inference_mode()
     def measure(self, part: Part) -> Tensor:
@@ -276,8 +326,9 @@ class Run:
     # Checkpoints
 
     def weights(self) -> dict[str, Tensor]:
-        """Copies on the CPU."""
-        return {name: value.detach().to("cpu", copy=True) for name, value in self.network.state_dict().items()}
+        """Copies on the CPU of the weights that are evaluated and saved."""
+        with self.averaged():
+            return copies(self.network.state_dict())
 
     def checkpoint_is_due(self) -> bool:
         every = self.spec.checkpoints.every.in_steps(self.clock.steps_per_epoch, self.clock.steps)
@@ -287,8 +338,9 @@ class Run:
         """A copy of the run as it stands at a step's end; nothing waits to be flushed."""
         assert not self.rows
         position = replace(self.position, seconds=self.seconds)
-        tensors = {name: value.detach().to("cpu", copy=True) for name, value in self.stepper.tensors().items()}
-        tensors["sums"] = self.sums.to("cpu", copy=True)
+        tensors = copies({**self.stepper.tensors(), "sums": self.sums, "totals": self.totals})
+        if self.average is not None:
+            tensors |= copies({f"raw/{name}": value for name, value in self.network.state_dict().items()})
         tensors |= {f"restorable/{name}": value for name, value in self.restorable.items()}
         return CheckpointReady(
             kind or self.kind(),
@@ -321,13 +373,15 @@ class Run:
         }
 
     def take_up(self, resume: Resume) -> None:
+        tensors = resume.state.tensors
         self.network.load_state_dict(dict(resume.weights))
-        self.stepper.load(resume.state.tensors)
-        self.sums.copy_(resume.state.tensors["sums"])
-        prefix = "restorable/"
-        self.restorable = {
-            name.removeprefix(prefix): value for name, value in resume.state.tensors.items() if name.startswith(prefix)
-        }
+        if self.average is not None:
+            self.average.take()
+            self.network.load_state_dict(below(tensors, "raw/"))
+        self.stepper.load(tensors)
+        self.sums.copy_(tensors["sums"])
+        self.totals.copy_(tensors["totals"])
+        self.restorable = below(tensors, "restorable/")
         self.position = position_of(resume.state.progress)
 
     @property
@@ -337,6 +391,8 @@ class Run:
 
     def restore(self) -> None:
         self.network.load_state_dict(self.restorable)
+        if self.average is not None:
+            self.average.take()
         self.position.last = self.position.restorable
         self.improved = False
 
@@ -386,3 +442,12 @@ def resident(data: Dataset, device: str) -> Dataset:
         return data
     training, *validation = (part.to(device) for part in parts)
     return replace(data, training=training, validation=validation[0] if validation else None)
+
+
+def copies(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copies on the CPU."""
+    return {name: value.detach().to("cpu", copy=True) for name, value in tensors.items()}
+
+
+def below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

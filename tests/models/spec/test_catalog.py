@@ -12,6 +12,8 @@ ENTRIES = [(family, name, entry) for family, types in catalog().items() for name
 def spec_with(family: str, example: dict[str, Any]) -> JobSpec:
     if family == "layer":
         return parse_spec(raw(network={"type": "sequential", "layers": [example]}))
+    if family == "averaging":
+        return parse_spec(raw(training={"epochs": 2, "averaging": example}))
     return parse_spec(raw(**{family: [example] if family in LISTS else example}))
 
 
@@ -35,4 +37,4 @@ def test_l2_is_told_apart_from_weight_decay() -> None:
 
 
 def test_the_schema_knows_every_family() -> None:
-    assert set(catalog()) - {"layer"} <= set(job_spec_schema()["properties"])
+    assert set(catalog()) - {"layer", "averaging"} <= set(job_spec_schema()["properties"])

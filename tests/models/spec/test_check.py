@@ -18,6 +18,12 @@ WIDE = {"type": "mlp", "hidden": [65_536] * 40}
 RISING = {"type": "cosine", "minimum": 1.0}
 
 REFUSALS: list[tuple[Manifest, dict[str, Any], str, str]] = [
+    (
+        images(),
+        {"training": {"epochs": 2, "averaging": {"type": "swa", "start": "2 epochs"}}},
+        "/training/averaging/start",
+        "never_acts",
+    ),
     (images(), {"schedule": {"type": "plateau"}}, "/schedule/metric", "no_validation"),
     (
         images(),

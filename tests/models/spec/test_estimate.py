@@ -39,6 +39,16 @@ def test_a_batch_norm_replaces_the_bias() -> None:
     assert sum(layer.buffers for layer in layers) == 16
 
 
+def test_a_step_takes_all_the_batches_that_it_accumulates() -> None:
+    cost = estimate(spec(training={"epochs": 2, "batch_size": 64, "accumulate": 4}), vectors())
+    assert cost.steps_per_epoch == estimate(spec(training={"epochs": 2, "batch_size": 256}), vectors()).steps_per_epoch
+
+
+def test_averaged_weights_are_kept_beside_the_raw_ones() -> None:
+    cost = estimate(spec(training={"epochs": 2, "averaging": {"type": "ema"}}), images())
+    assert cost.checkpoint_bytes == 4 * 4 * cost.parameters
+
+
 def test_the_last_batch_of_an_epoch_may_be_smaller() -> None:
     cost = estimate(spec(**ARTICLE_VECTORS), vectors())
     assert (cost.steps_per_epoch, cost.steps) == (30, 600)

@@ -91,6 +91,62 @@ def test_an_interrupted_run_ends_with_the_same_bits(
     assert same_bits(last_of(run(packed, words)), interrupted(packed, words, tmp_path, *stops))
 
 
+WAYS: list[dict[str, Any]] = [
+    {"accumulate": 2},
+    {"averaging": {"type": "ema", "half_life": "3 steps"}},
+    {"averaging": {"type": "ema", "decay": 0.8, "warmup": False}, "accumulate": 3, "epochs": 9},
+    {"averaging": {"type": "swa", "start": "25%", "every": "2 steps", "learning_rate": 0.02}},
+    {"averaging": {"type": "lookahead", "k": 3}, "early_stopping": {"patience": 1, "min_delta": 0.1}},
+]
+"""Of training, each with something of its own to remember."""
+
+
+@pytest.mark.usefixtures("every_step_is_flushed")
+@pytest.mark.parametrize("way", WAYS, ids=str)
+@pytest.mark.parametrize("stops", [(1,), (7, 11)], ids=str)
+def test_every_way_of_training_remembers_over_an_interruption(
+    packed: Path, tmp_path: Path, way: dict[str, Any], stops: tuple[int, ...]
+) -> None:
+    words = {**EVERYTHING, "training": {**EVERYTHING["training"], **way}}
+    whole, resumed = last_of(run(packed, words)), interrupted(packed, words, tmp_path, *stops)
+    assert same_bits(whole, resumed)
+    assert whole.metrics == resumed.metrics
+
+
+@pytest.mark.parametrize("loss", [{}, {"class_weights": [0.5, 2.0, 1.0, 3.0]}], ids=str)
+def test_many_small_batches_are_one_large_one(packed: Path, loss: dict[str, Any]) -> None:
+    words = {"regularization": [{"type": "l2", "weight": 0.01}], "clipping": {"type": "global_norm", "max_norm": 0.5}}
+    words |= {"loss": {"type": "cross_entropy", **loss}, "optimizer": {"type": "sgd", "learning_rate": 0.1}}
+    small = last_of(run(packed, {**words, "training": {"epochs": 3, "batch_size": 10, "accumulate": 5}}))
+    large = last_of(run(packed, {**words, "training": {"epochs": 3, "batch_size": 50}}))
+    assert small.step == large.step == 6
+    for name, value in large.weights.items():
+        torch.testing.assert_close(small.weights[name], value, rtol=1e-4, atol=1e-6)
+    assert small.metrics == pytest.approx(dict(large.metrics), rel=1e-4)
+
+
+def test_the_averaged_weights_are_saved_and_training_goes_on_from_the_raw_ones(packed: Path) -> None:
+    plain = last_of(run(packed, EVERYTHING))
+    words = {**EVERYTHING, "training": {**EVERYTHING["training"], "averaging": {"type": "ema", "decay": 0.9}}}
+    averaged = last_of(run(packed, words))
+    for name, value in plain.weights.items():
+        assert torch.equal(value, averaged.state.tensors[f"raw/{name}"])
+    assert not torch.equal(plain.weights["output.weight"], averaged.weights["output.weight"])
+
+
+def test_an_epoch_tells_what_its_steps_were_like(packed: Path) -> None:
+    words = {"clipping": {"type": "global_norm", "max_norm": 1.0}, "training": {"epochs": 1, "batch_size": 16}}
+    events = run(packed, words)
+    steps, epoch = (next(event for event in events if isinstance(event, kind)) for kind in (StepsDone, EpochDone))
+    assert isinstance(steps, StepsDone)
+    assert isinstance(epoch, EpochDone)
+    assert epoch.metrics["train/clipped_share"] == pytest.approx(sum(steps.columns["clipped"]) / 5)
+    assert epoch.metrics["train/gradient_norm"] == pytest.approx(sum(steps.columns["gradient_norm"]) / 5)
+    flat = torch.cat([value.flatten() for value in last_of(events).weights.values()])
+    assert epoch.metrics["train/weight_norm"] == pytest.approx(flat.norm().item(), rel=1e-5)
+    assert epoch.metrics["train/skipped_share"] == 0.0
+
+
 @pytest.mark.usefixtures("every_step_is_flushed")
 @pytest.mark.parametrize("stops", [(3,), (10,), (6, 11)], ids=str)
 def test_plateau_and_early_stopping_remember_over_an_interruption(
@@ -241,8 +297,8 @@ def poison(monkeypatch: pytest.MonkeyPatch, steps: set[int]) -> None:
     """Inputs of these steps, counted from 0, are infinite."""
     original = Feed.training_batch
 
-    def training_batch(self: Any, part: Any, positions: Any, epoch: int, step: int) -> Any:
-        inputs, targets = original(self, part, positions, epoch, step)
+    def training_batch(self: Any, part: Any, positions: Any, epoch: int, step: int, index: int) -> Any:
+        inputs, targets = original(self, part, positions, epoch, step, index)
         return (inputs * math.inf if step in steps else inputs), targets
 
     monkeypatch.setattr(Feed, "training_batch", training_batch)

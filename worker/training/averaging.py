@@ -1,0 +1,127 @@
+"""Averages of the weights: what is evaluated and saved, while training goes on from the raw weights."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import assert_never
+
+import torch
+from torch import Tensor, nn
+
+from models.spec.averaging import Averaging, Ema, Lookahead, Swa
+from models.spec.duration import Duration
+from worker.training.layers import BatchNorm
+from worker.training.schedule import Clock
+
+DECAY = 0.999
+"""Of an `ema` that says neither a decay nor a half-life."""
+
+
+class Average:
+    """The averaged weights of a network. When a step has which effect is a function of its number alone."""
+
+    def __init__(self, technique: Averaging, network: nn.Module, clock: Clock) -> None:
+        self.technique, self.network, self.clock = technique, network, clock
+        self.parameters: list[Tensor] = list(network.parameters())
+        self.buffers: list[Tensor] = list(network.buffers())
+        self.averaged = [parameter.detach().clone() for parameter in self.parameters]
+        self.averaged_buffers = [buffer.clone() for buffer in self.buffers]
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        """Takes up the weights after `step` steps."""
+        match self.technique:
+            case Ema():
+                torch._foreach_lerp_(self.averaged, self.parameters, 1.0 - decay_of(self.technique, step, self.clock))
+            case Swa():
+                since, every = step - self.start, self.in_steps(self.technique.every)
+                if since >= 0 and since % every == 0:
+                    torch._foreach_lerp_(self.averaged, self.parameters, 1.0 / (since // every + 1))
+            case Lookahead():
+                if step % self.technique.k == 0:
+                    torch._foreach_lerp_(self.averaged, self.parameters, self.technique.alpha)
+                    torch._foreach_copy_(self.parameters, self.averaged)
+            case _:
+                assert_never(self.technique)
+
+    def has_begun(self, step: int) -> bool:
+        """Whether there is an average after so many steps; until then the raw weights are taken."""
+        return not isinstance(self.technique, Swa) or step >= self.start
+
+    def learning_rate(self, step: int) -> float | None:
+        """The rate that takes the place of the schedule's at a step, counted from 0."""
+        return self.technique.learning_rate if isinstance(self.technique, Swa) and step >= self.start else None
+
+    @contextmanager
+    def shown(self, step: int) -> Iterator[None]:
+        """The network has its averaged weights in here, and buffers that belong to them."""
+        if not self.has_begun(step):
+            yield
+            return
+        held: list[Tensor] = list(self.parameters)
+        shown = list(self.averaged)
+        if isinstance(self.technique, Swa):
+            held, shown = [*held, *self.buffers], [*shown, *self.averaged_buffers]
+        with torch.no_grad():
+            raw = [tensor.clone() for tensor in held]
+            copy(shown, held)
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                copy(raw, held)
+
+    @torch.no_grad()
+    def take(self) -> None:
+        """The network's present weights and buffers become the averaged ones."""
+        copy(self.parameters, self.averaged)
+        self.take_buffers()
+
+    @torch.no_grad()
+    def take_buffers(self) -> None:
+        copy(self.buffers, self.averaged_buffers)
+
+    @property
+    def start(self) -> int:
+        assert isinstance(self.technique, Swa)
+        return self.in_steps(self.technique.start)
+
+    def in_steps(self, duration: Duration) -> int:
+        return duration.in_steps(self.clock.steps_per_epoch, self.clock.steps)
+
+
+def copy(these: list[Tensor], into: list[Tensor]) -> None:
+    if these:
+        torch._foreach_copy_(into, these)
+
+
+def decay_of(ema: Ema, step: int, clock: Clock) -> float:
+    """What is kept of the average at a step, counted from 1."""
+    if ema.half_life is not None:
+        decay: float = 0.5 ** (1.0 / ema.half_life.in_steps(clock.steps_per_epoch, clock.steps))
+    else:
+        decay = DECAY if ema.decay is None else ema.decay
+    return min(decay, (1 + step) / (10 + step)) if ema.warmup else decay
+
+
+@torch.no_grad()
+def refresh_norms(network: nn.Module, batches: Iterable[Tensor]) -> None:
+    """Takes running means and variances of batch norms anew from `batches`, each counting alike, without dropout.
+
+    PyTorch's `swa_utils.update_bn`.
+    """
+    norms = [module for module in network.modules() if isinstance(module, BatchNorm)]
+    if not norms:
+        return
+    momenta = [norm.momentum for norm in norms]
+    network.eval()
+    for norm in norms:
+        norm.train()
+        norm.running_mean.zero_()
+        norm.running_var.fill_(1.0)
+    for count, inputs in enumerate(batches, 1):
+        for norm in norms:
+            norm.momentum = 1.0 / count
+        network(inputs)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    network.train()
