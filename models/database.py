@@ -18,8 +18,8 @@ from models.settings import Settings
 
 __all__ = ["COLLISIONS", "OUTAGES", "Database", "Session"]
 
-OUTAGES = (exc.OperationalError, exc.InterfaceError, exc.TimeoutError)
-"""What a transaction raises when the database is away, too busy or too slow: nothing was changed."""
+OUTAGES = (exc.OperationalError, exc.InterfaceError, exc.InternalError, exc.TimeoutError)
+"""What a transaction raises when the database is away, too busy, too slow, or has become a read-only standby."""
 COLLISIONS = (exc.IntegrityError,)
 """What a transaction raises when another one was there first with something that does not go together with it."""
 
@@ -42,7 +42,7 @@ class Database:
                 "pool_timeout": 10,
             }
             connect = {"connect_timeout": 5, "application_name": "trainwright", "prepare_threshold": None}
-            self._writer = self._reader = create_engine(url, connect_args=connect, **options)
+            self._writer = self._reader = create_engine(url, connect_args=connect | _FAR_SIDE_IS_GONE, **options)
 
     @property
     def engine(self) -> Engine:
@@ -66,6 +66,16 @@ class Database:
     def close(self) -> None:
         self._writer.dispose()
         self._reader.dispose()
+
+
+_FAR_SIDE_IS_GONE = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
+"""libpq's settings for noticing, within half a minute, a server that vanished without a word: the kernel would wait for
+two hours."""
 
 
 def sqlite_url(path: Path) -> str:

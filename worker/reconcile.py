@@ -39,6 +39,8 @@ class Reconciler:
                 reconcile(self._site)
             except OUTAGES as error:  # the database is away: so is everybody's; go on when it is back
                 log.warning("reconcile_failed", error=type(error).__name__)
+            except Exception:  # a round that goes wrong must not be the last one: nobody else may be there
+                log.exception("reconcile_failed")
             self._stopped.wait(period * random.uniform(0.8, 1.2))  # noqa: S311
 
 

@@ -1,0 +1,37 @@
+"""What a database that is not itself is taken for."""
+
+import socket
+import sys
+
+import pytest
+from sqlalchemy import text
+
+from models.database import OUTAGES, Database
+from models.projects import create_project
+from models.settings import Settings
+
+
+def open_database(url: str) -> Database:
+    return Database(Settings(database_url=url, storage_url="file:///nowhere"))
+
+
+def test_a_standby_that_takes_no_writes_is_an_outage(postgres_url: str) -> None:
+    database = open_database(postgres_url)
+    with database.write() as session:
+        session.execute(text("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY"))
+    with pytest.raises(OUTAGES), database.write() as session:
+        create_project(session, "a project")
+    database.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the names of these options are Linux's")
+def test_a_server_that_vanished_is_noticed_within_half_a_minute(postgres_url: str) -> None:
+    database = open_database(postgres_url)
+    with database.engine.connect() as connection:
+        descriptor = connection.connection.driver_connection.fileno()  # type: ignore[union-attr]
+        with socket.socket(fileno=descriptor) as wire:
+            options = ("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT", "TCP_USER_TIMEOUT")
+            found = [wire.getsockopt(socket.IPPROTO_TCP, getattr(socket, name)) for name in options]
+            wire.detach()
+    database.close()
+    assert found == [10, 5, 3, 30_000]
