@@ -10,6 +10,10 @@ from typing import Annotated
 from pydantic import Field
 
 from .geometric import Geometric
+from .mixing import Mixing
 from .photometric import Photometric
+from .vectors import GaussianNoise, Perturbation
 
-Augmentation = Annotated[Geometric | Photometric, Field(discriminator="type")]
+OnImages = Geometric | Photometric | GaussianNoise
+
+Augmentation = Annotated[OnImages | Perturbation | Mixing, Field(discriminator="type")]

@@ -2,13 +2,15 @@
 
 from collections.abc import Iterator
 
-from .augmentation import Augmentation
+from .augmentation import Augmentation, OnImages
 from .errors import SpecError, SpecWarning
 from .geometric import ImageDataGenerator, RandomCrop
 from .job import JobSpec
 from .manifest import ImageManifest, Manifest
+from .mixing import CutMix, Mixing
 from .photometric import ColorJitter, Cutout, Grayscale
 from .task import Task
+from .vectors import FeatureDropout, GaussianNoise, SwapNoise
 
 
 def augmentation_errors(spec: JobSpec, manifest: Manifest, task: Task | None) -> Iterator[SpecError]:
@@ -16,12 +18,30 @@ def augmentation_errors(spec: JobSpec, manifest: Manifest, task: Task | None) ->
     for index, augmentation in enumerate(spec.augmentation):
         pointer = f"/augmentation/{index}"
         if not isinstance(manifest, ImageManifest):
-            detail = f"`{augmentation.type}` changes images, and the data are vectors"
-            yield SpecError(pointer, "not_images", detail)
+            if isinstance(augmentation, OnImages | CutMix) and not isinstance(augmentation, GaussianNoise):
+                detail = f"`{augmentation.type}` changes images, and the data are vectors"
+                yield SpecError(pointer, "not_images", detail)
+        elif isinstance(augmentation, FeatureDropout | SwapNoise):
+            detail = f"`{augmentation.type}` changes vectors, and the data are images"
+            yield SpecError(pointer, "not_vectors", detail)
         elif task is not None:
             yield from _too_large(augmentation, pointer, min(task.input_shape[1:]))
             if manifest.channels == 1:
                 yield from _colorless(augmentation, pointer)
+        if task is not None and isinstance(augmentation, Mixing):
+            yield from _unmixable(augmentation, spec, task, pointer)
+
+
+def _unmixable(augmentation: Mixing, spec: JobSpec, task: Task, pointer: str) -> Iterator[SpecError]:
+    """Mixed targets are shares of classes, or numbers in between for `mixup` with `mse`."""
+    if task.kind == "regression" and isinstance(augmentation, CutMix):
+        detail = "A part of another image changes a number in no known way: `cutmix` needs classes"
+        yield SpecError(pointer, "loss_does_not_fit", detail)
+        return
+    fitting = ["mse"] if task.kind == "regression" else ["cross_entropy", "binary_cross_entropy"]
+    if spec.loss is not None and spec.loss.type not in fitting:
+        detail = f"`{augmentation.type}` gives targets between others, and {spec.loss.type} is not made for them"
+        yield SpecError(pointer, "loss_does_not_fit", detail, fitting, fitting[0])
 
 
 def _too_large(augmentation: Augmentation, pointer: str, side: int) -> Iterator[SpecError]:

@@ -3,8 +3,11 @@
 import torch
 from torch import Tensor
 
+from models.spec.augmentation import OnImages
 from models.spec.job import JobSpec
-from worker.training.augmentation import Planned, augment, plan
+from models.spec.mixing import Mixing
+from models.spec.vectors import Perturbation
+from worker.training.augmentation import Planned, augment, mix, perturb, plan, planned
 from worker.training.data import Dataset, Normalization, Part
 from worker.training.randomness import generator_for
 from worker.training.schedule import Clock
@@ -22,7 +25,17 @@ class Feed:
         self.is_image = len(data.task.input_shape) == 3
         self.scale, self.offset = affine_of(data.normalization, self.is_image, device)
         self.zero = zero_of(data.normalization, device)
-        self.runs: list[list[Planned]] = plan(spec.augmentation, clock.steps_per_epoch, clock.steps)
+        self.task = data.task
+        of_images = [one for one in spec.augmentation if isinstance(one, OnImages)] if self.is_image else []
+        self.runs: list[list[Planned[OnImages]]] = plan(of_images, clock.steps_per_epoch, clock.steps)
+        self.perturbing: list[Planned[Perturbation]] = [
+            planned(one, clock.steps_per_epoch, clock.steps)
+            for one in spec.augmentation
+            if isinstance(one, Perturbation) and not self.is_image
+        ]
+        self.mixing: list[Planned[Mixing]] = [
+            planned(one, clock.steps_per_epoch, clock.steps) for one in spec.augmentation if isinstance(one, Mixing)
+        ]
 
     def training_batch(
         self, part: Part, positions: Tensor, epoch: int, step: int, index: int = 0
@@ -30,16 +43,18 @@ class Feed:
         """Inputs (batch, channels, height, width) or (batch, features), and targets; changed as (seed, epoch, step,
         index) say. `index` is that of the batch within the step.
         """
-        images, targets = self.numbers(part, positions)
+        inputs, targets = self.numbers(part, positions)
+        place = (epoch, step, index)
         if self.runs:
-            images = augment(
-                images,
-                self.runs,
-                step,
-                generator_for(self.seed, "augmentation", epoch, step, *((index,) if index else ())),
-                self.zero,
-            )
-        return self.normalized(images), targets
+            generator = generator_for(self.seed, "augmentation", *place)
+            inputs = augment(inputs, self.runs, step, generator, self.zero)
+        inputs = self.normalized(inputs)
+        if self.perturbing:
+            inputs = perturb(inputs, self.perturbing, step, generator_for(self.seed, "perturbation", *place))
+        if self.mixing:
+            generator = generator_for(self.seed, "mixing", *place)
+            inputs, targets = mix(inputs, targets, self.mixing, step, generator, self.task)
+        return inputs, targets
 
     def evaluation_batch(self, part: Part, positions: Tensor) -> tuple[Tensor, Tensor]:
         inputs, targets = self.numbers(part, positions)

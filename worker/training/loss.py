@@ -22,10 +22,14 @@ def class_weights(loss: Loss, training: Part, classes: int) -> Tensor | None:
 
 
 def measure(loss: Loss, outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
-    """A scalar; `outputs` (batch, outputs) are logits or numbers, `targets` as `Part` stores them."""
+    """A scalar; `outputs` (batch, outputs) are logits or numbers, `targets` as `Part` stores them or, of
+    mixed examples, floating shares of each class or of the second class.
+    """
     match loss:
         case CrossEntropy():
-            return F.cross_entropy(outputs, targets, weights)
+            mean = F.cross_entropy(outputs, targets, weights)
+            of_shares = weights is not None and targets.is_floating_point()
+            return mean * (len(targets) / share(loss, targets, weights)) if of_shares else mean
         case BinaryCrossEntropy():
             return F.binary_cross_entropy_with_logits(outputs.squeeze(1), targets.to(outputs.dtype))
         case MeanSquaredError():
@@ -40,4 +44,6 @@ def measure(loss: Loss, outputs: Tensor, targets: Tensor, weights: Tensor | None
 
 def share(loss: Loss, targets: Tensor, weights: Tensor | None = None) -> Tensor | int:
     """What a batch's mean counts in the mean over many batches: its examples, or their class weights."""
-    return weights[targets].sum() if isinstance(loss, CrossEntropy) and weights is not None else len(targets)
+    if not isinstance(loss, CrossEntropy) or weights is None:
+        return len(targets)
+    return (targets @ weights if targets.is_floating_point() else weights[targets]).sum()

@@ -28,14 +28,16 @@ def sums_of(task: Task, loss: Loss, outputs: Tensor, targets: Tensor, mean: Tens
 
 
 def task_sums(task: Task, outputs: Tensor, targets: Tensor) -> list[Tensor]:
+    """Of mixed examples the class with the larger share is the right one."""
     match task.kind:
         case "multiclass":
+            targets = targets.argmax(1) if targets.is_floating_point() else targets
             right = [(outputs.argmax(1) == targets).sum()]
             if task.outputs > TOP:
                 right.append((outputs.topk(TOP, dim=1).indices == targets[:, None]).sum())
             return right
         case "binary":
-            return [((outputs.squeeze(1) > 0) == targets.bool()).sum()]
+            return [((outputs.squeeze(1) > 0) == (targets > 0.5)).sum()]
         case "regression":
             errors, values = (outputs - targets).double(), targets.double()
             return [errors.abs().sum(), errors.square().sum(), *values.sum(0), *values.square().sum(0)]

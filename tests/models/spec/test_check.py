@@ -45,6 +45,14 @@ REFUSALS: list[tuple[Manifest, dict[str, Any], str, str]] = [
         "larger_than_the_image",
     ),
     (images(), {"augmentation": [{"type": "cutout", "length": 56}]}, "/augmentation/0/length", "larger_than_the_image"),
+    (images(), {"augmentation": [{"type": "swap_noise"}]}, "/augmentation/0", "not_vectors"),
+    (vectors(), {"augmentation": [{"type": "cutmix"}]}, "/augmentation/0", "not_images"),
+    (
+        vectors(5, None),
+        {"augmentation": [{"type": "mixup"}], "loss": {"type": "mae"}},
+        "/augmentation/0",
+        "loss_does_not_fit",
+    ),
     (images(), {"augmentation": [{"type": "grayscale"}]}, "/augmentation/0", "no_color"),
     (images(), {"augmentation": [{"type": "color_jitter", "hue": 0.1}]}, "/augmentation/0/hue", "no_color"),
     (
@@ -171,3 +179,8 @@ def test_a_sound_spec_has_no_warning() -> None:
 
 def test_clothes_may_be_mirrored() -> None:
     assert "flipped_digits" not in warnings(images(), **FLIP)
+
+
+@pytest.mark.parametrize("manifest", [images(), vectors(), vectors(5, None)], ids=["images", "classes", "numbers"])
+def test_noise_and_mixup_fit_images_and_vectors(manifest: Manifest) -> None:
+    assert conflicts(manifest, augmentation=[{"type": "gaussian_noise"}, {"type": "mixup"}]) == {}

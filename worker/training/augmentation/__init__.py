@@ -2,6 +2,9 @@
 operations that share a resampling at a time.
 """
 
-from worker.training.augmentation.plan import Planned, augment, plan
+from worker.training.augmentation.mixing import mix
+from worker.training.augmentation.plan import augment, plan
+from worker.training.augmentation.timing import Planned, planned
+from worker.training.augmentation.vectors import perturb
 
-__all__ = ["Planned", "augment", "plan"]
+__all__ = ["Planned", "augment", "mix", "perturb", "plan", "planned"]

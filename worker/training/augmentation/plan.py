@@ -1,13 +1,12 @@
 """The list of augmentations as runs that a batch goes through, and what a run does."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import assert_never
 
 import torch
 from torch import Tensor
 
-from models.spec.augmentation import Augmentation
+from models.spec.augmentation import OnImages
 from models.spec.geometric import Geometric
 from models.spec.photometric import (
     ColorJitter,
@@ -21,40 +20,37 @@ from models.spec.photometric import (
     RandomErasing,
     Solarize,
 )
+from models.spec.vectors import GaussianNoise
 from worker.training.augmentation.blurring import blurred
 from worker.training.augmentation.draws import Draws, per_sample
 from worker.training.augmentation.erasing import boxes_of, erased
 from worker.training.augmentation.geometric import move, shared
 from worker.training.augmentation.photometric import equalized, gray, jittered, posterized, solarized
+from worker.training.augmentation.timing import Planned, acting, planned
+from worker.training.augmentation.vectors import noisy
 
 
-@dataclass(frozen=True)
-class Planned:
-    """One operation and the steps in which it acts: from `begin` to before `end`."""
-
-    operation: Augmentation
-    begin: int
-    end: int
-
-
-def plan(operations: Sequence[Augmentation], steps_per_epoch: int, steps: int) -> list[list[Planned]]:
+def plan(operations: Sequence[OnImages], steps_per_epoch: int, steps: int) -> list[list[Planned[OnImages]]]:
     """The list in runs: neighbours that share one resampling, and each of the other operations on its own."""
-    runs: list[list[Planned]] = []
+    runs: list[list[Planned[OnImages]]] = []
     for operation in operations:
         if not runs or not joins(operation, runs[-1]):
             runs.append([])
-        begin = operation.from_.in_steps(steps_per_epoch, steps)
-        runs[-1].append(Planned(operation, begin, operation.until.in_steps(steps_per_epoch, steps)))
+        runs[-1].append(planned(operation, steps_per_epoch, steps))
     return runs
 
 
-def joins(operation: Augmentation, run: Sequence[Planned]) -> bool:
-    moves = [planned.operation for planned in run if isinstance(planned.operation, Geometric)]
+def joins(operation: OnImages, run: Sequence[Planned[OnImages]]) -> bool:
+    moves = [one.operation for one in run if isinstance(one.operation, Geometric)]
     return isinstance(operation, Geometric) and len(moves) == len(run) and shared([*moves, operation]) is not None
 
 
 def augment(
-    images: Tensor, runs: list[list[Planned]], step: int, generator: torch.Generator, zero: Tensor | None = None
+    images: Tensor,
+    runs: list[list[Planned[OnImages]]],
+    step: int,
+    generator: torch.Generator,
+    zero: Tensor | None = None,
 ) -> Tensor:
     """Images (batch, channels, height, width), float, 0–255, as this step changes them; `generator` is of the CPU and
     of this step, `zero` (1, channels, 1, 1) is the pixel that the network gets as 0, black unless given.
@@ -62,7 +58,7 @@ def augment(
     draws = Draws(len(images), generator)
     zero = torch.zeros(1, 1, 1, 1, device=images.device) if zero is None else zero
     for run in runs:
-        active = [planned.operation for planned in run if planned.begin <= step < planned.end]
+        active = list(acting(run, step))
         moves = [operation for operation in active if isinstance(operation, Geometric)]
         if moves:
             images = move(images, moves, draws)
@@ -73,7 +69,7 @@ def augment(
     return images
 
 
-def changed(images: Tensor, operation: Photometric, draws: Draws, zero: Tensor) -> Tensor:
+def changed(images: Tensor, operation: Photometric | GaussianNoise, draws: Draws, zero: Tensor) -> Tensor:
     """Every image of the batch, changed."""
     match operation:
         case ColorJitter():
@@ -90,6 +86,8 @@ def changed(images: Tensor, operation: Photometric, draws: Draws, zero: Tensor) 
             return equalized(images)
         case GaussianBlur():
             return blurred(images, draws.between(*operation.sigma))
+        case GaussianNoise():
+            return noisy(images, 255.0 * operation.std, draws.on(images.device)).clamp(0.0, 255.0)
         case RandomErasing() | Cutout():
             boxes = boxes_of(operation, draws, (images.shape[2], images.shape[3]))
             return erased(images, boxes, operation.value, zero, draws)

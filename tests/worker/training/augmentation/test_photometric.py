@@ -25,6 +25,7 @@ FAMILY: list[dict[str, Any]] = [
     {"type": "solarize", "p": 1.0},
     {"type": "equalize", "p": 1.0},
     {"type": "gaussian_blur", "p": 1.0},
+    {"type": "gaussian_noise"},
     {"type": "random_erasing", "p": 1.0},
     {"type": "cutout", "length": 8},
 ]
@@ -147,3 +148,9 @@ def test_erased_pixels_are_noise_if_told() -> None:
 
 def test_draws_of_another_seed_are_others() -> None:
     assert not torch.equal(Draws(9, generator(0)).between(0, 1), Draws(9, generator(1)).between(0, 1))
+
+
+def test_noise_of_images_is_a_share_of_the_range() -> None:
+    grey = torch.full((1, 3, 60, 60), 128.0)
+    noise = augmented(grey, [{"type": "gaussian_noise", "std": 0.1}]) - grey
+    assert noise.std().item() == pytest.approx(25.5, rel=0.02)
