@@ -33,6 +33,8 @@ from .regularization import (
     DropBlock,
     Dropout,
     DropPath,
+    MaxNorm,
+    Orthogonality,
     SpatialDropout,
     WeightDecay,
 )
@@ -58,6 +60,7 @@ def check(
         _places(spec, layers),
         _clipping(spec),
         _decay(spec),
+        _proximal(spec),
         _floors(spec),
         _normalization(spec, manifest),
     )
@@ -123,7 +126,7 @@ def _places(spec: JobSpec, layers: tuple[PlannedLayer, ...]) -> Iterator[SpecErr
     for index, technique in enumerate(spec.regularization):
         pointer = f"/regularization/{index}"
         match technique:
-            case L1() | L2() | L1L2():
+            case L1() | L2() | L1L2() | MaxNorm() | Orthogonality():
                 if technique.target != "kernels":
                     yield from _unknown_layers(f"{pointer}/target", technique.target, kernel_names(spec.network))
             case Dropout() | SpatialDropout() | AlphaDropout() | DropBlock() | Activity():
@@ -183,6 +186,15 @@ def _decay(spec: JobSpec) -> Iterator[SpecError]:
         if isinstance(technique, WeightDecay):
             detail = "adamw has a weight decay of its own: use `optimizer.weight_decay`, or `adam` with this one"
             yield SpecError(f"/regularization/{index}", "decay_twice", detail, suggestion="/optimizer/weight_decay")
+
+
+def _proximal(spec: JobSpec) -> Iterator[SpecError]:
+    if isinstance(spec.optimizer, Sgd | Adam | AdamW | RMSprop):
+        return
+    for index, technique in enumerate(spec.regularization):
+        if isinstance(technique, L1) and technique.mode == "proximal":
+            detail = "The proximal step follows the step size of sgd, adam, adamw or rmsprop: take one, or the penalty"
+            yield SpecError(f"/regularization/{index}/mode", "optimizer_does_not_fit", detail, ["penalty"], "penalty")
 
 
 def _floors(spec: JobSpec) -> Iterator[SpecError]:

@@ -45,12 +45,19 @@ all.
 class L1(L1Penalty):
     """L1: adds weight · Σ|w| over the targeted kernels to the loss. Pulls weights towards 0, unused inputs first.
 
-    A sum, not a mean, as in Keras. The gradient weight · sign(w) brings weights near 0 but rarely to exactly 0.
+    A sum, not a mean, as in Keras. The gradient weight · sign(w) brings weights near 0 but rarely to exactly 0. With
+    `mode="proximal"` there is no such gradient; after each step every weight moves towards 0 by as much as the
+    optimizer would have moved it in the long run, and stops there: w ← sign(w) · max(|w| − t, 0) with t = learning_rate
+    · weight · (1 − dampening) / (1 − momentum) under sgd, learning_rate · weight / (√v̂ + ε) under adam and adamw, and
+    learning_rate · weight / ((√v + ε) · (1 − momentum)) under rmsprop. That pulls as hard as the penalty and gives
+    exact zeros; their share is the metric `train/sparsity`.
 
-    Reference: Tibshirani 1996, "Regression shrinkage and selection via the lasso".
+    Reference: Tibshirani 1996, "Regression shrinkage and selection via the lasso"; Parikh & Boyd 2014, "Proximal
+    algorithms".
     """
 
     target: Target = "kernels"
+    mode: Literal["penalty", "proximal"] = "penalty"
 
 
 class L2(L2Penalty):
@@ -181,6 +188,31 @@ class Activity(Technique):
     """
 
 
+class MaxNorm(Technique):
+    """Max-norm: after each step the incoming weights of a unit (a row of a dense layer's kernel, a filter) are scaled
+    down to the length `max` where they are longer: w ← w · min(1, max / ‖w‖₂).
+
+    Reference: Srebro et al. 2005, "Maximum-margin matrix factorization"; Srivastava et al. 2014, "Dropout".
+    """
+
+    type: Literal["max_norm"] = "max_norm"
+    max: Annotated[float, Field(gt=0.0, le=1e6)] = 3.0
+    target: Target = "kernels"
+
+
+class Orthogonality(Technique):
+    """Adds weight · ‖W · Wᵀ − I‖² over the targeted kernels to the loss (the sum of squares; Wᵀ · W where W has more
+    rows than columns), with a convolution's kernel as a matrix of filters × the rest.
+
+    Reference: Brock et al. 2017, "Neural photo editing with introspective adversarial networks", arXiv:1609.07093;
+    Bansal et al. 2018, arXiv:1810.09102.
+    """
+
+    type: Literal["orthogonality"] = "orthogonality"
+    weight: Weight = 1e-4
+    target: Target = "kernels"
+
+
 class WeightDecay(Technique):
     """Decoupled weight decay: w ← w − learning_rate · weight · w at each step, beside the optimizer's own update
     (AdamW, SGDW).
@@ -196,6 +228,17 @@ class WeightDecay(Technique):
 
 
 Regularization = Annotated[
-    L1 | L2 | L1L2 | Dropout | SpatialDropout | AlphaDropout | DropPath | DropBlock | Activity | WeightDecay,
+    L1
+    | L2
+    | L1L2
+    | Dropout
+    | SpatialDropout
+    | AlphaDropout
+    | DropPath
+    | DropBlock
+    | Activity
+    | MaxNorm
+    | Orthogonality
+    | WeightDecay,
     Field(discriminator="type"),
 ]

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from models.spec.job import JobSpec
 from models.spec.optimizer import Adam, AdamW, Optimizer, RMSprop, Sgd
 from worker.training import rmsprop
+from worker.training.projection import Projections
 from worker.training.regularization import decays_of, kinds_of
 
 
@@ -24,6 +25,7 @@ class Stepper:
             if decays[name]:
                 self.decayed[decays[name]].append(parameter)
         self.optimizer = build_optimizer(spec.optimizer, network)
+        self.projections = Projections(spec, network, self.optimizer)
 
     @torch.no_grad()
     def step(self, learning_rate: float, skipped: Tensor) -> None:
@@ -34,6 +36,7 @@ class Stepper:
             group["lr"] = learning_rate
         self.optimizer.found_inf = skipped  # type: ignore[attr-defined]
         self.optimizer.step()
+        self.projections.project(learning_rate, skipped)
 
     def tensors(self) -> dict[str, Tensor]:
         """The optimizer's averages, as `optimizer/<parameter>/<average>`."""

@@ -27,7 +27,10 @@ from models.spec.regularization import (
     L1Penalty,
     L2Penalty,
     LayerRegularization,
+    MaxNorm,
+    Orthogonality,
     SpatialDropout,
+    Target,
     WeightDecay,
 )
 from worker.training.layers import BatchNorm
@@ -61,7 +64,38 @@ class Penalty:
             torch._foreach_add_(gradients, torch._foreach_sign(self.kernels), alpha=self.l1)
 
 
-def penalties_of(spec: JobSpec, network: nn.Module) -> list[Penalty]:
+@dataclass(frozen=True)
+class OrthogonalityPenalty:
+    """weight · ‖W · Wᵀ − I‖² over these kernels, taken as matrices; Wᵀ · W where that is the smaller matrix."""
+
+    weight: float
+    kernels: list[Tensor]
+
+    def value(self) -> Tensor:
+        """A scalar on the device."""
+        return self.weight * torch.stack([excess(matrix_of(kernel)).square().sum() for kernel in self.kernels]).sum()
+
+    def add_gradients(self) -> None:
+        """4 · weight · (W · Wᵀ − I) · W, or W · (Wᵀ · W − I)."""
+        for kernel in self.kernels:
+            matrix = matrix_of(kernel)
+            product = excess(matrix) @ matrix if len(matrix) <= matrix.shape[1] else matrix @ excess(matrix)
+            assert kernel.grad is not None
+            kernel.grad.add_(product.view_as(kernel), alpha=4.0 * self.weight)
+
+
+def matrix_of(kernel: Tensor) -> Tensor:
+    """(units, their inputs)."""
+    return kernel.flatten(1)
+
+
+def excess(matrix: Tensor) -> Tensor:
+    """What the smaller product of a matrix with itself has beyond the identity."""
+    product = matrix @ matrix.T if len(matrix) <= matrix.shape[1] else matrix.T @ matrix
+    return product - torch.eye(len(product), device=product.device)
+
+
+def penalties_of(spec: JobSpec, network: nn.Module) -> list[Penalty | OrthogonalityPenalty]:
     """One penalty for every set of kernels that is penalized alike."""
     weights: dict[str, tuple[float, float]] = defaultdict(lambda: (0.0, 0.0))
     for name, l1, l2 in penalized_modules(spec, kernel_modules(network)):
@@ -70,7 +104,23 @@ def penalties_of(spec: JobSpec, network: nn.Module) -> list[Penalty]:
     for name, pair in weights.items():
         if any(pair):
             alike[pair].append(network.get_parameter(f"{name}.weight"))
-    return [Penalty(l1, l2, kernels) for (l1, l2), kernels in alike.items()]
+    sums = [Penalty(l1, l2, kernels) for (l1, l2), kernels in alike.items()]
+    products = [
+        OrthogonalityPenalty(technique.weight, kernels_of(spec, network, technique.target))
+        for technique in spec.regularization
+        if isinstance(technique, Orthogonality) and technique.weight
+    ]
+    return [*sums, *products]
+
+
+def kernels_of(spec: JobSpec, network: nn.Module, target: Target) -> list[Tensor]:
+    """The kernels that a technique of the job targets."""
+    names = targeted(spec, kernel_modules(network), target)
+    return [network.get_parameter(f"{name}.weight") for name in names]
+
+
+def targeted(spec: JobSpec, kernels: list[str], target: Target) -> list[str]:
+    return kernels if target == "kernels" else [module_name(spec.network, layer) for layer in target]
 
 
 def kernel_modules(network: nn.Module) -> list[str]:
@@ -83,13 +133,21 @@ def penalized_modules(spec: JobSpec, kernels: list[str]) -> list[tuple[str, floa
     for technique in spec.regularization:
         match technique:
             case L1() | L2() | L1L2():
-                targets = (
-                    kernels
-                    if technique.target == "kernels"
-                    else [module_name(spec.network, layer) for layer in technique.target]
-                )
+                if isinstance(technique, L1) and technique.mode == "proximal":
+                    continue
+                targets = targeted(spec, kernels, technique.target)
                 found += [(name, *weights_of(technique)) for name in targets]
-            case Dropout() | SpatialDropout() | AlphaDropout() | DropPath() | DropBlock() | Activity() | WeightDecay():
+            case (
+                Dropout()
+                | SpatialDropout()
+                | AlphaDropout()
+                | DropPath()
+                | DropBlock()
+                | Activity()
+                | MaxNorm()
+                | Orthogonality()
+                | WeightDecay()
+            ):
                 pass
             case _:
                 assert_never(technique)

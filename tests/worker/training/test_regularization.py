@@ -25,6 +25,12 @@ LAYERS = [
 MLP = {"type": "mlp", "hidden": [16]}
 CNN = {"type": "cnn", "widths": [4, 6], "head": [8]}
 RESNET = {"type": "resnet", "depth": 8, "width": 4}
+
+
+def smaller_product(kernel: torch.Tensor) -> torch.Tensor:
+    return kernel @ kernel.T if len(kernel) <= kernel.shape[1] else kernel.T @ kernel
+
+
 FAMILY: list[tuple[list[dict[str, Any]], Any]] = [
     ([{"type": "l1", "weight": 0.1}], lambda w: 0.1 * sum(k.abs().sum() for k in w.values())),
     ([{"type": "l2", "weight": 0.1}], lambda w: 0.1 * sum(k.square().sum() for k in w.values())),
@@ -32,6 +38,11 @@ FAMILY: list[tuple[list[dict[str, Any]], Any]] = [
         [{"type": "l1_l2", "l1": 0.1, "l2": 0.7}, {"type": "l2", "weight": 0.1}],
         lambda w: sum(0.1 * k.abs().sum() + 0.8 * k.square().sum() for k in w.values()),
     ),
+    (
+        [{"type": "orthogonality", "weight": 0.1}],
+        lambda w: 0.1 * sum((smaller_product(k) - torch.eye(min(k.shape))).square().sum() for k in w.values()),
+    ),
+    ([{"type": "l1", "weight": 5.0, "mode": "proximal"}], lambda w: 0.0),
     ([{"type": "l2", "weight": 2.0, "target": ["first"]}], lambda w: 2.0 * w["layers.0.weight"].square().sum()),
 ]
 
@@ -112,6 +123,9 @@ EFFECTS: list[tuple[dict[str, Any], dict[str, Any]]] = [
     (RESNET, {"type": "drop_path", "mode": "uniform"}),
     (CNN, {"type": "drop_block", "block_size": 3}),
     (RESNET, {"type": "activity", "l1": 0.01}),
+    (CNN, {"type": "orthogonality"}),
+    (CNN, {"type": "max_norm", "max": 0.5}),
+    (CNN, {"type": "l1", "mode": "proximal"}),
 ]
 
 
