@@ -13,7 +13,7 @@ from .plan import PlannedLayer, ShapeMismatch
 from .task import Task, task_of
 from .training import Training
 
-FLOAT32 = 4
+FLOAT32, FLOAT16 = 4, 2
 """Bytes."""
 
 
@@ -26,7 +26,7 @@ class Estimate:
     buffers: int
     """What is kept beside it: running means and variances."""
     activation_bytes: int
-    """The input of one batch and what every layer makes of it, in float32."""
+    """The input of one batch and what every layer makes of it, in the precision of the run."""
     memory_bytes: int
     """Parameters, their gradients, their averages and those of the optimizer; activations with their gradients."""
     steps_per_epoch: int
@@ -53,7 +53,7 @@ def estimate_task(spec: JobSpec, task: Task, layers: tuple[PlannedLayer, ...]) -
     averaged = 0 if spec.training.averaging is None else parameters + buffers
     batch = min(spec.training.batch_size, max(1, task.train))
     values = prod(task.input_shape) + sum(prod(layer.output) for layer in layers if layer.kind != "flatten")
-    activation_bytes = FLOAT32 * batch * values
+    activation_bytes = (FLOAT32 if spec.training.precision == "float32" else FLOAT16) * batch * values
     per_epoch = steps_per_epoch(task.train, spec.training.examples_per_step)
     return Estimate(
         parameters=parameters,

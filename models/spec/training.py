@@ -41,13 +41,19 @@ class Training(Technique):
     batch_size: Annotated[int, Field(ge=1, le=65_536)] = 32
     accumulate: Annotated[int, Field(ge=1, le=10_000)] = 1
     """Batches per step; the last step of an epoch takes what is left."""
-    precision: Literal["float32"] = "float32"
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Of the products in the network; weights, loss, gradients and the update are float32 always. `float16` scales the
+    loss, and halves the scale wherever a gradient overflows: such steps are skipped, `max_grad_failures` in a row at
+    most.
+    """
     averaging: Averaging | None = None
     early_stopping: EarlyStopping | None = None
     time_limit: Annotated[int, Field(ge=1, le=30 * 24 * 3600)] | None = None
     """Seconds of training, over all attempts."""
     max_grad_failures: Annotated[int, Field(ge=0, le=100_000)] = 10
-    """With `clipping.nonfinite: "skip_step"`: so many steps in a row may be skipped before the job ends as diverged."""
+    """With `clipping.nonfinite: "skip_step"` or in float16: so many steps in a row may be skipped before the job ends
+    as diverged.
+    """
     deterministic: bool = True
     """Only algorithms that give the same bits each time."""
 

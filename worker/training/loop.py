@@ -88,6 +88,7 @@ def step(run: Run) -> None:
 
         run.stepper.step(rate, skipped)
         run.keep_finite(skipped)
+        run.precision.adapt(skipped)
         run.sums += torch.where(skipped.bool(), 0.0, sums)
         run.record(rate, torch.stack([loss, penalty, norm, clipped, skipped]))
         if run.average is not None:
@@ -113,15 +114,19 @@ def differentiate(run: Run) -> tuple[Tensor, Tensor, Tensor]:
     sums = empty_sums(run.data.task, run.device)
     for index, batch in enumerate(batches):
         inputs, targets = run.feed.training_batch(training, batch, epoch, number, index)
-        outputs = run.network(inputs)
+        with run.precision.autocast():
+            outputs = run.network(inputs)
+        outputs = outputs.float()
         mean, of_activity = measure(run.loss, outputs, targets, run.class_weights), run.activity_penalty()
         part = share(run.loss, targets, run.class_weights) / len(positions) if len(batches) > 1 else 1.0
-        torch.autograd.backward((mean + of_activity) * part)
+        torch.autograd.backward(run.precision.scaled((mean + of_activity) * part))
         with torch.no_grad():
             loss, activity, whole = loss + mean * part, activity + of_activity * part, whole + part
             sums += sums_of(run.data.task, run.loss, outputs, targets, mean, run.class_weights)
 
+    gradients = [parameter.grad for parameter in run.parameters if parameter.grad is not None]
+    run.precision.unscale(gradients)
     if len(batches) > 1 and run.class_weights is not None:
-        torch._foreach_div_([parameter.grad for parameter in run.parameters if parameter.grad is not None], whole)
+        torch._foreach_div_(gradients, whole)
         loss, activity = loss / whole, activity / whole
     return loss, activity, sums

@@ -38,6 +38,7 @@ from worker.training.loss import class_weights, measure
 from worker.training.metrics import empty_sums, metrics_of, ratio, sums_of
 from worker.training.network import build_network
 from worker.training.optimizer import Stepper
+from worker.training.precision import Precision
 from worker.training.randomness import derive_seed, permutation
 from worker.training.regularization import penalties_of
 from worker.training.schedule import Clock, learning_rate
@@ -104,6 +105,7 @@ class Run:
         self.parameters = list(self.network.parameters())
         self.buffers = list(self.network.buffers())
         self.stepper = Stepper(spec, self.network)
+        self.precision = Precision(spec.training, device)
         self.penalties = penalties_of(spec, self.network)
         averaging = spec.training.averaging
         self.average = None if averaging is None else Average(averaging, self.network, self.clock)
@@ -116,8 +118,7 @@ class Run:
         self.restorable: dict[str, Tensor] = {}
         if resume is not None:
             self.take_up(resume)
-        skips = spec.clipping is not None and spec.clipping.nonfinite == "skip_step"
-        self.guarded = [buffer.clone() for buffer in self.buffers] if skips else []
+        self.guarded = [buffer.clone() for buffer in self.buffers] if self.may_skip else []
         self.ordered: tuple[int, Tensor] | None = None
         self.improved = False
         self.begun = self.flushed_at = self.epoch_begun = time.monotonic()
@@ -159,6 +160,12 @@ class Run:
     @property
     def norm_type(self) -> float:
         return 2.0 if self.spec.clipping is None else float(self.spec.clipping.norm_type)
+
+    @property
+    def may_skip(self) -> bool:
+        """Whether a step that is not finite may be skipped: it was asked for, or is how float16 finds its scale."""
+        clipping = self.spec.clipping
+        return self.precision.scales or (clipping is not None and clipping.nonfinite == "skip_step")
 
     def order(self, epoch: int) -> Tensor:
         """The epoch's order of the training examples, (examples,) int64."""
@@ -220,8 +227,7 @@ class Run:
 
     def judge(self, columns: Mapping[str, list[float]]) -> None:
         """Every skipped step is seen here once, so the verdict does not depend on how often steps are flushed."""
-        clipping = self.spec.clipping
-        allowed = self.spec.training.max_grad_failures if clipping and clipping.nonfinite == "skip_step" else 0
+        allowed = self.spec.training.max_grad_failures if self.may_skip else 0
         for step, skipped, loss, rate in zip(
             columns["step"], columns["skipped"], columns["train/loss"], columns["learning_rate"], strict=True
         ):
@@ -298,7 +304,9 @@ class Run:
         sums = empty_sums(self.data.task, self.device)
         for positions in slices(len(part), max(EVALUATION_BATCH, self.spec.training.batch_size)):
             inputs, targets = self.feed.evaluation_batch(part, positions)
-            outputs = self.network(inputs)
+            with self.precision.autocast():
+                outputs = self.network(inputs)
+            outputs = outputs.float()
             loss = measure(self.loss, outputs, targets, self.class_weights)
             sums += sums_of(self.data.task, self.loss, outputs, targets, loss, self.class_weights)
         self.network.train()
@@ -338,7 +346,9 @@ class Run:
         """A copy of the run as it stands at a step's end; nothing waits to be flushed."""
         assert not self.rows
         position = replace(self.position, seconds=self.seconds)
-        tensors = copies({**self.stepper.tensors(), "sums": self.sums, "totals": self.totals})
+        tensors = copies(
+            {**self.stepper.tensors(), **self.precision.tensors(), "sums": self.sums, "totals": self.totals}
+        )
         if self.average is not None:
             tensors |= copies({f"raw/{name}": value for name, value in self.network.state_dict().items()})
         tensors |= {f"restorable/{name}": value for name, value in self.restorable.items()}
@@ -379,6 +389,7 @@ class Run:
             self.average.take()
             self.network.load_state_dict(below(tensors, "raw/"))
         self.stepper.load(tensors)
+        self.precision.load(tensors)
         self.sums.copy_(tensors["sums"])
         self.totals.copy_(tensors["totals"])
         self.restorable = below(tensors, "restorable/")

@@ -96,6 +96,8 @@ WAYS: list[dict[str, Any]] = [
     {"averaging": {"type": "ema", "half_life": "3 steps"}},
     {"averaging": {"type": "ema", "decay": 0.8, "warmup": False}, "accumulate": 3, "epochs": 9},
     {"averaging": {"type": "swa", "start": "25%", "every": "2 steps", "learning_rate": 0.02}},
+    {"precision": "bfloat16"},
+    {"precision": "float16", "accumulate": 2},
     {"averaging": {"type": "lookahead", "k": 3}, "early_stopping": {"patience": 1, "min_delta": 0.1}},
 ]
 """Of training, each with something of its own to remember."""
@@ -115,7 +117,8 @@ def test_every_way_of_training_remembers_over_an_interruption(
 
 @pytest.mark.parametrize("loss", [{}, {"class_weights": [0.5, 2.0, 1.0, 3.0]}], ids=str)
 def test_many_small_batches_are_one_large_one(packed: Path, loss: dict[str, Any]) -> None:
-    words = {"regularization": [{"type": "l2", "weight": 0.01}], "clipping": {"type": "global_norm", "max_norm": 0.5}}
+    words: dict[str, Any] = {"regularization": [{"type": "l2", "weight": 0.01}]}
+    words |= {"clipping": {"type": "global_norm", "max_norm": 0.5}}
     words |= {"loss": {"type": "cross_entropy", **loss}, "optimizer": {"type": "sgd", "learning_rate": 0.1}}
     small = last_of(run(packed, {**words, "training": {"epochs": 3, "batch_size": 10, "accumulate": 5}}))
     large = last_of(run(packed, {**words, "training": {"epochs": 3, "batch_size": 50}}))
