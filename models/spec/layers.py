@@ -7,6 +7,17 @@ from collections.abc import Iterator, Sequence
 from itertools import repeat
 from typing import Literal, assert_never
 
+from .image_layers import (
+    VGG_DEPTHS,
+    convnext_stages,
+    plan_convnext,
+    plan_vgg,
+    plan_vit,
+    plan_wide_resnet,
+    stem_of,
+    wide_resnet_blocks,
+)
+from .images import Convnext, Vgg, Vit, WideResnet
 from .network import (
     BOTTLENECK_DEPTHS,
     LARGE_DEPTHS,
@@ -28,13 +39,11 @@ from .network import (
     Resnet,
     Sequential,
 )
-from .plan import Plan, PlannedLayer, Shape
+from .plan import FEATURES, Plan, PlannedLayer, Shape
 from .regularization import Dropout
+from .sequence_layers import encoder_places, plan_recurrent, plan_transformer
+from .sequences import Gru, Lstm, Rnn, Transformer
 
-FEATURES = "features"
-"""What the convolutions of a cnn or a resnet give to their head."""
-LARGE_IMAGE = 96
-"""From this shorter side on (pixels), a resnet's stem is large unless the spec says otherwise."""
 SMALL_IMAGE = 32
 """Up to this longer side (pixels), a cnn pools once unless the spec says otherwise."""
 
@@ -55,6 +64,18 @@ def layers_of(network: Network, input_shape: Shape, outputs: int) -> tuple[Plann
             _cnn(plan, network, outputs)
         case Resnet():
             _resnet(plan, network, outputs)
+        case WideResnet():
+            plan_wide_resnet(plan, network, outputs)
+        case Vgg():
+            plan_vgg(plan, network, outputs)
+        case Convnext():
+            plan_convnext(plan, network, outputs)
+        case Vit():
+            plan_vit(plan, network, outputs)
+        case Rnn() | Lstm() | Gru():
+            plan_recurrent(plan, network, outputs)
+        case Transformer():
+            plan_transformer(plan, network, outputs)
         case _:
             assert_never(network)
     return tuple(plan.layers)
@@ -65,13 +86,6 @@ def resnet_width(network: Resnet) -> int:
     if network.width is not None:
         return network.width
     return 64 if network.depth in LARGE_DEPTHS else 16
-
-
-def resnet_stem(network: Resnet, input_shape: Shape) -> Literal["small", "large"]:
-    """The stem for images of this (channels, height, width)."""
-    if network.stem != "auto":
-        return network.stem
-    return "large" if min(input_shape[1:], default=0) >= LARGE_IMAGE else "small"
 
 
 def resnet_blocks(depth: int) -> tuple[int, ...]:
@@ -119,11 +133,19 @@ def kernel_names(network: Network) -> tuple[str, ...]:
         case Cnn(widths=widths, head=head):
             convolutions = (f"convolutions.{index}" for index in range(len(widths)))
             return (*convolutions, *(f"head.{index}" for index in range(len(head))), "output")
-        case Resnet():
-            plan = layers_of(network, (3, 2048, 2048), 1)
-            return tuple(layer.name for layer in plan if layer.kernel)
+        case Resnet() | WideResnet() | Vgg() | Convnext():
+            return _planned_kernels(network, (3, 2048, 2048))
+        case Vit(patch=patch):
+            return _planned_kernels(network, (3, patch or 16, patch or 16))
+        case Rnn() | Lstm() | Gru() | Transformer():
+            return _planned_kernels(network.model_copy(update={"sequence_length": 1}), (1,))
         case _:
             assert_never(network)
+
+
+def _planned_kernels(network: Network, input_shape: Shape) -> tuple[str, ...]:
+    """The layers with kernels, which are the same for inputs of any shape that fits."""
+    return tuple(layer.name for layer in layers_of(network, input_shape, 1) if layer.kernel)
 
 
 def dropout_places(network: Network) -> tuple[str, ...]:
@@ -140,6 +162,20 @@ def dropout_places(network: Network) -> tuple[str, ...]:
             return (*kernel_names(network)[:-1], FEATURES)
         case Resnet():
             return ("stem", *block_names(resnet_blocks(network.depth)), FEATURES)
+        case WideResnet():
+            blocks = block_names(wide_resnet_blocks(network))
+            return ("stem", *(place for block in blocks for place in (f"{block}.conv1", block)), FEATURES)
+        case Vgg():
+            head = ("head.0", "head.1") if network.head == "classic" else ()
+            return (*block_names(VGG_DEPTHS[network.depth]), FEATURES, *head)
+        case Convnext():
+            return ("stem", *block_names(convnext_stages(network)[0]), FEATURES)
+        case Vit():
+            return ("patches", *encoder_places(network.depth), FEATURES)
+        case Transformer():
+            return ("embedding", *encoder_places(network.depth), FEATURES)
+        case Rnn() | Lstm() | Gru():
+            return (*(f"layers.{index}" for index in range(network.layers)), FEATURES)
         case _:
             assert_never(network)
 
@@ -156,7 +192,9 @@ def dropout_after(network: Network, dropout: Dropout) -> tuple[str, ...]:
             return dropout_places(network)
         case Cnn(head=head):
             return tuple(f"head.{index}" for index in range(len(head))) or (FEATURES,)
-        case Resnet():
+        case Vgg(head="classic"):
+            return ("head.0", "head.1")
+        case Resnet() | WideResnet() | Vgg() | Convnext() | Vit() | Rnn() | Lstm() | Gru() | Transformer():
             return (FEATURES,)
         case _:
             assert_never(network)
@@ -195,7 +233,7 @@ def _cnn(plan: Plan, network: Cnn, outputs: int) -> None:
 
 def _resnet(plan: Plan, network: Resnet, outputs: int) -> None:
     width = resnet_width(network)
-    large = resnet_stem(network, plan.shape) == "large"
+    large = stem_of(network.stem, plan.shape) == "large"
     pointer = "/network/depth"
     plan.conv("stem", width, 7 if large else 3, 2 if large else 1, "same", False, pointer)
     plan.batch_norm("stem.norm")
@@ -273,5 +311,17 @@ def activations_of(network: Network) -> Iterator[Activation]:
             yield from repeat(activation, len(widths) + len(head))
         case Resnet(depth=depth):
             yield from repeat("relu", depth - 1)
+        case WideResnet(depth=depth):
+            yield from repeat("relu", depth - 3)
+        case Vgg(depth=depth, head=head):
+            yield from repeat("relu", depth - 1 if head == "classic" else depth - 3)
+        case Convnext():
+            yield from repeat("gelu", sum(convnext_stages(network)[0]))
+        case Vit(depth=depth) | Transformer(depth=depth):
+            yield from repeat("gelu", depth)
+        case Rnn(activation=activation, layers=count):
+            yield from repeat(activation, count)
+        case Lstm(layers=count) | Gru(layers=count):
+            yield from repeat("tanh", count)
         case _:
             assert_never(network)

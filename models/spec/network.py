@@ -9,8 +9,10 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from .images import Convnext, Vgg, Vit, WideResnet
 from .initialization import Initialization
 from .regularization import LayerRegularization
+from .sequences import Gru, Lstm, Rnn, Transformer
 from .technique import MAX_LAYERS, LayerName, Rate, Technique, Width
 
 Activation = Literal["relu", "leaky_relu", "elu", "selu", "gelu", "silu", "tanh", "sigmoid", "linear"]
@@ -220,9 +222,10 @@ class Resnet(Technique):
 
     Depths 6n + 2 (8, 14, 20, … 110, but not 50) have three stages of n basic blocks, with width, 2 · width and 4 ·
     width channels; 18 and 34 have four stages of basic blocks, 50, 101 and 152 of bottlenecks (stride in the 3 × 3,
-    four times the width at the end). Where the shape changes, the shortcut is a 1 × 1 convolution with a norm. The small stem is a 3 ×
-    3 convolution; the large one 7 × 7 with stride 2 and a 3 × 3 max-pooling with stride 2. Layers are called `stem`,
-    `stages.0.0.conv1`, `stages.0.0.conv2`, (`conv3`,) `stages.0.0.shortcut`, …, `features`, `output`.
+    four times the width at the end). Where the shape changes, the shortcut is a 1 × 1 convolution with a norm. The
+    small stem is a 3 × 3 convolution; the large one 7 × 7 with stride 2 and a 3 × 3 max-pooling with stride 2. Layers
+    are called `stem`, `stages.0.0.conv1`, `stages.0.0.conv2`, (`conv3`,) `stages.0.0.shortcut`, …, `features`,
+    `output`.
 
     Reference: He et al. 2016, "Deep residual learning for image recognition", arXiv:1512.03385.
     """
@@ -243,7 +246,10 @@ class Resnet(Technique):
         return depth
 
 
-Network = Annotated[Sequential | Mlp | Cnn | Resnet, Field(discriminator="type")]
+Network = Annotated[
+    Sequential | Mlp | Cnn | Resnet | WideResnet | Vgg | Convnext | Vit | Rnn | Lstm | Gru | Transformer,
+    Field(discriminator="type"),
+]
 
 
 def _check_symmetric(kernel: int, padding: Padding) -> None:

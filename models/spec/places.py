@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from .images import Convnext, WideResnet
 from .layers import dropout_after, dropout_places, layer_name
 from .network import DropoutLayer, Network, Resnet, Sequential
 from .plan import PlannedLayer
@@ -95,7 +96,7 @@ def convolutions(network: Network, plan: Planned) -> tuple[str, ...]:
 def late_convolutions(network: Network, plan: Planned) -> tuple[str, ...]:
     """The blocks of the last two stages of a residual network, the last two convolutions of another."""
     names = convolutions(network, plan)
-    if not isinstance(network, Resnet):
+    if not isinstance(network, Resnet | WideResnet | Convnext):
         return names[-2:]
     stages = sorted({name.split(".")[1] for name in names if name.startswith("stages.")})[-2:]
     return tuple(name for name in names if name.startswith(tuple(f"stages.{stage}." for stage in stages)))

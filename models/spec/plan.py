@@ -6,6 +6,11 @@ from typing import Literal
 
 from .network import Activation, Padding
 
+FEATURES = "features"
+"""What the body of a network gives to its head."""
+LARGE_IMAGE = 96
+"""From this shorter side on (pixels) stems and patches are large unless the spec says otherwise."""
+
 Shape = tuple[int, ...]
 """(channels, height, width) of images, (steps, features) of sequences, (features,) of vectors."""
 

@@ -7,13 +7,18 @@ from typing import Any, TypeVar, assert_never
 
 from .checkpoints import Checkpoints, KeepBest
 from .dataset import Dataset
-from .initialization import AnyInitialization, KaimingNormal, XavierNormal
+from .image_layers import convnext_stages, stem_of, vit_patch
+from .images import Convnext, Vgg, Vit, WideResnet
+from .initialization import AnyInitialization, KaimingNormal, XavierNormal, XavierUniform
 from .job import JobSpec
-from .layers import activations_of, cnn_pooling, resnet_stem, resnet_width
+from .layers import activations_of, cnn_pooling, resnet_width
 from .loss import BinaryCrossEntropy, CrossEntropy, Loss, MeanSquaredError
 from .manifest import Manifest
 from .network import AnyLayer, AveragePooling, Cnn, MaxPooling, Mlp, Network, Resnet, Sequential
+from .plan import ShapeMismatch
 from .schedule import Plateau, Schedule
+from .sequence_layers import steps_of
+from .sequences import Gru, Lstm, Rnn, Transformer
 from .task import Task, task_of
 from .technique import Technique, better
 from .training import EarlyStopping, Training
@@ -57,7 +62,11 @@ def default_loss(task: Task) -> Loss:
 
 
 def default_initialization(network: Network) -> AnyInitialization:
-    """The start of a spec that names none: He's, or Xavier's where every activation is tanh or sigmoid."""
+    """The start of a spec that names none: He's, or Xavier's where every activation is tanh or sigmoid, and in encoders
+    with attention.
+    """
+    if isinstance(network, Vit | Transformer):
+        return XavierUniform()
     activations = set(activations_of(network))
     return XavierNormal() if activations and activations <= SATURATING else KaimingNormal()
 
@@ -81,10 +90,27 @@ def _network(network: Network, task: Task) -> Network:
         case Cnn():
             return _with(network, pooling=cnn_pooling(network, task.input_shape))
         case Resnet():
-            stem = resnet_stem(network, task.input_shape)
+            stem = stem_of(network.stem, task.input_shape)
             return _with(network, width=resnet_width(network), stem=stem)
+        case WideResnet() | Vgg():
+            return network
+        case Convnext():
+            depths, widths = convnext_stages(network)
+            return _with(network, depths=depths, widths=widths, stem=stem_of(network.stem, task.input_shape))
+        case Vit():
+            return _with(network, patch=vit_patch(network, task.input_shape))
+        case Rnn() | Lstm() | Gru() | Transformer():
+            return _with(network, sequence_length=_length(network, task))
         case _:
             assert_never(network)
+
+
+def _length(network: Rnn | Lstm | Gru | Transformer, task: Task) -> int | None:
+    """The steps of a sequence; what does not fit stays as it is, for the check to tell."""
+    try:
+        return steps_of(network, task.input_shape)[0]
+    except ShapeMismatch:
+        return network.sequence_length
 
 
 def _layer(layer: AnyLayer) -> AnyLayer:

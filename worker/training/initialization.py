@@ -37,8 +37,13 @@ from models.spec.initialization import (
     Zeros,
     ZerosStart,
 )
-from worker.training.layers import BatchNorm
+from worker.training.layers import BatchNorm, BranchScale, LearnedRows, parts_of
 from worker.training.randomness import generator_for
+
+ROWS_STD = 0.02
+"""Of positions and class tokens (Dosovitskiy et al. 2021)."""
+BRANCH_START = 1e-6
+"""Of the scales of residual branches (Liu et al. 2022)."""
 
 
 @torch.no_grad()
@@ -47,7 +52,7 @@ def initialize(
 ) -> None:
     """Gives every parameter and buffer its first value; `layers` names the modules that have a start of their own.
 
-    Dense and convolutional layers start as said, norms as the identity.
+    Dense and convolutional layers start as said, norms as the identity, positions and class tokens near 0.
     """
     own = layers or {}
     for name, module in network.named_modules():
@@ -56,6 +61,12 @@ def initialize(
                 initialize_layer(module, own.get(name, start), seed, name)
             case BatchNorm() | nn.LayerNorm():
                 initialize_norm(module)
+            case LearnedRows():
+                rows = torch.empty(module.weight.shape)
+                rows.normal_(0.0, ROWS_STD, generator=generator_for(seed, "initialization", f"{name}.weight"))
+                module.weight.copy_(rows)
+            case BranchScale():
+                module.weight.fill_(BRANCH_START)
             case _:
                 assert not list(module.parameters(recurse=False)), f"{name} has no start"
 
@@ -69,9 +80,12 @@ def initialize_norm(norm: BatchNorm | nn.LayerNorm) -> None:
 
 
 def initialize_layer(layer: nn.Linear | nn.Conv2d, start: AnyInitialization, seed: int, name: str) -> None:
-    fan_in, fan_out = fans(layer.weight)
     weight = torch.empty(layer.weight.shape)
-    draw_kernel(weight, start, fan_in, fan_out, generator_for(seed, "initialization", f"{name}.weight"))
+    generator = generator_for(seed, "initialization", f"{name}.weight")
+    parts = weight.chunk(parts_of(layer))
+    fan_in, fan_out = fans(parts[0])
+    for part in parts:
+        draw_kernel(part, start, fan_in, fan_out, generator)
     layer.weight.copy_(weight)
     if layer.bias is not None:
         bias = torch.empty(layer.bias.shape)

@@ -44,11 +44,17 @@ class BatchNorm(nn.Module):
 
 
 class Dense(nn.Linear):
-    """W · x + b, then its norm; (examples, inputs) → (examples, outputs)."""
+    """W · x + b, then its norm; (examples, …, inputs) → (examples, …, outputs).
 
-    def __init__(self, inputs: int, outputs: int, bias: bool = True, norm: nn.Module | None = None) -> None:
+    W may be several matrices of equal size, one below another: as many `parts`, and each starts on its own.
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, bias: bool = True, norm: nn.Module | None = None, parts: int = 1
+    ) -> None:
         super().__init__(inputs, outputs, bias)
         self.norm = norm
+        self.parts = parts
 
     def forward(self, x: Tensor) -> Tensor:
         x = super().forward(x)
@@ -67,14 +73,50 @@ class Convolution(nn.Conv2d):
         padding: Padding = "same",
         bias: bool = False,
         norm: nn.Module | None = None,
+        groups: int = 1,
     ) -> None:
         border = (kernel - 1) // 2 if padding == "same" else 0
-        super().__init__(inputs, outputs, kernel, stride, border, bias=bias)
+        super().__init__(inputs, outputs, kernel, stride, border, groups=groups, bias=bias)
         self.norm = norm
 
     def forward(self, x: Tensor) -> Tensor:
         x = super().forward(x)
         return x if self.norm is None else self.norm(x)
+
+
+class ChannelNorm(nn.LayerNorm):
+    """Layer norm over the channels of each pixel; (examples, channels, height, width) → the same."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+class LearnedRows(nn.Module):
+    """Rows that are added to or put before the input: positions, a class token; (rows, width)."""
+
+    def __init__(self, rows: int, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(rows, width))
+
+
+class BranchScale(nn.Module):
+    """A learned factor for each of the last dimension's features, small at the start; Touvron et al. 2021,
+    arXiv:2103.17239.
+    """
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(features))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.weight
+
+
+def parts_of(layer: nn.Linear | nn.Conv2d) -> int:
+    """How many kernels lie one below another in the weight: gates, queries and their like, groups of a convolution."""
+    if isinstance(layer, nn.Conv2d):
+        return layer.groups
+    return layer.parts if isinstance(layer, Dense) else 1
 
 
 class NamedDropout(nn.Module):

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.spec.images import Convnext, Vgg, Vit, WideResnet
 from models.spec.initialization import AnyInitialization
 from models.spec.job import JobSpec
-from models.spec.layers import FEATURES, layer_name, layers_of
+from models.spec.layers import layer_name, layers_of
 from models.spec.network import (
     Activation,
     ActivationLayer,
@@ -35,11 +36,18 @@ from models.spec.network import (
     Sequential,
 )
 from models.spec.places import acting_at
+from models.spec.plan import FEATURES
+from models.spec.sequences import Gru, Lstm, Rnn, Transformer
 from models.spec.task import Task
 from worker.training import layers
+from worker.training.convnext import ConvnextNetwork
+from worker.training.encoder import SequenceTransformer, VisionTransformer
 from worker.training.initialization import initialize
 from worker.training.layers import NamedDropout, activate, flatten, is_monotone, norm_of
+from worker.training.recurrent import RecurrentSequence
 from worker.training.resnet import ResidualNetwork
+from worker.training.vgg import VggNetwork
+from worker.training.wide_resnet import WideResidualNetwork
 
 Shape = tuple[int, ...]
 """(channels, height, width) or (features,)."""
@@ -65,6 +73,18 @@ def assemble(spec: JobSpec, task: Task, dropout: NamedDropout) -> nn.Module:
             return ConvolutionalNetwork(spec.network, task, dropout)
         case Resnet():
             return ResidualNetwork(spec.network, task, dropout)
+        case WideResnet():
+            return WideResidualNetwork(spec.network, task, dropout)
+        case Vgg():
+            return VggNetwork(spec.network, task, dropout)
+        case Convnext():
+            return ConvnextNetwork(spec.network, task, dropout)
+        case Vit():
+            return VisionTransformer(spec.network, task, dropout)
+        case Rnn() | Lstm() | Gru():
+            return RecurrentSequence(spec.network, task, dropout)
+        case Transformer():
+            return SequenceTransformer(spec.network, task, dropout)
         case Sequential():
             return LayerSequence(spec.network, task.input_shape, dropout)
         case _:

@@ -33,7 +33,7 @@ from models.spec.regularization import (
     Target,
     WeightDecay,
 )
-from worker.training.layers import BatchNorm
+from worker.training.layers import BatchNorm, BranchScale, LearnedRows
 from worker.training.network import module_name
 
 
@@ -184,10 +184,12 @@ def decays_of(spec: JobSpec, network: nn.Module) -> dict[str, float]:
 
 
 def kinds_of(network: nn.Module) -> dict[str, str]:
-    """`kernel`, `bias` or `norm` for every parameter; the shift of a norm is a norm's."""
+    """`kernel`, `bias` or `norm` for every parameter; the shift of a norm is a norm's, and so are positions, class
+    tokens and the scales of branches.
+    """
     kinds = {}
     for name, module in network.named_modules():
-        of_norm = isinstance(module, BatchNorm | nn.LayerNorm)
+        of_norm = isinstance(module, BatchNorm | nn.LayerNorm | LearnedRows | BranchScale)
         for parameter, _ in module.named_parameters(recurse=False):
             kind = "norm" if of_norm else "bias" if parameter == "bias" else "kernel"
             kinds[f"{name}.{parameter}"] = kind

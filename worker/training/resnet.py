@@ -3,8 +3,9 @@
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.spec.layers import FEATURES, resnet_blocks
+from models.spec.layers import resnet_blocks
 from models.spec.network import BOTTLENECK_DEPTHS, Resnet
+from models.spec.plan import FEATURES
 from models.spec.task import Task
 from worker.training.layers import BatchNorm, Convolution, Dense, NamedDropout, activate
 

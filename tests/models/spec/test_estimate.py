@@ -3,8 +3,9 @@ from typing import Any
 import pytest
 
 from models.spec import estimate
+from models.spec.images import Convnext, Vgg, Vit, WideResnet
 from models.spec.layers import layers_of
-from models.spec.network import Mlp, Resnet
+from models.spec.network import Mlp, Network, Resnet
 from tests.models.spec.manifests import images, vectors
 from tests.models.spec.specs import ARTICLE_VECTORS, FASHION, spec
 
@@ -20,6 +21,25 @@ def test_a_residual_network_has_the_published_number_of_parameters(depth: int) -
 
 def test_the_small_residual_network_is_the_one_for_cifar() -> None:
     assert sum(layer.parameters for layer in layers_of(Resnet(), (3, 32, 32), 10)) == 272_474
+
+
+@pytest.mark.parametrize(
+    ("network", "side", "outputs", "parameters"),
+    [
+        (WideResnet(depth=28, widen_factor=10), 32, 10, 36_479_194),
+        (Vgg(depth=16, norm="none", head="classic"), 224, 1000, 138_357_544),
+        (Vgg(depth=19, norm="none", head="classic"), 224, 1000, 143_667_240),
+        (Convnext(size="tiny"), 224, 1000, 28_589_128),
+        (Convnext(size="base"), 224, 1000, 88_591_464),
+        (Vit(), 224, 1000, 5_717_416),
+        (Vit(width=768, heads=12), 224, 1000, 86_567_656),
+    ],
+)
+def test_a_published_network_has_its_number_of_parameters(
+    network: Network, side: int, outputs: int, parameters: int
+) -> None:
+    """Those of the papers' own code, torchvision and timm."""
+    assert sum(layer.parameters for layer in layers_of(network, (3, side, side), outputs)) == parameters
 
 
 @pytest.mark.parametrize(

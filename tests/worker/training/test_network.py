@@ -43,6 +43,20 @@ NETWORKS = [
     {"type": "resnet", "depth": 20, "width": 4},
     {"type": "resnet", "depth": 18, "stem": "large", "width": 8},
     {"type": "resnet", "depth": 50, "width": 4},
+    {"type": "wide_resnet", "depth": 10, "widen_factor": 1},
+    {"type": "wide_resnet", "depth": 16, "widen_factor": 2},
+    {"type": "vgg", "depth": 11, "norm": "none"},
+    {"type": "vgg", "depth": 13},
+    {"type": "convnext", "depths": [1, 2], "widths": [8, 12]},
+    {"type": "convnext", "depths": [1, 1], "widths": [8, 12], "stem": "large"},
+    {"type": "vit", "patch": 11, "width": 24, "depth": 2, "heads": 4},
+    {"type": "vit", "patch": 3, "width": 8, "depth": 1, "heads": 1, "mlp_ratio": 2.0, "pooling": "mean"},
+    {"type": "rnn", "width": 9, "activation": "relu"},
+    {"type": "lstm", "width": 9, "layers": 2},
+    {"type": "lstm", "width": 5, "layers": 2, "bidirectional": True},
+    {"type": "gru", "width": 9, "bidirectional": True, "pooling": "mean"},
+    {"type": "transformer", "width": 8, "depth": 2, "heads": 2},
+    {"type": "transformer", "width": 7, "depth": 1, "heads": 7, "positions": "learned", "pooling": "class"},
     {"type": "sequential", "layers": SEQUENTIAL},
     {
         "type": "sequential",
@@ -93,7 +107,9 @@ def test_a_network_has_the_parameters_of_its_plan(tmp_path: Path, network: dict[
 @pytest.mark.parametrize("network", NETWORKS[:-2], ids=lambda network: network["type"])
 def test_its_weights_have_the_names_of_the_layers(tmp_path: Path, network: dict[str, Any]) -> None:
     module, plan = built(tmp_path, network)
-    planned = {f"{layer.name}.weight": layer.kernel or layer.norm // 2 for layer in plan if layer.parameters}
+    planned = {
+        f"{layer.name}.weight": layer.kernel or layer.norm // 2 or layer.learned for layer in plan if layer.parameters
+    }
     weights = {name: value.numel() for name, value in module.named_parameters() if name.endswith("weight")}
     assert weights == planned
 
