@@ -108,7 +108,7 @@ class _Saver:
         self._folder = folder
         self._voice = voice
         self._waiting: queue.Queue[CheckpointReady | None] = queue.Queue(maxsize=1)
-        self._error: BaseException | None = None
+        self._error: Exception | None = None
         self._thread = threading.Thread(target=self._run, name="saver")
         self._thread.start()
 
@@ -120,7 +120,7 @@ class _Saver:
         """Return when everything is on the disk.
 
         Raises:
-            OSError: the disk is full, or gone.
+            OSError: the disk is full, or gone. And whatever else kept a checkpoint from being written.
         """
         if self._thread.is_alive():
             self._waiting.put(None)
@@ -136,7 +136,7 @@ class _Saver:
             if self._error is None:
                 try:
                     self._write(event)
-                except OSError as error:
+                except Exception as error:  # noqa: BLE001  raised in the thread that trains
                     self._error = error
 
     def _write(self, event: CheckpointReady) -> None:
@@ -200,15 +200,19 @@ def _begin_a_life_of_its_own() -> None:
 
 
 def _fail(saver: _Saver, voice: _Voice, code: str, message: str, advice: str | None) -> None:
-    saver.finish()
+    try:
+        saver.finish()
+    except Exception as error:  # noqa: BLE001  a checkpoint was not written: that comes first
+        return _crash(saver, voice, error)
     voice.say("failed", code=code, message=message, advice=advice)
+    return None
 
 
 def _crash(saver: _Saver, voice: _Voice, error: Exception) -> None:
     try:
         saver.finish()
-    except OSError as full:
-        error = full
+    except Exception as earlier:  # noqa: BLE001  it is why
+        error = earlier
     code = "storage_full" if isinstance(error, OSError) and error.errno == 28 else "internal"
     trace = "".join(traceback.format_exception(error))
     voice.say("failed", code=code, message=f"{type(error).__name__}: {_first_line(error)}", advice=None, trace=trace)
