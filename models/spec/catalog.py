@@ -24,6 +24,13 @@ _NEEDED: dict[str, Node] = {
     "constant": {"value": 0.1},
     "dense": {"units": 16},
     "conv": {"filters": 32},
+    "multistep": {"milestones": ["30 epochs", "60 epochs", "80 epochs"]},
+    "piecewise": {
+        "points": [{"at": "0%", "factor": 0.2}, {"at": "23%", "factor": 1.0}, {"at": "100%", "factor": 0.07}]
+    },
+    "sequence": {
+        "phases": [{"schedule": {"type": "constant"}, "duration": "30%"}, {"schedule": {"type": "cosine"}}],
+    },
 }
 """What the examples say where there is no default."""
 

@@ -9,7 +9,7 @@ from .augmentation_check import augmentation_errors, augmentation_warnings
 from .averaging import Swa
 from .clipping import GlobalNorm
 from .errors import SpecError, SpecInvalid, SpecWarning, closest
-from .estimate import Estimate, estimate_task, steps_per_epoch, total_steps
+from .estimate import Estimate, estimate, estimate_task, steps_per_epoch, total_steps
 from .initialization import AnyInitialization, KaimingNormal, KaimingUniform, XavierNormal, XavierUniform
 from .job import JobSpec
 from .layers import (
@@ -18,7 +18,7 @@ from .layers import (
     kernel_names,
     layers_of,
 )
-from .loss import CrossEntropy
+from .loss import CrossEntropy, Focal
 from .manifest import ImageManifest, Manifest, TableManifest
 from .network import ActivationLayer, Conv, Dense, Sequential
 from .optimizer import Adam, AdamW, RMSprop, Sgd
@@ -39,7 +39,8 @@ from .regularization import (
     WeightDecay,
 )
 from .resolve import SATURATING, resolve
-from .schedule import Cosine, CosineWarmRestarts, Plateau
+from .schedule import Plateau
+from .schedule_check import schedule_errors, schedule_warnings
 from .task import Task, task_of
 from .technique import Metric
 from .training import MAX_STEPS
@@ -61,7 +62,6 @@ def check(
         _clipping(spec),
         _decay(spec),
         _proximal(spec),
-        _floors(spec),
         _normalization(spec, manifest),
     )
     if task is not None:
@@ -197,13 +197,6 @@ def _proximal(spec: JobSpec) -> Iterator[SpecError]:
             yield SpecError(f"/regularization/{index}/mode", "optimizer_does_not_fit", detail, ["penalty"], "penalty")
 
 
-def _floors(spec: JobSpec) -> Iterator[SpecError]:
-    schedule = spec.schedule
-    if isinstance(schedule, Cosine | CosineWarmRestarts | Plateau) and schedule.minimum > spec.optimizer.learning_rate:
-        detail = "Above the optimizer's learning rate: the rate would rise. It is a rate, not a factor"
-        yield SpecError("/schedule/minimum", "minimum_above_rate", detail)
-
-
 def _normalization(spec: JobSpec, manifest: Manifest) -> Iterator[SpecError]:
     if spec.dataset.normalize == "unit" and not isinstance(manifest, ImageManifest):
         detail = "`unit` scales pixels to 0–1, and the data are not images"
@@ -211,14 +204,18 @@ def _normalization(spec: JobSpec, manifest: Manifest) -> Iterator[SpecError]:
 
 
 def _class_weights(spec: JobSpec, task: Task) -> Iterator[SpecError]:
-    if not isinstance(spec.loss, CrossEntropy) or not isinstance(spec.loss.class_weights, tuple):
-        return
-    weights = spec.loss.class_weights
+    match spec.loss:
+        case CrossEntropy(class_weights=tuple() as weights):
+            pointer = "/loss/class_weights"
+        case Focal(alpha=tuple() as weights):
+            pointer = "/loss/alpha"
+        case _:
+            return
     if len(weights) != len(task.classes):
         detail = f"{len(weights)} weights for {len(task.classes)} classes: one each, in the order of the classes"
-        yield SpecError("/loss/class_weights", "wrong_length", detail, task.classes[:100])
+        yield SpecError(pointer, "wrong_length", detail, task.classes[:100])
     elif not any(weights):
-        yield SpecError("/loss/class_weights", "all_zero", "Weights of 0 for every class leave nothing to learn")
+        yield SpecError(pointer, "all_zero", "Weights of 0 for every class leave nothing to learn")
 
 
 def _lengths(spec: JobSpec, task: Task) -> Iterator[SpecError]:
@@ -236,10 +233,7 @@ def _lengths(spec: JobSpec, task: Task) -> Iterator[SpecError]:
     if isinstance(averaging, Swa) and averaging.start.in_steps(per_epoch, steps) >= steps:
         detail = "It begins at the run's end or later: there is nothing to average"
         yield SpecError("/training/averaging/start", "never_acts", detail)
-    warmup = spec.schedule.warmup
-    if warmup is not None and warmup.duration.in_steps(per_epoch, steps) >= steps:
-        detail = "The warm-up lasts the whole run: nothing is left for the schedule"
-        yield SpecError("/schedule/warmup/duration", "warmup_too_long", detail)
+    yield from schedule_errors(spec, per_epoch, steps)
 
 
 def _last_layer(spec: JobSpec, task: Task, layers: tuple[PlannedLayer, ...]) -> Iterator[SpecError]:
@@ -287,6 +281,8 @@ def _warnings(spec: JobSpec, manifest: Manifest, task: Task) -> Iterator[SpecWar
     yield from _starts_that_do_not_fit(resolved)
     yield from _penalty_and_decay(spec)
     yield from _large_rate(spec)
+    cost = estimate(spec, manifest)
+    yield from schedule_warnings(spec, cost.steps_per_epoch, cost.steps)
     yield from augmentation_warnings(spec, task)
     yield from _table_defaults(spec, manifest, task)
     yield from _raw_pixels(spec, manifest)

@@ -16,7 +16,7 @@ from .loss import BinaryCrossEntropy, CrossEntropy, Loss, MeanSquaredError
 from .manifest import Manifest
 from .network import AnyLayer, AveragePooling, Cnn, MaxPooling, Mlp, Network, Resnet, Sequential
 from .plan import ShapeMismatch
-from .schedule import Plateau, Schedule
+from .schedule import Cyclic, InverseSqrt, Plateau, Schedule, Sequence, step_down_of, timescale_of
 from .sequence_layers import steps_of
 from .sequences import Gru, Lstm, Rnn, Transformer
 from .task import Task, task_of
@@ -120,7 +120,18 @@ def _layer(layer: AnyLayer) -> AnyLayer:
 
 
 def _schedule(schedule: Schedule) -> Schedule:
-    return _with_mode(schedule) if isinstance(schedule, Plateau) else schedule
+    match schedule:
+        case Plateau():
+            return _with_mode(schedule)
+        case Cyclic():
+            return _with(schedule, step_down=step_down_of(schedule))
+        case InverseSqrt():
+            return _with(schedule, timescale=timescale_of(schedule))
+        case Sequence():
+            phases = [_with(phase, schedule=_schedule(phase.schedule)) for phase in schedule.phases]
+            return _with(schedule, phases=tuple(phases))
+        case _:
+            return schedule
 
 
 def _training(training: Training) -> Training:

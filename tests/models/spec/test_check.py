@@ -16,6 +16,12 @@ DENSE_10 = {"type": "dense", "units": 10}
 FLATTEN = {"type": "flatten"}
 WIDE = {"type": "mlp", "hidden": [65_536] * 40}
 RISING = {"type": "cosine", "minimum": 1.0}
+COSINE = {"type": "cosine"}
+
+
+def phases(*phases: dict[str, Any]) -> dict[str, Any]:
+    return {"schedule": {"type": "sequence", "phases": list(phases)}}
+
 
 REFUSALS: list[tuple[Manifest, dict[str, Any], str, str]] = [
     (
@@ -111,6 +117,38 @@ REFUSALS: list[tuple[Manifest, dict[str, Any], str, str]] = [
         "decay_twice",
     ),
     (images(), {"schedule": RISING}, "/schedule/minimum", "minimum_above_rate"),
+    (
+        images(),
+        {"schedule": {"type": "multistep", "milestones": ["50%", "100 steps"]}},
+        "/schedule/milestones/1",
+        "milestones_out_of_order",
+    ),
+    (
+        images(),
+        {"schedule": {"type": "piecewise", "points": [{"at": "50%", "factor": 1}, {"at": 1, "factor": 0}]}},
+        "/schedule/points/1/at",
+        "points_out_of_order",
+    ),
+    (
+        images(),
+        {"schedule": {"type": "warmup_stable_decay", "decay": "99%"}},
+        "/schedule/decay",
+        "decay_too_long",
+    ),
+    (images(), phases({"schedule": COSINE}, {"schedule": COSINE}), "/schedule/phases/0/duration", "missing"),
+    (images(), phases({"schedule": COSINE, "duration": 2}, {"schedule": COSINE}), "/schedule/phases/1", "never_acts"),
+    (
+        images(),
+        phases({"schedule": COSINE, "duration": "50%"}, {"schedule": COSINE, "duration": "20%"}),
+        "/schedule/phases/1/duration",
+        "phases_do_not_fill",
+    ),
+    (
+        images(),
+        phases({"schedule": {**COSINE, "warmup": {"duration": 1}}, "duration": "50%"}, {"schedule": COSINE}),
+        "/schedule/phases/0/schedule/warmup/duration",
+        "warmup_too_long",
+    ),
     (vectors(), {"dataset": {"id": "d", "normalize": "unit"}}, "/dataset/normalize", "not_images"),
     (images(), {"training": {"epochs": 100_000, "batch_size": 1}}, "/training/epochs", "too_long"),
     (
@@ -159,6 +197,8 @@ WARNINGS: list[tuple[Manifest, dict[str, Any], str]] = [
     (images(), {"regularization": [{"type": "l2"}], "optimizer": {"type": "adam"}}, "l2_is_not_decay"),
     (images(DIGITS), FLIP, "flipped_digits"),
     (images(), {"optimizer": {"type": "sgd", "learning_rate": 10}}, "large_rate"),
+    (images(), {"schedule": {"type": "one_cycle", "warmup": {"duration": "10%"}}}, "rises_twice"),
+    (images(), {"schedule": {"type": "multistep", "milestones": [30]}}, "never_reached"),
     (images(size=None, channels=3), ARTICLE_FOLDER, "hardly_any_shear"),
     (images(), {}, "no_validation"),
     (WINE, {}, "target_assumed"),
