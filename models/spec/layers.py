@@ -32,6 +32,8 @@ from .network import (
     DropoutLayer,
     Flatten,
     GlobalAveragePooling,
+    GlobalMaxPooling,
+    GroupNorm,
     LayerNorm,
     MaxPooling,
     Mlp,
@@ -39,7 +41,7 @@ from .network import (
     Resnet,
     Sequential,
 )
-from .plan import FEATURES, Plan, PlannedLayer, Shape
+from .plan import FEATURES, Plan, PlannedLayer, Shape, ShapeMismatch
 from .regularization import Dropout
 from .sequence_layers import encoder_places, plan_recurrent, plan_transformer
 from .sequences import Gru, Lstm, Rnn, Transformer
@@ -278,16 +280,22 @@ def _layer(plan: Plan, layer: AnyLayer, name: str, pointer: str) -> None:
             plan.dense(name, layer.units, layer.bias, pointer)
             plan.activate(f"{name}.activation", layer.activation)
         case Conv():
-            plan.conv(name, layer.filters, layer.kernel, layer.stride, layer.padding, layer.bias, pointer)
+            window = (layer.kernel, layer.stride, layer.padding)
+            plan.conv(name, layer.filters, *window, layer.bias, pointer, layer.groups)
             plan.activate(f"{name}.activation", layer.activation)
         case MaxPooling() | AveragePooling():
             plan.pool(name, layer.size, layer.stride or layer.size, pointer)
-        case GlobalAveragePooling():
+        case GlobalAveragePooling() | GlobalMaxPooling():
             plan.global_pool(name, pointer)
         case BatchNorm():
             plan.batch_norm(name)
         case LayerNorm():
             plan.layer_norm(name)
+        case GroupNorm():
+            if plan.shape[0] % layer.groups:
+                detail = f"`{name}` has {layer.groups} groups, which do not divide the {plan.shape[0]} channels it gets"
+                raise ShapeMismatch(f"{pointer}/groups", detail)
+            plan.norm_of(name, plan.shape[0])
         case DropoutLayer():
             plan.layers.append(PlannedLayer(name, "dropout", plan.shape))
         case Flatten():

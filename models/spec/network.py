@@ -13,7 +13,7 @@ from .images import Convnext, Vgg, Vit, WideResnet
 from .initialization import Initialization
 from .regularization import LayerRegularization
 from .sequences import Gru, Lstm, Rnn, Transformer
-from .technique import MAX_LAYERS, LayerName, Rate, Technique, Width
+from .technique import MAX_LAYERS, MAX_WIDTH, LayerName, Rate, Technique, Width
 
 Activation = Literal["relu", "leaky_relu", "elu", "selu", "gelu", "silu", "tanh", "sigmoid", "linear"]
 """`leaky_relu` has slope 0.01; `gelu` is the exact one; `linear` is none."""
@@ -54,6 +54,10 @@ class Conv(Layer):
     kernel: KernelSize = 3
     stride: Stride = 1
     padding: Padding = "same"
+    groups: Annotated[int, Field(ge=1, le=MAX_WIDTH)] = 1
+    """Each group of filters sees its own group of channels; as many as channels make the convolution depthwise. They
+    divide both.
+    """
     activation: Activation = "linear"
     bias: bool = True
     initialization: Initialization | None = None
@@ -64,6 +68,16 @@ class Conv(Layer):
     @model_validator(mode="after")
     def _same_is_symmetric(self) -> Self:
         _check_symmetric(self.kernel, self.padding)
+        return self
+
+    @model_validator(mode="after")
+    def _groups_divide(self) -> Self:
+        if self.filters % self.groups:
+            raise PydanticCustomError(
+                "groups",
+                "{filters} filters cannot be shared out among {groups} groups",
+                {"filters": self.filters, "groups": self.groups},
+            )
         return self
 
 
@@ -89,6 +103,25 @@ class GlobalAveragePooling(Layer):
     """The mean of each channel: (channels, h, w) → (channels,)."""
 
     type: Literal["global_average_pooling"] = "global_average_pooling"
+
+
+class GlobalMaxPooling(Layer):
+    """The largest value of each channel: (channels, h, w) → (channels,)."""
+
+    type: Literal["global_max_pooling"] = "global_max_pooling"
+
+
+class GroupNorm(Layer):
+    """Group normalization: over the channels of a group and all pixels of an example, with a scale and a shift per
+    channel. The same in training and evaluation, whatever the batch.
+
+    Reference: Wu & He 2018, arXiv:1803.08494.
+    """
+
+    type: Literal["group_norm"] = "group_norm"
+    groups: Annotated[int, Field(ge=1, le=MAX_WIDTH)] = 32
+    """They divide the channels."""
+    epsilon: Annotated[float, Field(gt=0.0, le=1.0)] = 1e-5
 
 
 class BatchNorm(Layer):
@@ -139,7 +172,9 @@ AnyLayer = Annotated[
     | MaxPooling
     | AveragePooling
     | GlobalAveragePooling
+    | GlobalMaxPooling
     | BatchNorm
+    | GroupNorm
     | LayerNorm
     | DropoutLayer
     | Flatten

@@ -59,7 +59,7 @@ def initialize(
         match module:
             case nn.Linear() | nn.Conv2d():
                 initialize_layer(module, own.get(name, start), seed, name)
-            case BatchNorm() | nn.LayerNorm():
+            case BatchNorm() | nn.LayerNorm() | nn.GroupNorm():
                 initialize_norm(module)
             case LearnedRows():
                 rows = torch.empty(module.weight.shape)
@@ -71,7 +71,7 @@ def initialize(
                 assert not list(module.parameters(recurse=False)), f"{name} has no start"
 
 
-def initialize_norm(norm: BatchNorm | nn.LayerNorm) -> None:
+def initialize_norm(norm: BatchNorm | nn.LayerNorm | nn.GroupNorm) -> None:
     norm.weight.fill_(1.0)
     norm.bias.zero_()
     if isinstance(norm, BatchNorm):

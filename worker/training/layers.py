@@ -222,6 +222,13 @@ class Activated(nn.Module):
         return F.relu(x) if self.activation == "relu" else activate(x, self.activation)
 
 
+class GlobalMaximum(nn.Module):
+    """(examples, channels, height, width) → (examples, channels)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.amax((2, 3))
+
+
 class GlobalAverage(nn.Module):
     """(examples, channels, height, width) → (examples, channels)."""
 

@@ -28,6 +28,8 @@ from models.spec.network import (
     DropoutLayer,
     Flatten,
     GlobalAveragePooling,
+    GlobalMaxPooling,
+    GroupNorm,
     LayerNorm,
     MaxPooling,
     Mlp,
@@ -205,7 +207,8 @@ def module_of(layer: AnyLayer, shape: Shape) -> tuple[nn.Module, Shape]:
         case Dense():
             return layers.Dense(shape[0], layer.units, layer.bias), (layer.units,)
         case Conv():
-            module = layers.Convolution(shape[0], layer.filters, layer.kernel, layer.stride, layer.padding, layer.bias)
+            window = (layer.kernel, layer.stride, layer.padding)
+            module = layers.Convolution(shape[0], layer.filters, *window, layer.bias, groups=layer.groups)
             border = (layer.kernel - 1) // 2 if layer.padding == "same" else 0
             return module, (layer.filters, *windows(shape, layer.kernel, layer.stride, border))
         case MaxPooling():
@@ -216,6 +219,10 @@ def module_of(layer: AnyLayer, shape: Shape) -> tuple[nn.Module, Shape]:
             return nn.AvgPool2d(layer.size, stride), (shape[0], *windows(shape, layer.size, stride, 0))
         case GlobalAveragePooling():
             return layers.GlobalAverage(), shape[:1]
+        case GlobalMaxPooling():
+            return layers.GlobalMaximum(), shape[:1]
+        case GroupNorm():
+            return nn.GroupNorm(layer.groups, shape[0], layer.epsilon), shape
         case BatchNorm():
             return layers.BatchNorm(shape[0], layer.epsilon, layer.momentum), shape
         case LayerNorm():

@@ -189,7 +189,7 @@ def kinds_of(network: nn.Module) -> dict[str, str]:
     """
     kinds = {}
     for name, module in network.named_modules():
-        of_norm = isinstance(module, BatchNorm | nn.LayerNorm | LearnedRows | BranchScale)
+        of_norm = isinstance(module, BatchNorm | nn.LayerNorm | nn.GroupNorm | LearnedRows | BranchScale)
         for parameter, _ in module.named_parameters(recurse=False):
             kind = "norm" if of_norm else "bias" if parameter == "bias" else "kernel"
             kinds[f"{name}.{parameter}"] = kind

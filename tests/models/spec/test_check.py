@@ -224,3 +224,20 @@ def test_clothes_may_be_mirrored() -> None:
 @pytest.mark.parametrize("manifest", [images(), vectors(), vectors(5, None)], ids=["images", "classes", "numbers"])
 def test_noise_and_mixup_fit_images_and_vectors(manifest: Manifest) -> None:
     assert conflicts(manifest, augmentation=[{"type": "gaussian_noise"}, {"type": "mixup"}]) == {}
+
+
+@pytest.mark.parametrize(
+    ("network", "manifest", "pointer", "word"),
+    [
+        ({"type": "vgg"}, images(), "/network", "image_size"),
+        ({"type": "vit", "patch": 5}, images(), "/network/patch", "tile"),
+        ({"type": "convnext"}, vectors(), "/network", "takes images"),
+        ({"type": "lstm"}, vectors(), "/network/sequence_length", "how many steps"),
+        ({"type": "gru", "sequence_length": 7}, vectors(), "/network/sequence_length", "into 8 they can"),
+        ({"type": "transformer", "sequence_length": 7}, images(), "/network/sequence_length", "row by row"),
+    ],
+)
+def test_a_network_says_which_inputs_it_reads(
+    network: dict[str, Any], manifest: Manifest, pointer: str, word: str
+) -> None:
+    assert word in conflicts(manifest, network=network)[pointer].detail

@@ -62,6 +62,15 @@ NETWORKS = [
         "type": "sequential",
         "layers": [{"type": "conv", "filters": 3}, {"type": "global_average_pooling"}, {"type": "dense", "units": 4}],
     },
+    {
+        "type": "sequential",
+        "layers": [
+            {"type": "conv", "filters": 12, "groups": 3},
+            {"type": "group_norm", "groups": 4},
+            {"type": "global_max_pooling"},
+            {"type": "dense", "units": 4},
+        ],
+    },
 ]
 
 
@@ -104,7 +113,7 @@ def test_a_network_has_the_parameters_of_its_plan(tmp_path: Path, network: dict[
     assert sum(buffer.numel() for buffer in module.buffers()) == sum(layer.buffers for layer in plan)
 
 
-@pytest.mark.parametrize("network", NETWORKS[:-2], ids=lambda network: network["type"])
+@pytest.mark.parametrize("network", NETWORKS[:-3], ids=lambda network: network["type"])
 def test_its_weights_have_the_names_of_the_layers(tmp_path: Path, network: dict[str, Any]) -> None:
     module, plan = built(tmp_path, network)
     planned = {

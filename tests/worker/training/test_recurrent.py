@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from models.spec.initialization import Orthogonal
 from models.spec.sequences import Gru, Lstm, Rnn
 from models.spec.task import Task
-from tests.worker.training.little import last_of, pack_vectors, run
+from tests.worker.training.little import bars, last_of, pack_images, pack_vectors, run
+from worker.training import Resume
 from worker.training.encoder import waves
-from worker.training.events import Diverged
+from worker.training.events import CheckpointReady, Diverged
 from worker.training.initialization import initialize_layer
 from worker.training.layers import Dense, NamedDropout
 from worker.training.recurrent import RecurrentSequence
@@ -96,3 +97,25 @@ def test_a_relu_rnn_diverges_unless_it_is_clipped(tmp_path: Path) -> None:
         run(packed, WORDS)
     clipped = run(packed, {**WORDS, "clipping": {"type": "global_norm", "max_norm": 1.0}})
     assert last_of(clipped).metrics["validation/accuracy"] > 0.6
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        {"type": "wide_resnet", "depth": 10, "widen_factor": 1},
+        {"type": "convnext", "depths": [1, 1], "widths": [8, 8], "stem": "small"},
+        {"type": "vit", "patch": 4, "width": 16, "depth": 1, "heads": 2},
+        {"type": "lstm", "width": 8, "bidirectional": True},
+        {"type": "transformer", "width": 8, "depth": 1, "heads": 2},
+    ],
+    ids=lambda network: network["type"],
+)
+def test_a_run_goes_on_to_the_same_bits(tmp_path: Path, network: dict[str, Any]) -> None:
+    words = {"network": network, "regularization": [{"type": "dropout", "rate": 0.2}]}
+    words["checkpoints"] = {"every": "2 steps"}
+    packed = pack_images(tmp_path, train=bars(64))
+    events = run(packed, words)
+    early = next(event for event in events if isinstance(event, CheckpointReady))
+    resumed = run(packed, words, Resume(early.weights, early.state))
+    expected = last_of(events).weights
+    assert all(torch.equal(value, expected[name]) for name, value in last_of(resumed).weights.items())
