@@ -18,7 +18,7 @@ from .layers import (
     kernel_names,
     layers_of,
 )
-from .loss import CrossEntropy, Focal
+from .loss import BinaryCrossEntropy, CrossEntropy, Focal
 from .manifest import ImageManifest, Manifest, TableManifest
 from .network import ActivationLayer, Conv, Dense, Sequential
 from .optimizer import Adam, AdamW, RMSprop, Sgd
@@ -33,6 +33,7 @@ from .regularization import (
     DropBlock,
     Dropout,
     DropPath,
+    LabelSmoothing,
     MaxNorm,
     Orthogonality,
     SpatialDropout,
@@ -65,7 +66,7 @@ def check(
         _normalization(spec, manifest),
     )
     if task is not None:
-        errors += chain(_class_weights(spec, task), _lengths(spec, task))
+        errors += chain(_class_weights(spec, task), _smoothing(spec, task), _lengths(spec, task))
     if task is not None and layers:
         errors += chain(_last_layer(spec, task, layers), _memory(spec, task, layers, memory_bytes))
     return errors, [] if errors or task is None else list(_warnings(spec, manifest, task))
@@ -135,7 +136,7 @@ def _places(spec: JobSpec, layers: tuple[PlannedLayer, ...]) -> Iterator[SpecErr
                 if layers and not branches(layers):
                     detail = "This network has no residual branches to leave out: a `resnet` has"
                     yield SpecError(pointer, "no_place", detail)
-            case WeightDecay():
+            case LabelSmoothing() | WeightDecay():
                 pass
             case _:
                 assert_never(technique)
@@ -216,6 +217,16 @@ def _class_weights(spec: JobSpec, task: Task) -> Iterator[SpecError]:
         yield SpecError(pointer, "wrong_length", detail, task.classes[:100])
     elif not any(weights):
         yield SpecError(pointer, "all_zero", "Weights of 0 for every class leave nothing to learn")
+
+
+def _smoothing(spec: JobSpec, task: Task) -> Iterator[SpecError]:
+    of_classes = spec.loss is None or isinstance(spec.loss, CrossEntropy | BinaryCrossEntropy)
+    if of_classes and task.kind != "regression":
+        return
+    for index, technique in enumerate(spec.regularization):
+        if isinstance(technique, LabelSmoothing):
+            detail = "Only the labels of classes are smoothed, under cross_entropy or binary_cross_entropy"
+            yield SpecError(f"/regularization/{index}", "loss_does_not_fit", detail)
 
 
 def _lengths(spec: JobSpec, task: Task) -> Iterator[SpecError]:

@@ -213,6 +213,18 @@ class Orthogonality(Technique):
     target: Target = "kernels"
 
 
+class LabelSmoothing(Technique):
+    """Label smoothing: in training, targets are y · (1 − epsilon) + epsilon / classes instead of 0 and 1.
+
+    `train/loss` is the loss on these targets, as it is minimized; the validation loss is on the true ones.
+
+    Reference: Szegedy et al. 2016, "Rethinking the inception architecture for computer vision", arXiv:1512.00567.
+    """
+
+    type: Literal["label_smoothing"] = "label_smoothing"
+    epsilon: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
+
+
 class WeightDecay(Technique):
     """Decoupled weight decay: w ← w − learning_rate · weight · w at each step, beside the optimizer's own update
     (AdamW, SGDW).
@@ -239,6 +251,7 @@ Regularization = Annotated[
     | Activity
     | MaxNorm
     | Orthogonality
+    | LabelSmoothing
     | WeightDecay,
     Field(discriminator="type"),
 ]

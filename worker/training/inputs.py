@@ -2,14 +2,17 @@
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from models.spec.augmentation import OnImages
 from models.spec.job import JobSpec
 from models.spec.mixing import Mixing
+from models.spec.task import Task
 from models.spec.vectors import Perturbation
 from worker.training.augmentation import Planned, augment, mix, perturb, plan, planned
 from worker.training.data import Dataset, Normalization, Part
 from worker.training.randomness import generator_for
+from worker.training.regularization import smoothing_of
 from worker.training.schedule import Clock
 
 
@@ -26,6 +29,7 @@ class Feed:
         self.scale, self.offset = affine_of(data.normalization, self.is_image, device)
         self.zero = zero_of(data.normalization, device)
         self.task = data.task
+        self.smoothing = smoothing_of(spec)
         of_images = [one for one in spec.augmentation if isinstance(one, OnImages)] if self.is_image else []
         self.runs: list[list[Planned[OnImages]]] = plan(of_images, clock.steps_per_epoch, clock.steps)
         self.perturbing: list[Planned[Perturbation]] = [
@@ -54,6 +58,8 @@ class Feed:
         if self.mixing:
             generator = generator_for(self.seed, "mixing", *place)
             inputs, targets = mix(inputs, targets, self.mixing, step, generator, self.task)
+        if self.smoothing:
+            targets = smooth(targets, self.smoothing, self.task)
         return inputs, targets
 
     def evaluation_batch(self, part: Part, positions: Tensor) -> tuple[Tensor, Tensor]:
@@ -71,6 +77,16 @@ class Feed:
             return inputs
         inputs = torch.addcmul(self.offset, inputs, self.scale)
         return inputs.contiguous(memory_format=torch.channels_last) if self.is_image else inputs
+
+
+def smooth(targets: Tensor, epsilon: float, task: Task) -> Tensor:
+    """y · (1 − ε) + ε / classes: shares (batch, classes), or (batch,) of the second of two classes.
+
+    Szegedy et al. 2016, arXiv:1512.00567.
+    """
+    if task.kind == "multiclass" and not targets.is_floating_point():
+        targets = F.one_hot(targets, task.outputs)
+    return targets.float() * (1.0 - epsilon) + epsilon / len(task.classes)
 
 
 def affine_of(normalization: Normalization, is_image: bool, device: str) -> tuple[Tensor | None, Tensor]:

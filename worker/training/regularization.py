@@ -26,6 +26,7 @@ from models.spec.regularization import (
     L1L2Penalty,
     L1Penalty,
     L2Penalty,
+    LabelSmoothing,
     LayerRegularization,
     MaxNorm,
     Orthogonality,
@@ -146,6 +147,7 @@ def penalized_modules(spec: JobSpec, kernels: list[str]) -> list[tuple[str, floa
                 | Activity()
                 | MaxNorm()
                 | Orthogonality()
+                | LabelSmoothing()
                 | WeightDecay()
             ):
                 pass
@@ -170,6 +172,15 @@ def weights_of(penalty: LayerRegularization) -> tuple[float, float]:
             return penalty.l1, penalty.l2
         case _:
             assert_never(penalty)
+
+
+def smoothing_of(spec: JobSpec) -> float:
+    """What is left of certainty is the product of (1 − epsilon) over the list; this is the rest."""
+    certain = 1.0
+    for technique in spec.regularization:
+        if isinstance(technique, LabelSmoothing):
+            certain *= 1.0 - technique.epsilon
+    return 1.0 - certain
 
 
 def decays_of(spec: JobSpec, network: nn.Module) -> dict[str, float]:

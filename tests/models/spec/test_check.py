@@ -102,6 +102,12 @@ REFUSALS: list[tuple[Manifest, dict[str, Any], str, str]] = [
         "/regularization/0",
         "no_place",
     ),
+    (
+        vectors(5, None),
+        {"regularization": [{"type": "label_smoothing"}]},
+        "/regularization/0",
+        "loss_does_not_fit",
+    ),
     (images(), {"regularization": [{"type": "drop_path"}]}, "/regularization/0", "no_place"),
     (images(), {"regularization": [{"type": "spatial_dropout"}]}, "/regularization/0", "no_place"),
     (

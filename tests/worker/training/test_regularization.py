@@ -6,12 +6,16 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from models.spec import JobSpec, Task, parse_spec
+from models.spec.loss import BinaryCrossEntropy, CrossEntropy
 from tests.worker.training.little import SMALL_RUN, bars, last_of, pack_images, run
 from tests.worker.training.test_loop import interrupted, same_bits
-from worker.training import StepsDone
+from worker.training import Finished, StepsDone
 from worker.training import run as run_module
+from worker.training.inputs import smooth
+from worker.training.loss import measure
 from worker.training.network import build_network
 from worker.training.optimizer import Stepper
 from worker.training.regularization import decays_of, penalties_of
@@ -124,6 +128,7 @@ EFFECTS: list[tuple[dict[str, Any], dict[str, Any]]] = [
     (CNN, {"type": "drop_block", "block_size": 3}),
     (RESNET, {"type": "activity", "l1": 0.01}),
     (CNN, {"type": "orthogonality"}),
+    (MLP, {"type": "label_smoothing"}),
     (CNN, {"type": "max_norm", "max": 0.5}),
     (CNN, {"type": "l1", "mode": "proximal"}),
 ]
@@ -149,6 +154,28 @@ def test_the_activity_penalty_is_reported_apart_from_the_loss(packed: Path) -> N
 
 def first_step(packed: Path, words: dict[str, Any]) -> Any:
     return next(event for event in run(packed, words) if isinstance(event, StepsDone)).columns
+
+
+def test_smoothed_labels_give_pytorchs_loss() -> None:
+    logits, targets = torch.randn(9, 2, generator=torch.Generator().manual_seed(0)), torch.arange(9) % 2
+    expected = F.cross_entropy(logits, targets, label_smoothing=0.3)
+    torch.testing.assert_close(measure(CrossEntropy(), logits, smooth(targets, 0.3, TASK)), expected)
+    two = Task("binary", ("a", "b"), 1, (6,), 10, 0)
+    by_hand = F.binary_cross_entropy_with_logits(logits[:, 0], targets * 0.7 + 0.15)
+    torch.testing.assert_close(measure(BinaryCrossEntropy(), logits[:, :1], smooth(targets, 0.3, two)), by_hand)
+
+
+def test_smoothing_raises_the_training_loss_and_leaves_accuracy_what_it_is(packed: Path) -> None:
+    words = {
+        "regularization": [{"type": "label_smoothing", "epsilon": 0.2}],
+        "training": {"steps": 1, "batch_size": 16},
+    }
+    smoothed, plain = first_step(packed, words), first_step(packed, {**words, "regularization": []})
+    assert smoothed["train/loss"] != plain["train/loss"]
+    last, other = (run(packed, {**words, "regularization": one})[-1] for one in (words["regularization"], []))
+    assert isinstance(last, Finished)
+    assert isinstance(other, Finished)
+    assert last.last["train/accuracy"] == other.last["train/accuracy"]
 
 
 def test_a_job_without_penalties_has_none() -> None:
