@@ -88,8 +88,8 @@ class Dropout(Technique):
     evaluation nothing happens.
 
     Stands by default after every hidden activation of the head: of an `mlp` all hidden layers; of a `cnn` the dense
-    layers, or `features` (the last pooling) where the head is empty; of a `resnet` its `features` (the global average);
-    of a `sequential` every dense layer but the last.
+    layers, or `features` (the last pooling) where the head is empty; of a `sequential` every dense layer but the last;
+    of the others `features`, what is pooled before the output layer, or the classic head of a `vgg`.
 
     Reference: Srivastava et al. 2014, "Dropout: a simple way to prevent neural networks from overfitting".
     """
