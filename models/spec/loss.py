@@ -55,6 +55,48 @@ class Huber(Technique):
     delta: Annotated[float, Field(gt=0.0, le=1e9)] = 1.0
 
 
+class Focal(Technique):
+    """Focal loss: −a_y · (1 − p_y)^gamma · log p_y, mean over the examples; examples that are already right count less.
+
+    p is the softmax over the classes, or with `class_mode: "binary"` the sigmoid of one logit. `gamma` of 0 is
+    cross-entropy.
+
+    Reference: Lin et al. 2017, "Focal loss for dense object detection", arXiv:1708.02002.
+    """
+
+    type: Literal["focal"] = "focal"
+    gamma: Annotated[float, Field(ge=0.0, le=100.0)] = 2.0
+    alpha: Annotated[tuple[ClassWeight, ...], Field(min_length=2, max_length=65_536)] | None = None
+    """a: one number per class in the order of the classes; 1 for each unless said. The paper's alpha of 0.25 for the
+    second of two classes is `[0.75, 0.25]`.
+    """
+
+
+class Hinge(Technique):
+    """Hinge loss: Σ over the other classes i of max(0, margin − z_y + z_i) / classes, mean over the examples.
+
+    With `class_mode: "binary"` there is one logit: max(0, margin − s · z), with s = 1 for the second class and −1 for
+    the first.
+
+    Reference: Weston & Watkins 1999, "Support vector machines for multi-class pattern recognition"; PyTorch's
+    `multi_margin_loss`.
+    """
+
+    type: Literal["hinge"] = "hinge"
+    margin: Annotated[float, Field(gt=0.0, le=1e9)] = 1.0
+
+
+class Poisson(Technique):
+    """Poisson loss for counts: exp(z) − y · z, mean over examples and outputs; the network gives the logarithm z of the
+    rate, and errors are measured on exp(z).
+
+    Reference: Nelder & Wedderburn 1972, "Generalized linear models"; PyTorch's `poisson_nll_loss`.
+    """
+
+    type: Literal["poisson"] = "poisson"
+
+
 Loss = Annotated[
-    CrossEntropy | BinaryCrossEntropy | MeanSquaredError | MeanAbsoluteError | Huber, Field(discriminator="type")
+    CrossEntropy | BinaryCrossEntropy | Focal | Hinge | MeanSquaredError | MeanAbsoluteError | Huber | Poisson,
+    Field(discriminator="type"),
 ]

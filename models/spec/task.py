@@ -9,7 +9,7 @@ from typing import Literal, assert_never
 from .dataset import Fraction, Split
 from .errors import SpecError, SpecInvalid, closest
 from .job import JobSpec
-from .loss import BinaryCrossEntropy, CrossEntropy, Loss
+from .loss import BinaryCrossEntropy, CrossEntropy, Focal, Hinge, Loss
 from .manifest import (
     CategoricalColumn,
     Column,
@@ -84,7 +84,7 @@ def target_column(spec: JobSpec, manifest: TableManifest) -> Column | None:
 
 
 def is_classification(loss: Loss) -> bool:
-    return isinstance(loss, CrossEntropy | BinaryCrossEntropy)
+    return isinstance(loss, CrossEntropy | BinaryCrossEntropy | Focal | Hinge)
 
 
 _Parts = tuple[Literal["binary", "multiclass", "regression"], tuple[str, ...], int, Shape, str | None, tuple[str, ...]]
@@ -231,13 +231,14 @@ def _of_classes(
         )
     elif spec.loss is not None and not is_classification(spec.loss):
         detail = "This loss is for numbers, and the targets are classes"
-        allowed = ["cross_entropy", *(["binary_cross_entropy"] if len(classes) == 2 else [])]
+        allowed = ["cross_entropy", *(["binary_cross_entropy"] if len(classes) == 2 else []), "focal", "hinge"]
         errors.append(SpecError("/loss/type", "loss_does_not_fit", detail, allowed, "cross_entropy"))
     if len(classes) < 2:
         errors.append(SpecError("/dataset/id", "one_class", "There is only one class: nothing can be told apart"))
     if len(classes) != 2:
         _refuse_binary(spec, len(classes), errors)
-    one_logit = isinstance(spec.loss, BinaryCrossEntropy) or (spec.loss is None and spec.dataset.class_mode == "binary")
+    asked = spec.dataset.class_mode == "binary" and not isinstance(spec.loss, CrossEntropy)
+    one_logit = isinstance(spec.loss, BinaryCrossEntropy) or asked
     return ("binary", 1) if one_logit else ("multiclass", len(classes))
 
 
@@ -256,7 +257,7 @@ def _of_numbers(spec: JobSpec, errors: list[SpecError]) -> None:
         errors.append(SpecError("/dataset/class_mode", "numbers_not_classes", detail, ["auto", "regression"]))
     if spec.loss is not None and is_classification(spec.loss):
         detail = "This loss is for classes, and the targets are numbers"
-        errors.append(SpecError("/loss/type", "loss_does_not_fit", detail, ["mse", "mae", "huber"], "mse"))
+        errors.append(SpecError("/loss/type", "loss_does_not_fit", detail, ["mse", "mae", "huber", "poisson"], "mse"))
 
 
 def _refuse_columns(spec: JobSpec, errors: list[SpecError]) -> None:

@@ -6,8 +6,21 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.spec.loss import BinaryCrossEntropy, CrossEntropy, Huber, Loss, MeanAbsoluteError, MeanSquaredError
+from models.spec.loss import (
+    BinaryCrossEntropy,
+    CrossEntropy,
+    Focal,
+    Hinge,
+    Huber,
+    Loss,
+    MeanAbsoluteError,
+    MeanSquaredError,
+    Poisson,
+)
 from worker.training.data import Part
+
+SURE = 1e-12
+"""A share of other classes below this is none: the slope of a power of it may be infinite."""
 
 
 def class_weights(loss: Loss, training: Part, classes: int) -> Tensor | None:
@@ -32,6 +45,14 @@ def measure(loss: Loss, outputs: Tensor, targets: Tensor, weights: Tensor | None
             return mean * (len(targets) / share(loss, targets, weights)) if of_shares else mean
         case BinaryCrossEntropy():
             return F.binary_cross_entropy_with_logits(outputs.squeeze(1), targets.to(outputs.dtype))
+        case Focal():
+            return focal(loss, outputs, targets)
+        case Hinge() if outputs.shape[1] == 1:
+            return F.relu(loss.margin - (2 * targets - 1) * outputs.squeeze(1)).mean()
+        case Hinge():
+            return F.multi_margin_loss(outputs, targets, margin=loss.margin)
+        case Poisson():
+            return F.poisson_nll_loss(outputs, targets)
         case MeanSquaredError():
             return F.mse_loss(outputs, targets)
         case MeanAbsoluteError():
@@ -40,6 +61,19 @@ def measure(loss: Loss, outputs: Tensor, targets: Tensor, weights: Tensor | None
             return F.huber_loss(outputs, targets, delta=loss.delta)
         case _:
             assert_never(loss)
+
+
+def focal(loss: Focal, outputs: Tensor, targets: Tensor) -> Tensor:
+    """One logit is the softmax of that and 0."""
+    logits = outputs if outputs.shape[1] > 1 else torch.cat([torch.zeros_like(outputs), outputs], dim=1)
+    surprise = F.cross_entropy(logits, targets, reduction="none")
+    values = (-torch.expm1(-surprise)).clamp(min=SURE).pow(loss.gamma) * surprise
+    return (values if loss.alpha is None else values * values.new_tensor(loss.alpha)[targets]).mean()
+
+
+def predictions(loss: Loss, outputs: Tensor) -> Tensor:
+    """What a regression's outputs say, in the unit of its targets."""
+    return outputs.exp() if isinstance(loss, Poisson) else outputs
 
 
 def share(loss: Loss, targets: Tensor, weights: Tensor | None = None) -> Tensor | int:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from models.spec.loss import Loss
 from models.spec.task import Task
-from worker.training.loss import share
+from worker.training.loss import predictions, share
 
 TOP = 5
 """Top-5 accuracy is told where there are more classes than that."""
@@ -24,7 +24,7 @@ def sums_of(task: Task, loss: Loss, outputs: Tensor, targets: Tensor, mean: Tens
     """One batch's sums, (n,) float64; `mean` is its loss."""
     part = torch.as_tensor(share(loss, targets, weights), dtype=torch.float64, device=outputs.device)
     head = torch.stack([mean.double() * part, part, torch.full_like(part, len(targets))])
-    return torch.cat([head, torch.stack(task_sums(task, outputs, targets)).double()])
+    return torch.cat([head, torch.stack(task_sums(task, predictions(loss, outputs), targets)).double()])
 
 
 def task_sums(task: Task, outputs: Tensor, targets: Tensor) -> list[Tensor]:

@@ -14,6 +14,7 @@ D = (Z - Y).abs()
 FAMILY = [
     ({"type": "mse"}, D.square().mean()),
     ({"type": "mae"}, D.mean()),
+    ({"type": "poisson"}, (Z.exp() - Y * Z).mean()),
     ({"type": "huber", "delta": 0.5}, torch.where(D <= 0.5, D.square() / 2, 0.5 * (D - 0.25)).mean()),
 ]
 
@@ -32,6 +33,33 @@ def test_cross_entropy_is_minus_the_logarithm_of_the_right_classs_share() -> Non
     torch.testing.assert_close(measure(loss, logits, classes), expected.mean())
     weights = torch.tensor([3.0, 1.0, 1.0])
     torch.testing.assert_close(measure(loss, logits, classes, weights), (expected * torch.tensor([1.0, 3.0])).sum() / 4)
+
+
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_focal_is_its_formula_with_one_logit_and_with_two(outputs: int) -> None:
+    logits, classes = torch.tensor([[0.3], [-2.0], [1.5]]), torch.tensor([1, 1, 0])
+    p = torch.where(classes == 1, logits[:, 0].sigmoid(), 1 - logits[:, 0].sigmoid())
+    expected = (torch.tensor([0.25, 0.25, 0.75]) * -((1 - p) ** 1.5) * p.log()).mean()
+    loss = LOSS.validate_python({"type": "focal", "gamma": 1.5, "alpha": (0.75, 0.25)})
+    given = logits if outputs == 1 else torch.cat([1 - logits / 2, 1 + logits / 2], dim=1)
+    torch.testing.assert_close(measure(loss, given, classes), expected)
+
+
+def test_focal_without_focus_is_cross_entropy_even_where_it_is_sure() -> None:
+    logits = torch.tensor([[200.0, 0.0, 1.0], [1.0, 2.0, 0.5]], requires_grad=True)
+    focal = measure(LOSS.validate_python({"type": "focal", "gamma": 0.0}), logits, torch.tensor([0, 2]))
+    torch.testing.assert_close(focal, torch.nn.functional.cross_entropy(logits, torch.tensor([0, 2])))
+    [gradient] = torch.autograd.grad(
+        measure(LOSS.validate_python({"type": "focal", "gamma": 0.5}), logits, torch.tensor([0, 2])), logits
+    )
+    assert gradient.isfinite().all()
+
+
+def test_hinge_counts_every_class_within_the_margin() -> None:
+    logits, loss = torch.tensor([[1.0, 2.5, 0.5], [0.0, 0.2, 3.0]]), LOSS.validate_python({"type": "hinge"})
+    expected = torch.tensor(((1 - 0 + 0.2) + (1 - 0 + 3.0)) / 3 / 2)
+    torch.testing.assert_close(measure(loss, logits, torch.tensor([1, 0])), expected)
+    torch.testing.assert_close(measure(loss, Z, torch.tensor([1, 1, 0])), torch.tensor((0.8 + 0 + 0) / 3))
 
 
 def test_binary_cross_entropy_takes_one_logit() -> None:
