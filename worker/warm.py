@@ -69,7 +69,7 @@ def start_server(threads: int, cache_dir: Path) -> dict[str, Any]:
     Returns:
         `device`, `cuda` and `torch` (its version).
     """
-    for name in [name for name in os.environ if name.startswith("TRAINWRIGHT_")]:
+    for name in [name for name in os.environ if name.startswith(("TRAINWRIGHT_", "AWS_"))]:
         del os.environ[name]
     os.environ.update(trainer_environment(threads), TORCHINDUCTOR_CACHE_DIR=str(cache_dir / "torchinductor"))
     _context.set_forkserver_preload(["worker.forkserver"])
