@@ -12,8 +12,9 @@ from pydantic import Field
 from .geometric import Geometric
 from .mixing import Mixing
 from .photometric import Photometric
+from .policies import Policy
 from .vectors import GaussianNoise, Perturbation
 
-OnImages = Geometric | Photometric | GaussianNoise
+OnImages = Geometric | Photometric | GaussianNoise | Policy
 
 Augmentation = Annotated[OnImages | Perturbation | Mixing, Field(discriminator="type")]

@@ -102,7 +102,7 @@ def equalized(images: Tensor) -> Tensor:
 def stretched(images: Tensor) -> Tensor:
     """Autocontrast: the darkest value of each channel becomes 0, the brightest 255."""
     low, high = images.amin((2, 3), keepdim=True), images.amax((2, 3), keepdim=True)
-    return torch.where(high > low, (images - low) * (255.0 / (high - low).clamp(min=1e-12)), images)
+    return torch.where(high > low, (images - low) * (255.0 / (high - low).clamp(min=1e-12)), images).clamp(0.0, 255.0)
 
 
 def sharpened(images: Tensor, factor: Tensor) -> Tensor:

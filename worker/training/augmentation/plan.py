@@ -20,12 +20,14 @@ from models.spec.photometric import (
     RandomErasing,
     Solarize,
 )
+from models.spec.policies import AutoAugment, Policy, RandAugment, TrivialAugment
 from models.spec.vectors import GaussianNoise
 from worker.training.augmentation.blurring import blurred
 from worker.training.augmentation.draws import Draws, per_sample
 from worker.training.augmentation.erasing import boxes_of, erased
 from worker.training.augmentation.geometric import move, shared
 from worker.training.augmentation.photometric import equalized, gray, jittered, posterized, solarized
+from worker.training.augmentation.policies import follow
 from worker.training.augmentation.timing import Planned, acting, planned
 from worker.training.augmentation.vectors import noisy
 
@@ -69,7 +71,7 @@ def augment(
     return images
 
 
-def changed(images: Tensor, operation: Photometric | GaussianNoise, draws: Draws, zero: Tensor) -> Tensor:
+def changed(images: Tensor, operation: Photometric | GaussianNoise | Policy, draws: Draws, zero: Tensor) -> Tensor:
     """Every image of the batch, changed."""
     match operation:
         case ColorJitter():
@@ -88,6 +90,8 @@ def changed(images: Tensor, operation: Photometric | GaussianNoise, draws: Draws
             return blurred(images, draws.between(*operation.sigma))
         case GaussianNoise():
             return noisy(images, 255.0 * operation.std, draws.on(images.device)).clamp(0.0, 255.0)
+        case RandAugment() | TrivialAugment() | AutoAugment():
+            return follow(images, operation, draws)
         case RandomErasing() | Cutout():
             boxes = boxes_of(operation, draws, (images.shape[2], images.shape[3]))
             return erased(images, boxes, operation.value, zero, draws)
