@@ -7,7 +7,7 @@ from typing import assert_never
 
 from .augmentation_check import augmentation_errors, augmentation_warnings
 from .averaging import Swa
-from .clipping import GlobalNorm
+from .clipping import Adaptive, GlobalNorm, Norm
 from .errors import SpecError, SpecInvalid, SpecWarning, closest
 from .estimate import Estimate, estimate, estimate_task, steps_per_epoch, total_steps
 from .initialization import AnyInitialization, KaimingNormal, KaimingUniform, XavierNormal, XavierUniform
@@ -172,7 +172,10 @@ def _unknown_layers(pointer: str, names: Sequence[str], known: Sequence[str]) ->
 
 
 def _clipping(spec: JobSpec) -> Iterator[SpecError]:
-    if isinstance(spec.clipping, GlobalNorm) and spec.clipping.max_norm < SMALLEST_CLIP:
+    clipping = spec.clipping
+    if isinstance(clipping, Adaptive) and clipping.exempt != "output":
+        yield from _unknown_layers("/clipping/exempt", clipping.exempt, kernel_names(spec.network))
+    if isinstance(clipping, GlobalNorm | Norm) and clipping.max_norm < SMALLEST_CLIP:
         detail = (
             "Gradients scaled to so small a norm move nothing: the steps drown in rounding. Usual norms lie between "
             f"0.1 and 10; the least is {SMALLEST_CLIP}. To train more slowly, lower the learning rate"

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from models.spec.job import JobSpec
-from worker.training.clipping import clip_by_global_norm, gradient_norm
+from worker.training.clipping import gradient_norm
 from worker.training.control import Control
 from worker.training.data import Dataset
 from worker.training.events import Event
@@ -69,7 +69,7 @@ def train(
 
 def step(run: Run) -> None:
     """One step, in one piece; nothing in it waits for the device."""
-    spec, rate = run.spec, run.learning_rate
+    rate = run.learning_rate
 
     loss, activity, sums = differentiate(run)
 
@@ -80,11 +80,9 @@ def step(run: Run) -> None:
             one.add_gradients()
 
         gradients = [parameter.grad for parameter in run.parameters if parameter.grad is not None]
-        norm = gradient_norm(gradients, run.norm_type)
-        clipped = torch.zeros((), device=run.device)
-        if spec.clipping is not None:
-            clipped = clip_by_global_norm(gradients, norm, spec.clipping.max_norm).float()
+        norm = gradient_norm(gradients, run.clipper.norm_type)
         skipped = 1.0 - (norm + loss).isfinite().float()
+        clipped = run.clipper.clip(gradients, norm, skipped)
 
         run.stepper.step(rate, skipped)
         run.keep_finite(skipped)

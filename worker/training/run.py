@@ -17,7 +17,7 @@ from models.spec.estimate import steps_per_epoch, total_steps
 from models.spec.job import JobSpec
 from models.spec.schedule import Plateau
 from worker.training.averaging import Average, refresh_norms
-from worker.training.clipping import gradient_norm
+from worker.training.clipping import Clipper, gradient_norm
 from worker.training.data import Dataset, Part, slices
 from worker.training.events import (
     CheckpointReady,
@@ -104,6 +104,7 @@ class Run:
         self.network = build_network(spec, data.task, device)
         self.parameters = list(self.network.parameters())
         self.buffers = list(self.network.buffers())
+        self.clipper = Clipper(spec, self.network)
         self.stepper = Stepper(spec, self.network)
         self.precision = Precision(spec.training, device)
         self.penalties = penalties_of(spec, self.network)
@@ -156,10 +157,6 @@ class Run:
             return constant
         peak = self.spec.optimizer.learning_rate
         return learning_rate(self.spec.schedule, peak, self.position.step, self.clock, self.position.plateau.scale)
-
-    @property
-    def norm_type(self) -> float:
-        return 2.0 if self.spec.clipping is None else float(self.spec.clipping.norm_type)
 
     @property
     def may_skip(self) -> bool:
@@ -347,7 +344,13 @@ class Run:
         assert not self.rows
         position = replace(self.position, seconds=self.seconds)
         tensors = copies(
-            {**self.stepper.tensors(), **self.precision.tensors(), "sums": self.sums, "totals": self.totals}
+            {
+                **self.stepper.tensors(),
+                **self.clipper.tensors(),
+                **self.precision.tensors(),
+                "sums": self.sums,
+                "totals": self.totals,
+            }
         )
         if self.average is not None:
             tensors |= copies({f"raw/{name}": value for name, value in self.network.state_dict().items()})
@@ -389,6 +392,7 @@ class Run:
             self.average.take()
             self.network.load_state_dict(below(tensors, "raw/"))
         self.stepper.load(tensors)
+        self.clipper.load(tensors)
         self.precision.load(tensors)
         self.sums.copy_(tensors["sums"])
         self.totals.copy_(tensors["totals"])

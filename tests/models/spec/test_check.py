@@ -68,6 +68,8 @@ REFUSALS: list[tuple[Manifest, dict[str, Any], str, str]] = [
         "wrong_length",
     ),
     (images(), {"clipping": {"type": "global_norm", "max_norm": 1e-9}}, "/clipping/max_norm", "clip_too_small"),
+    (images(), {"clipping": {"type": "norm", "max_norm": 1e-9}}, "/clipping/max_norm", "clip_too_small"),
+    (images(), {"clipping": {"type": "adaptive", "exempt": ["outptu"]}}, "/clipping/exempt/0", "unknown_layer"),
     (images(), {"loss": {"type": "mse"}}, "/loss/type", "loss_does_not_fit"),
     (images(), {"loss": {"type": "binary_cross_entropy"}}, "/loss/type", "loss_does_not_fit"),
     (vectors(5, None), {"loss": {"type": "cross_entropy"}}, "/loss/type", "loss_does_not_fit"),

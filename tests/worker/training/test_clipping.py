@@ -1,7 +1,15 @@
+import numpy as np
 import pytest
 import torch
 
-from worker.training.clipping import clip_by_global_norm, gradient_norm
+from worker.training.clipping import (
+    History,
+    clip_adaptively,
+    clip_by_global_norm,
+    clip_by_norm,
+    clip_by_value,
+    gradient_norm,
+)
 
 
 def parameters_with_gradients(scale: float) -> list[torch.nn.Parameter]:
@@ -24,3 +32,53 @@ def test_global_norm_clips_as_pytorch_does(scale: float, norm_type: float) -> No
     assert bool(clipped) == bool(expected > 1.0)
     for mine, other in zip(ours, theirs, strict=True):
         torch.testing.assert_close(mine.grad, other.grad)
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e4])
+def test_every_parameter_is_clipped_on_its_own(scale: float) -> None:
+    ours, theirs = parameters_with_gradients(scale), parameters_with_gradients(scale)
+    clipped = clip_by_norm([parameter.grad for parameter in ours if parameter.grad is not None], 1.0)
+    norms = [torch.nn.utils.clip_grad_norm_(parameter, 1.0) for parameter in theirs]
+    assert bool(clipped) == any(norm > 1.0 for norm in norms)
+    for mine, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(mine.grad, other.grad)
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e4])
+def test_values_are_cut_off_as_pytorch_does(scale: float) -> None:
+    ours, theirs = parameters_with_gradients(scale), parameters_with_gradients(scale)
+    clipped = clip_by_value([parameter.grad for parameter in ours if parameter.grad is not None], 0.5)
+    torch.nn.utils.clip_grad_value_(theirs, 0.5)
+    assert bool(clipped) == (scale > 1e-3)
+    for mine, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(mine.grad, other.grad)
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0])
+def test_units_are_clipped_to_a_share_of_their_weights(scale: float) -> None:
+    parameters = parameters_with_gradients(scale)
+    with torch.no_grad():
+        for parameter in parameters[1:]:
+            parameter.fill_(2.0)
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    before = [gradient.clone() for gradient in gradients]
+    clipped = clip_adaptively(list(parameters), gradients, 0.01, 1e-3)
+    assert bool(clipped) == (scale == 1.0)
+    for parameter, gradient, old in zip(parameters, gradients, before, strict=True):
+        units = len(parameter) if parameter.dim() > 1 else 1
+        for weights, mine, given in zip(
+            parameter.view(units, -1), gradient.view(units, -1), old.view(units, -1), strict=True
+        ):
+            most = 0.01 * max(weights.norm().item(), 1e-3)
+            torch.testing.assert_close(mine, given * min(1.0, most / given.norm().item()))
+
+
+@pytest.mark.parametrize("percentile", [0.0, 10.0, 50.0, 97.5])
+def test_a_percentile_is_numpys_over_the_last_norms(percentile: float) -> None:
+    norms = np.random.default_rng(0).lognormal(size=25).astype(np.float32)
+    history = History(8, torch.device("cpu"))
+    for index, norm in enumerate(norms):
+        history.add(torch.tensor(norm), torch.zeros(()))
+        history.add(torch.tensor(float("nan")), torch.ones(()))
+        expected = np.percentile(norms[max(0, index - 7) : index + 1], percentile)
+        assert history.percentile(percentile).item() == pytest.approx(expected, rel=1e-6)

@@ -151,6 +151,28 @@ def test_an_epoch_tells_what_its_steps_were_like(packed: Path) -> None:
 
 
 @pytest.mark.usefixtures("every_step_is_flushed")
+def test_the_history_of_norms_is_taken_up_after_an_interruption(packed: Path, tmp_path: Path) -> None:
+    words = {**EVERYTHING, "clipping": {"type": "percentile", "percentile": 40, "window": 5}}
+    assert same_bits(last_of(run(packed, words)), interrupted(packed, words, tmp_path, 4, 11))
+
+
+CLIPPINGS = [
+    {"type": "norm", "max_norm": 0.05},
+    {"type": "value", "clip_value": 0.01},
+    {"type": "adaptive"},
+    {"type": "percentile"},
+]
+
+
+@pytest.mark.parametrize("clipping", CLIPPINGS, ids=lambda clipping: clipping["type"])
+def test_clipping_changes_the_run_and_says_how_often(packed: Path, clipping: dict[str, Any]) -> None:
+    events = run(packed, {"clipping": clipping})
+    shares = [event.metrics["train/clipped_share"] for event in events if isinstance(event, EpochDone)]
+    assert max(shares) > 0.5
+    assert not same_bits(last_of(events), last_of(run(packed, {})))
+
+
+@pytest.mark.usefixtures("every_step_is_flushed")
 @pytest.mark.parametrize("stops", [(3,), (10,), (6, 11)], ids=str)
 def test_plateau_and_early_stopping_remember_over_an_interruption(
     packed: Path, tmp_path: Path, stops: tuple[int, ...]
