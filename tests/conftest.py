@@ -37,6 +37,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(f"SKIPPED {tests}: {reason.removeprefix('Skipped: ')}", yellow=True)
 
 
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Words of a spec are their own name. (What `str` says of a function differs from process to process.)"""
+    return str(val) if isinstance(val, dict | list | tuple) else None
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """The Postgres server. Most tests want `postgres_url`."""

@@ -34,7 +34,7 @@ def positions() -> Tensor:
     return torch.stack(WALK).cumsum(0)
 
 
-@pytest.mark.parametrize("words", [{"decay": 0.9}, {"half_life": "6.57881 epochs", "steps": 26.31524}], ids=str)
+@pytest.mark.parametrize("words", [{"decay": 0.9}, {"half_life": "6.57881 epochs", "steps": 26.31524}])
 def test_ema_without_warmup_is_pytorchs(words: dict[str, Any]) -> None:
     decay = 0.9 if "decay" in words else 0.5 ** (1 / round(words.pop("steps")))
     averaged = [torch.zeros(5)]

@@ -42,7 +42,7 @@ def gradient_of(parameter: Tensor) -> Tensor:
     return torch.linspace(-2.0, 2.0, parameter.numel()).view_as(parameter)
 
 
-@pytest.mark.parametrize(("optimizer", "size"), SIZES, ids=str)
+@pytest.mark.parametrize(("optimizer", "size"), SIZES)
 def test_the_soft_threshold_follows_the_optimizers_own_step(optimizer: dict[str, Any], size: Any) -> None:
     plain, proximal = stepped(optimizer, []), stepped(optimizer, [PROXIMAL])
     for before, after in zip(plain.parameters(), proximal.parameters(), strict=True):
@@ -58,8 +58,8 @@ def test_a_unit_longer_than_the_maximum_is_scaled_to_it_as_by_renorm() -> None:
     torch.testing.assert_close(kernel, expected)
 
 
-@pytest.mark.parametrize("technique", [PROXIMAL, {"type": "max_norm", "max": 0.01}], ids=str)
-@pytest.mark.parametrize("optimizer", [words for words, _ in SIZES], ids=str)
+@pytest.mark.parametrize("technique", [PROXIMAL, {"type": "max_norm", "max": 0.01}])
+@pytest.mark.parametrize("optimizer", [words for words, _ in SIZES])
 def test_a_skipped_step_projects_nothing(optimizer: dict[str, Any], technique: dict[str, Any]) -> None:
     plain, projected = stepped(optimizer, [], 1.0), stepped(optimizer, [technique], 1.0)
     for one, other in zip(plain.parameters(), projected.parameters(), strict=True):

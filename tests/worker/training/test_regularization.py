@@ -135,7 +135,7 @@ EFFECTS: list[tuple[dict[str, Any], dict[str, Any]]] = [
 
 
 @pytest.mark.usefixtures("every_step_is_flushed")
-@pytest.mark.parametrize(("network", "technique"), EFFECTS, ids=str)
+@pytest.mark.parametrize(("network", "technique"), EFFECTS)
 def test_a_technique_changes_the_run_and_an_interruption_does_not(
     packed: Path, tmp_path: Path, network: dict[str, Any], technique: dict[str, Any]
 ) -> None:
