@@ -1,5 +1,6 @@
 """What every test may ask for: real servers, started once a run, and an empty place in them for each test."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -38,8 +39,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:
-    """Words of a spec are their own name. (What `str` says of a function differs from process to process.)"""
-    return str(val) if isinstance(val, dict | list | tuple) else None
+    """Words of a spec are their own name; what is no JSON may call itself something else in every process."""
+    try:
+        return json.dumps(val) if isinstance(val, dict | list | tuple) else None
+    except TypeError:
+        return None
 
 
 @pytest.fixture(scope="session")
