@@ -339,7 +339,7 @@ def _penalty_and_decay(spec: JobSpec) -> Iterator[SpecWarning]:
 
 
 def _large_rate(spec: JobSpec) -> Iterator[SpecWarning]:
-    usual = 0.1 if isinstance(spec.optimizer, Sgd) else 0.001
+    usual = {"sgd": 0.1, "adadelta": 1.0, "adagrad": 0.01}.get(spec.optimizer.type, 0.001)
     if spec.optimizer.learning_rate >= 100 * usual:
         detail = f"At least 100 times the usual rate of {spec.optimizer.type} ({usual}): the run will probably diverge"
         yield SpecWarning("/optimizer/learning_rate", "large_rate", detail)

@@ -8,7 +8,7 @@ from .errors import SpecError, SpecInvalid
 from .job import JobSpec
 from .layers import layers_of
 from .manifest import Manifest
-from .optimizer import Adam, AdamW, Optimizer, RMSprop, Sgd
+from .optimizer import Adadelta, Adagrad, Adam, Adamax, AdamW, NAdam, Optimizer, RAdam, RMSprop, Sgd
 from .plan import PlannedLayer, ShapeMismatch
 from .task import Task, task_of
 from .training import Training
@@ -71,8 +71,10 @@ def averages_of(optimizer: Optimizer) -> int:
     match optimizer:
         case Sgd():
             return int(optimizer.momentum > 0.0)
-        case Adam() | AdamW():
+        case Adam() | AdamW() | NAdam() | RAdam() | Adamax() | Adadelta():
             return 2
+        case Adagrad():
+            return 1
         case RMSprop():
             return 1 + int(optimizer.momentum > 0.0) + int(optimizer.centered)
         case _:

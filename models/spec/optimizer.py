@@ -76,4 +76,71 @@ class RMSprop(Technique):
     centered: bool = False
 
 
-Optimizer = Annotated[Sgd | Adam | AdamW | RMSprop, Field(discriminator="type")]
+class NAdam(Technique):
+    """Adam with Nesterov's momentum: the step looks ahead by the momentum of the next step, betas[0] · (1 − ½ ·
+    0.96^(t · momentum_decay)).
+
+    Reference: Dozat 2016, "Incorporating Nesterov momentum into Adam".
+    """
+
+    type: Literal["nadam"] = "nadam"
+    learning_rate: LearningRate = 0.002
+    betas: tuple[Decay, Decay] = (0.9, 0.999)
+    epsilon: Epsilon = 1e-8
+    momentum_decay: Decay = 0.004
+
+
+class RAdam(Technique):
+    """Adam that rectifies the variance of its rate: while too few gradients are known to trust v̂, the step is that of
+    momentum alone.
+
+    Reference: Liu et al. 2020, "On the variance of the adaptive learning rate and beyond", arXiv:1908.03265.
+    """
+
+    type: Literal["radam"] = "radam"
+    learning_rate: LearningRate = 0.001
+    betas: tuple[Decay, Decay] = (0.9, 0.999)
+    epsilon: Epsilon = 1e-8
+
+
+class Adamax(Technique):
+    """Adam with the largest gradient in place of the root of v: w ← w − learning_rate · m̂ / u, u ← max(betas[1] · u,
+    |g| + epsilon).
+
+    Reference: Kingma & Ba 2015, section 7, arXiv:1412.6980.
+    """
+
+    type: Literal["adamax"] = "adamax"
+    learning_rate: LearningRate = 0.002
+    betas: tuple[Decay, Decay] = (0.9, 0.999)
+    epsilon: Epsilon = 1e-8
+
+
+class Adadelta(Technique):
+    """Adadelta: w ← w − learning_rate · g · √(d + epsilon) / √(v + epsilon), with v and d the running means of g² and
+    of the squared steps.
+
+    Reference: Zeiler 2012, "ADADELTA: an adaptive learning rate method", arXiv:1212.5701.
+    """
+
+    type: Literal["adadelta"] = "adadelta"
+    learning_rate: LearningRate = 1.0
+    rho: Decay = 0.9
+    epsilon: Epsilon = 1e-6
+
+
+class Adagrad(Technique):
+    """Adagrad: s ← s + g², w ← w − learning_rate · g / (√s + epsilon). The sum never shrinks: the steps do.
+
+    Reference: Duchi et al. 2011, "Adaptive subgradient methods for online learning and stochastic optimization".
+    """
+
+    type: Literal["adagrad"] = "adagrad"
+    learning_rate: LearningRate = 0.01
+    epsilon: Epsilon = 1e-10
+    initial_accumulator: Annotated[float, Field(ge=0.0, le=1e6)] = 0.0
+
+
+Optimizer = Annotated[
+    Sgd | Adam | AdamW | NAdam | RAdam | Adamax | RMSprop | Adagrad | Adadelta, Field(discriminator="type")
+]

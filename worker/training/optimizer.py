@@ -8,10 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from models.spec.job import JobSpec
-from models.spec.optimizer import Adam, AdamW, Optimizer, RMSprop, Sgd
+from models.spec.optimizer import Adadelta, Adagrad, Adam, Adamax, AdamW, NAdam, Optimizer, RAdam, RMSprop, Sgd
 from worker.training import rmsprop
 from worker.training.projection import Projections
 from worker.training.regularization import decays_of, kinds_of
+from worker.training.undo import begin_at_zero, step_unless
+
+UNDONE = torch.optim.NAdam | torch.optim.RAdam | torch.optim.Adamax | torch.optim.Adagrad | torch.optim.Adadelta
+"""PyTorch's own that do not know `found_inf`."""
 
 
 class Stepper:
@@ -34,8 +38,11 @@ class Stepper:
             torch._foreach_mul_(parameters, 1.0 - learning_rate * decay * (1.0 - skipped))
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
-        self.optimizer.found_inf = skipped  # type: ignore[attr-defined]
-        self.optimizer.step()
+        if isinstance(self.optimizer, UNDONE):
+            step_unless(self.optimizer, skipped)
+        else:
+            self.optimizer.found_inf = skipped  # type: ignore[attr-defined]
+            self.optimizer.step()
         self.projections.project(learning_rate, skipped)
 
     def tensors(self) -> dict[str, Tensor]:
@@ -77,6 +84,13 @@ def build_optimizer(spec: Optimizer, network: nn.Module) -> torch.optim.Optimize
             others = [parameter for name, parameter in named if kinds[name] != "kernel"]
             groups: list[dict[str, Any]] = [{"params": kernels}, {"params": others, "weight_decay": 0.0}]
             return torch.optim.AdamW(groups, rate, spec.betas, spec.epsilon, spec.weight_decay, fused=True)
+        case NAdam() | RAdam() | Adamax() | Adadelta():
+            return adaptive(spec, parameters)
+        case Adagrad():
+            start = spec.initial_accumulator
+            return torch.optim.Adagrad(
+                parameters, rate, initial_accumulator_value=start, eps=spec.epsilon, foreach=True
+            )
         case RMSprop():
             return rmsprop.RMSprop(
                 parameters,
@@ -88,6 +102,29 @@ def build_optimizer(spec: Optimizer, network: nn.Module) -> torch.optim.Optimize
             )
         case _:
             assert_never(spec)
+
+
+def adaptive(spec: NAdam | RAdam | Adamax | Adadelta, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+    """On an accelerator they count their steps there, so that a step can be left out."""
+    words: dict[str, Any] = {"lr": spec.learning_rate, "eps": spec.epsilon, "foreach": True}
+    words["capturable"] = parameters[0].is_cuda
+    optimizer: torch.optim.Optimizer
+    match spec:
+        case NAdam():
+            optimizer = torch.optim.NAdam(parameters, betas=spec.betas, momentum_decay=spec.momentum_decay, **words)
+            begin_at_zero(optimizer, "exp_avg", "exp_avg_sq")
+        case RAdam():
+            optimizer = torch.optim.RAdam(parameters, betas=spec.betas, **words)
+            begin_at_zero(optimizer, "exp_avg", "exp_avg_sq")
+        case Adamax():
+            optimizer = torch.optim.Adamax(parameters, betas=spec.betas, **words)
+            begin_at_zero(optimizer, "exp_avg", "exp_inf")
+        case Adadelta():
+            optimizer = torch.optim.Adadelta(parameters, rho=spec.rho, **words)
+            begin_at_zero(optimizer, "square_avg", "acc_delta")
+        case _:
+            assert_never(spec)
+    return optimizer
 
 
 def begin_momentum_at_zero(optimizer: torch.optim.SGD) -> None:

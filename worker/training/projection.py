@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from models.spec.job import JobSpec
-from models.spec.optimizer import Adam, AdamW, Optimizer, RMSprop, Sgd
+from models.spec.optimizer import Adadelta, Adagrad, Adam, Adamax, AdamW, NAdam, Optimizer, RAdam, RMSprop, Sgd
 from models.spec.regularization import L1, MaxNorm
 from worker.training.regularization import kernels_of
 
@@ -55,6 +55,8 @@ def step_size(spec: Optimizer, optimizer: torch.optim.Optimizer, kernel: Tensor)
             if spec.centered:
                 spread = (spread - averages["gradient_average"].square()).clamp(min=0.0)
             return 1.0 / ((spread.sqrt() + spec.epsilon) * (1.0 - spec.momentum))
+        case NAdam() | RAdam() | Adamax() | Adagrad() | Adadelta():
+            raise AssertionError(f"proximal L1 with {spec.type} is refused by the check")
         case _:
             assert_never(spec)
 

@@ -21,6 +21,11 @@ FAMILY: list[tuple[dict[str, Any], Make]] = [
     ({"type": "sgd", "momentum": 0.9, "nesterov": True}, lambda p: torch.optim.SGD(p, 0.1, 0.9, nesterov=True)),
     ({"type": "adam", "betas": [0.8, 0.99]}, lambda p: torch.optim.Adam(p, 0.1, (0.8, 0.99))),
     ({"type": "adamw", "weight_decay": 0.0}, lambda p: torch.optim.AdamW(p, 0.1, weight_decay=0.0)),
+    ({"type": "nadam"}, lambda p: torch.optim.NAdam(p, 0.1)),
+    ({"type": "radam", "betas": [0.8, 0.9]}, lambda p: torch.optim.RAdam(p, 0.1, (0.8, 0.9))),
+    ({"type": "adamax"}, lambda p: torch.optim.Adamax(p, 0.1)),
+    ({"type": "adagrad", "initial_accumulator": 0.5}, lambda p: torch.optim.Adagrad(p, 0.1, 0.0, 0.0, 0.5)),
+    ({"type": "adadelta", "rho": 0.8}, lambda p: torch.optim.Adadelta(p, 0.1, 0.8)),
     ({"type": "rmsprop", "alpha": 0.95}, lambda p: torch.optim.RMSprop(p, 0.1, 0.95, 1e-7)),
 ]
 
