@@ -42,6 +42,7 @@ from .regularization import (
 from .resolve import SATURATING, resolve
 from .schedule import Plateau
 from .schedule_check import schedule_errors, schedule_warnings
+from .sequences import Lstm
 from .task import Task, task_of
 from .technique import Metric
 from .training import MAX_STEPS
@@ -63,6 +64,7 @@ def check(
         _clipping(spec),
         _decay(spec),
         _proximal(spec),
+        _precision(spec),
         _normalization(spec, manifest),
     )
     if task is not None:
@@ -199,6 +201,12 @@ def _proximal(spec: JobSpec) -> Iterator[SpecError]:
         if isinstance(technique, L1) and technique.mode == "proximal":
             detail = "The proximal step follows the step size of sgd, adam, adamw or rmsprop: take one, or the penalty"
             yield SpecError(f"/regularization/{index}/mode", "optimizer_does_not_fit", detail, ["penalty"], "penalty")
+
+
+def _precision(spec: JobSpec) -> Iterator[SpecError]:
+    if spec.training.precision == "float16" and isinstance(spec.network, Lstm):
+        detail = "PyTorch has no LSTM in float16 for processors: take bfloat16 (or a gru)"
+        yield SpecError("/training/precision", "network_does_not_fit", detail, ["float32", "bfloat16"], "bfloat16")
 
 
 def _normalization(spec: JobSpec, manifest: Manifest) -> Iterator[SpecError]:

@@ -26,6 +26,12 @@ def phases(*phases: dict[str, Any]) -> dict[str, Any]:
 REFUSALS: list[tuple[Manifest, dict[str, Any], str, str]] = [
     (
         images(),
+        {"network": {"type": "lstm"}, "training": {"epochs": 2, "precision": "float16"}},
+        "/training/precision",
+        "network_does_not_fit",
+    ),
+    (
+        images(),
         {"training": {"epochs": 2, "averaging": {"type": "swa", "start": "2 epochs"}}},
         "/training/averaging/start",
         "never_acts",

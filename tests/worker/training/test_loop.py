@@ -38,6 +38,11 @@ OPTIMIZERS = [
     {"type": "adam", "learning_rate": 0.01},
     {"type": "adamw", "learning_rate": 0.01},
     {"type": "rmsprop", "learning_rate": 0.003, "momentum": 0.5, "centered": True},
+    {"type": "nadam"},
+    {"type": "radam"},
+    {"type": "adamax"},
+    {"type": "adagrad"},
+    {"type": "adadelta"},
 ]
 
 
