@@ -21,7 +21,7 @@ from .layers import (
 from .loss import BinaryCrossEntropy, CrossEntropy, Focal
 from .manifest import ImageManifest, Manifest, TableManifest
 from .network import ActivationLayer, Conv, Dense, Sequential
-from .optimizer import Adam, AdamW, RMSprop, Sgd
+from .optimizer import Adadelta, Adagrad, Adam, Adamax, AdamW, NAdam, Optimizer, RAdam, RMSprop, Sgd
 from .places import branches, image_places, places_of
 from .plan import PlannedLayer, ShapeMismatch
 from .regularization import (
@@ -346,8 +346,22 @@ def _penalty_and_decay(spec: JobSpec) -> Iterator[SpecWarning]:
             yield SpecWarning(pointer, "l2_is_not_decay", detail)
 
 
+def _usual_rate(optimizer: Optimizer) -> float:
+    match optimizer:
+        case Sgd():
+            return 0.1
+        case Adagrad():
+            return 0.01
+        case Adadelta():
+            return 1.0
+        case Adam() | AdamW() | NAdam() | RAdam() | Adamax() | RMSprop():
+            return 0.001
+        case _:
+            assert_never(optimizer)
+
+
 def _large_rate(spec: JobSpec) -> Iterator[SpecWarning]:
-    usual = {"sgd": 0.1, "adadelta": 1.0, "adagrad": 0.01}.get(spec.optimizer.type, 0.001)
+    usual = _usual_rate(spec.optimizer)
     if spec.optimizer.learning_rate >= 100 * usual:
         detail = f"At least 100 times the usual rate of {spec.optimizer.type} ({usual}): the run will probably diverge"
         yield SpecWarning("/optimizer/learning_rate", "large_rate", detail)
