@@ -4,7 +4,6 @@ The objects come first (`storage.py`), the row after them and fenced by the atte
 trusted, and an object without a row is litter that nobody can see.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sqlalchemy import select, update
@@ -13,7 +12,7 @@ from sqlalchemy.orm import Session
 from models import jobs
 from models.clock import now_plus
 from models.ids import new_id
-from models.tables import Checkpoint, Job, Json
+from models.tables import Checkpoint, Json
 
 RESUMABLE = 2
 """Checkpoints per job that keep what a resume needs: the newest, and one before it in case its bytes turn out
@@ -126,17 +125,9 @@ def get(session: Session, project_id: str, checkpoint_id: str) -> Checkpoint | N
     return session.scalars(query).one_or_none()
 
 
-def referenced_keys(session: Session, job_ids: Iterable[str]) -> set[str]:
-    rows = session.execute(
-        select(Checkpoint.weights_key, Checkpoint.state_key).where(Checkpoint.job_id.in_(list(job_ids)))
-    )
-    return {key for row in rows for key in row if key is not None}
-
-
 def _usable(session: Session, job_id: str) -> list[Checkpoint]:
     query = (
         select(Checkpoint)
-        .join(Job, Job.id == Checkpoint.job_id)
         .where(Checkpoint.job_id == job_id, Checkpoint.quarantined_at.is_(None))
         .order_by(Checkpoint.step.desc(), Checkpoint.id.desc())
     )

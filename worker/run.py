@@ -69,7 +69,6 @@ class _Supervisor:
         self._scratch = scratch
         self._trainer: Trainer | None = None
         self._stop = _Stop()
-        self._steps_per_epoch = 0
         self._last_checkpoint = self._last_progress = time.monotonic()
         self._keep_last = int(job.resolved_spec["checkpoints"]["keep_last"])
 
@@ -217,7 +216,6 @@ class _Supervisor:
         return False
 
     def _started(self, message: dict[str, Any]) -> None:
-        self._steps_per_epoch = message["steps_per_epoch"]
         environment = message.pop("environment")
         start_step = message.pop("start_step")
         self._site.write(
