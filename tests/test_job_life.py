@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.servers.s3 import S3
 from tests.service import Service, descendants, kill_all_of, service
 
 DIGITS = Path(__file__).parents[1] / "local" / "digits.npz"
@@ -50,6 +51,23 @@ def test_a_job_goes_from_a_spec_to_a_checkpoint(running_service: Service) -> Non
     assert running_service.events(job_id)[:3] == ["job.created", "job.claimed", "job.started"]
     assert running_service.events(job_id)[-1] == "job.succeeded"
     assert running_service.http.post(f"/v1/jobs/{job_id}/cancel").status_code == 409
+
+
+def test_the_whole_stack_is_a_matter_of_settings(postgres_url: str, redis_url: str, s3: S3, tmp_path: Path) -> None:
+    stores = {
+        "TRAINWRIGHT_STORAGE_URL": s3.url,
+        "TRAINWRIGHT_S3_ENDPOINT": s3.endpoint,
+        "TRAINWRIGHT_S3_REGION": s3.region,
+        "TRAINWRIGHT_S3_ACCESS_KEY_ID": s3.access_key,
+        "TRAINWRIGHT_S3_SECRET_ACCESS_KEY": s3.secret_key,
+    }
+    with service(tmp_path, postgres_url, redis_url, **stores) as installation:
+        installation.start_worker()
+        short = {"epochs": 2, "batch_size": 64}
+        job_id = installation.submit(spec(installation.upload(DIGITS), training=short))
+        assert installation.finish(job_id)["status"] == "succeeded"
+        assert installation.last_weights(job_id)
+    assert not (tmp_path / "objects").exists()
 
 
 def test_a_worker_killed_at_any_step_costs_no_bit(running_service: Service) -> None:
