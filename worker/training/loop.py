@@ -14,10 +14,12 @@ from models.spec.job import JobSpec
 from worker.training.clipping import gradient_norm
 from worker.training.control import Control
 from worker.training.data import Dataset
+from worker.training.evaluation import evaluate
 from worker.training.events import Event
 from worker.training.loss import measure, share
 from worker.training.metrics import empty_sums, sums_of
 from worker.training.run import Run
+from worker.training.snapshot import checkpoint, restore, take_up, will_restore
 from worker.training.state import Resume
 
 
@@ -35,7 +37,9 @@ def train(
     step comes last instead. Raises `Diverged` when the numbers are not finite any more.
     """
     control = control or Control()
-    run = Run(spec, data, device, resume_from)
+    run = Run(spec, data, device)
+    if resume_from is not None:
+        take_up(run, resume_from)
     saved = (run.position.step, run.position.epoch)
     yield run.started()
     yield from run.warnings()
@@ -44,14 +48,14 @@ def train(
     while run.position.ended is None:
         if run.at_epoch_end and not control.stop_requested:
             yield from run.flush()
-            yield run.evaluate()
+            yield evaluate(run)
             if run.position.ended is not None:
                 break
-        wanted = run.checkpoint_is_due() or run.improved or control.checkpoint_requested or control.stop_requested
+        wanted = run.checkpoint_is_due or run.improved or control.checkpoint_requested or control.stop_requested
         if wanted and saved != (run.position.step, run.position.epoch):
             yield from run.flush()
             saved = (run.position.step, run.position.epoch)
-            yield run.checkpoint()
+            yield checkpoint(run)
         control.checkpoint_requested = False
         if control.stop_requested:
             return
@@ -59,11 +63,11 @@ def train(
         if run.flush_is_due:
             yield from run.flush()
 
-    if run.will_restore:
-        if run.improved or run.checkpoint_is_due():
-            yield run.checkpoint()
-        run.restore()
-    yield run.checkpoint("last")
+    if will_restore(run):
+        if run.improved or run.checkpoint_is_due:
+            yield checkpoint(run)
+        restore(run)
+    yield checkpoint(run, "last")
     yield run.finished()
 
 

@@ -1,49 +1,39 @@
 """The state of a run: what a step changes, what a checkpoint holds, what a resume takes up again."""
 
-import json
 import platform
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from math import isfinite
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from models.spec.averaging import Swa
 from models.spec.estimate import steps_per_epoch, total_steps
 from models.spec.job import JobSpec
-from models.spec.schedule import Plateau
-from worker.training.averaging import Average, refresh_norms
-from worker.training.clipping import Clipper, gradient_norm
-from worker.training.data import Dataset, Part, slices
+from worker.training.averaging import Average
+from worker.training.clipping import Clipper
+from worker.training.data import Dataset
 from worker.training.events import (
-    CheckpointReady,
     Diverged,
-    EpochDone,
     Finished,
-    Kind,
-    Metrics,
     Progress,
-    Reason,
     Started,
     StepsDone,
     Warned,
 )
 from worker.training.inputs import Feed
 from worker.training.layers import NamedDropout
-from worker.training.loss import class_weights, measure
-from worker.training.metrics import empty_sums, metrics_of, ratio, sums_of
+from worker.training.loss import class_weights
+from worker.training.metrics import empty_sums
 from worker.training.network import build_network
 from worker.training.optimizer import Stepper
+from worker.training.position import Position
 from worker.training.precision import Precision
 from worker.training.randomness import derive_seed, permutation
 from worker.training.regularization import penalties_of
 from worker.training.schedule import Clock, learning_rate
-from worker.training.state import Resume, State
-from worker.training.watching import PlateauMemory, StoppingMemory, is_better
 
 FLUSH_STEPS = 50
 FLUSH_SECONDS = 1.0
@@ -64,37 +54,10 @@ FAR = 10.0
 """A mean or a spread of the inputs beyond this, or a spread below its inverse squared, is worth a warning."""
 
 
-@dataclass
-class Position:
-    """Where the run is and what it remembers of its evaluations: JSON in a checkpoint."""
-
-    step: int = 0
-    epoch: int = 0
-    """Epochs that are trained and evaluated."""
-    seconds: float = 0.0
-    """Of all attempts so far, without the present one."""
-    failures: int = 0
-    """Skipped steps in a row, up to the last flush."""
-    plateau: PlateauMemory = field(default_factory=PlateauMemory)
-    stopping: StoppingMemory = field(default_factory=StoppingMemory)
-    best: dict[str, float] = field(default_factory=dict)
-    """Metrics of the best evaluation by `checkpoints.keep_best`, with its `epoch`."""
-    restorable: dict[str, float] = field(default_factory=dict)
-    """Metrics of the weights that early stopping would restore, with their `epoch`."""
-    last: dict[str, float] = field(default_factory=dict)
-    """Metrics of the last evaluation, with its `epoch`."""
-    ended: Reason | None = None
-
-
-def position_of(progress: Mapping[str, Any]) -> Position:
-    plateau, stopping = PlateauMemory(**progress["plateau"]), StoppingMemory(**progress["stopping"])
-    return Position(**{**progress, "plateau": plateau, "stopping": stopping})
-
-
 class Run:
     """Everything the loop works on."""
 
-    def __init__(self, spec: JobSpec, data: Dataset, device: str, resume: Resume | None) -> None:
+    def __init__(self, spec: JobSpec, data: Dataset, device: str) -> None:
         assert spec.loss is not None
         self.spec, self.loss, self.device = spec, spec.loss, device
         self.data = resident(data, device)
@@ -117,13 +80,12 @@ class Run:
         self.totals = torch.zeros(len(MEASURED), dtype=torch.float64, device=device)
         self.only_skipped = torch.eye(len(MEASURED), device=device)[SKIPPED]
         self.restorable: dict[str, Tensor] = {}
-        if resume is not None:
-            self.take_up(resume)
-        self.guarded = [buffer.clone() for buffer in self.buffers] if self.may_skip else []
+        self.guarded: list[Tensor] = []
+        self.guard()
         self.ordered: tuple[int, Tensor] | None = None
         self.improved = False
         self.begun = self.flushed_at = self.epoch_begun = time.monotonic()
-        self.steps_at_epoch_begin = self.position.step
+        self.steps_at_epoch_begin = 0
         self.rows: list[Tensor] = []
         self.rates: list[float] = []
         self.speed = 0.0
@@ -149,6 +111,11 @@ class Run:
         position = self.position
         end = min((position.epoch + 1) * self.clock.steps_per_epoch, self.clock.steps)
         return position.step >= end or (self.out_of_time and position.step > 0)
+
+    @property
+    def checkpoint_is_due(self) -> bool:
+        every = self.spec.checkpoints.every.in_steps(self.clock.steps_per_epoch, self.clock.steps)
+        return self.position.step > 0 and self.position.step % every == 0
 
     @property
     def learning_rate(self) -> float:
@@ -184,6 +151,10 @@ class Run:
         return torch.zeros((), device=self.device) if activity is None else activity
 
     # What a step leaves
+
+    def guard(self) -> None:
+        """Begins to remember what a skipped step must not change, from the present values on."""
+        self.guarded = [buffer.clone() for buffer in self.buffers] if self.may_skip else []
 
     def keep_finite(self, skipped: Tensor) -> None:
         """Running averages of norms forget a batch that is skipped: it may have left NaN in them."""
@@ -239,177 +210,16 @@ class Run:
         epoch, step = self.position.epoch, self.position.step
         return Progress(epoch, self.epochs, step, self.clock.steps, self.speed, eta)
 
-    # Evaluation
-
-    def evaluate(self) -> EpochDone:
-        """Ends the epoch: measures, lets everybody who watches a metric know, and says whether the run is over."""
-        seconds = time.monotonic() - self.epoch_begun
-        metrics = metrics_of(self.data.task, self.sums, "train") | self.metrics_of_steps()
-        with self.averaged():
-            self.refresh_norms()
-            if self.data.validation is not None:
-                metrics |= metrics_of(self.data.task, self.measure(self.data.validation), "validation")
-        self.position.epoch += 1
-        self.position.last = {**metrics, "epoch": self.position.epoch}
-        self.sums = empty_sums(self.data.task, self.device)
-        self.totals.zero_()
-        self.watch(metrics)
-        steps = self.position.step - self.steps_at_epoch_begin
-        examples = min(steps * self.spec.training.examples_per_step, len(self.data.training))
-        self.steps_at_epoch_begin = self.position.step
-        self.epoch_begun = self.flushed_at = time.monotonic()
-        speed = examples / max(seconds, 1e-9)
-        return EpochDone(self.position.epoch, self.position.step, metrics, seconds, speed, self.progress())
-
-    def metrics_of_steps(self) -> dict[str, float]:
-        """Of the epoch's steps: shares of all, means over those that were not skipped; and what they made of the
-        weights.
-        """
-        _, penalty, norm, clipped, skipped = self.totals.tolist()
-        steps = self.position.step - self.position.epoch * self.clock.steps_per_epoch
-        kernels = [parameter for parameter in self.parameters if parameter.dim() > 1]
-        zeros = sum(kernel.numel() - int(kernel.count_nonzero()) for kernel in kernels)
-        return {
-            "train/penalty": ratio(penalty, steps - skipped),
-            "train/gradient_norm": ratio(norm, steps - skipped),
-            "train/clipped_share": ratio(clipped, steps),
-            "train/skipped_share": ratio(skipped, steps),
-            "train/weight_norm": gradient_norm([parameter.detach() for parameter in self.parameters]).item(),
-            "train/sparsity": ratio(zeros, sum(kernel.numel() for kernel in kernels)),
-        }
-
     @contextmanager
     def averaged(self) -> Iterator[None]:
         """The network has the weights in here that are evaluated and saved: the averaged ones if there are any."""
         with nullcontext() if self.average is None else self.average.shown(self.position.step):
             yield
 
-    def refresh_norms(self) -> None:
-        """Weights that are a mean of many have never been trained with: their norms need statistics of their own."""
-        if self.average is None or not isinstance(self.average.technique, Swa):
-            return
-        if self.average.has_begun(self.position.step):
-            training, size = self.data.training, self.spec.training.batch_size
-            batches = (self.feed.evaluation_batch(training, batch)[0] for batch in slices(len(training), size))
-            refresh_norms(self.network, batches)
-            self.average.take_buffers()
-
-    @torch.inference_mode()
-    def measure(self, part: Part) -> Tensor:
-        """The sums over a whole part, unchanged and without dropout."""
-        self.network.eval()
-        sums = empty_sums(self.data.task, self.device)
-        for positions in slices(len(part), max(EVALUATION_BATCH, self.spec.training.batch_size)):
-            inputs, targets = self.feed.evaluation_batch(part, positions)
-            with self.precision.autocast():
-                outputs = self.network(inputs)
-            outputs = outputs.float()
-            loss = measure(self.loss, outputs, targets, self.class_weights)
-            sums += sums_of(self.data.task, self.loss, outputs, targets, loss, self.class_weights)
-        self.network.train()
-        return sums
-
-    def watch(self, metrics: Metrics) -> None:
-        position, training = self.position, self.spec.training
-        if isinstance(self.spec.schedule, Plateau):
-            position.plateau = position.plateau.after(metrics[self.spec.schedule.metric], self.spec.schedule)
-        best = self.spec.checkpoints.keep_best
-        if best is not None and is_better(best.mode, metrics[best.metric], position.best.get(best.metric)):
-            position.best, self.improved = position.last, True
-        if training.early_stopping is not None:
-            rule = training.early_stopping
-            position.stopping = position.stopping.after(metrics[rule.metric], rule)
-            if position.stopping.waited == 0 and rule.restore_best:
-                position.restorable, self.restorable = position.last, self.weights()
-            if position.stopping.waited >= rule.patience:
-                position.ended = "early_stopping"
-        if self.out_of_time:
-            position.ended = "time_limit"
-        if position.step >= self.clock.steps:
-            position.ended = "completed"
-
-    # Checkpoints
-
     def weights(self) -> dict[str, Tensor]:
         """Copies on the CPU of the weights that are evaluated and saved."""
         with self.averaged():
             return copies(self.network.state_dict())
-
-    def checkpoint_is_due(self) -> bool:
-        every = self.spec.checkpoints.every.in_steps(self.clock.steps_per_epoch, self.clock.steps)
-        return self.position.step > 0 and self.position.step % every == 0
-
-    def checkpoint(self, kind: Kind | None = None) -> CheckpointReady:
-        """A copy of the run as it stands at a step's end; nothing waits to be flushed."""
-        assert not self.rows
-        position = replace(self.position, seconds=self.seconds)
-        tensors = copies(
-            {
-                **self.stepper.tensors(),
-                **self.clipper.tensors(),
-                **self.precision.tensors(),
-                "sums": self.sums,
-                "totals": self.totals,
-            }
-        )
-        if self.average is not None:
-            tensors |= copies({f"raw/{name}": value for name, value in self.network.state_dict().items()})
-        tensors |= {f"restorable/{name}": value for name, value in self.restorable.items()}
-        return CheckpointReady(
-            kind or self.kind(),
-            position.step,
-            position.epoch,
-            self.weights(),
-            self.weights_metadata(),
-            State(tensors, asdict(position)),
-            position.last,
-            self.improved,
-        )
-
-    def kind(self) -> Kind:
-        evaluated = self.position.step == self.position.epoch * self.clock.steps_per_epoch
-        if not evaluated:
-            return "step"
-        return "best" if self.improved and not self.checkpoint_is_due() else "epoch"
-
-    def weights_metadata(self) -> dict[str, str]:
-        """What somebody needs who has only the weights; equal runs give equal words."""
-        task = self.data.task
-        return {
-            "format": "pt",
-            "spec": json.dumps(self.spec.model_dump(mode="json"), sort_keys=True),
-            "classes": json.dumps(task.classes),
-            "input_shape": json.dumps(task.input_shape),
-            "normalization": json.dumps(asdict(self.data.normalization), sort_keys=True),
-            "step": str(self.position.step),
-            "epoch": str(self.position.epoch),
-        }
-
-    def take_up(self, resume: Resume) -> None:
-        tensors = resume.state.tensors
-        self.network.load_state_dict(dict(resume.weights))
-        if self.average is not None:
-            self.average.take()
-            self.network.load_state_dict(below(tensors, "raw/"))
-        self.stepper.load(tensors)
-        self.clipper.load(tensors)
-        self.precision.load(tensors)
-        self.sums.copy_(tensors["sums"])
-        self.totals.copy_(tensors["totals"])
-        self.restorable = below(tensors, "restorable/")
-        self.position = position_of(resume.state.progress)
-
-    @property
-    def will_restore(self) -> bool:
-        """Whether early stopping wants other weights than the present ones to be the final ones."""
-        return bool(self.restorable) and self.position.restorable["epoch"] != self.position.last["epoch"]
-
-    def restore(self) -> None:
-        self.network.load_state_dict(self.restorable)
-        if self.average is not None:
-            self.average.take()
-        self.position.last = self.position.restorable
-        self.improved = False
 
     # Beginning and end
 
@@ -462,7 +272,3 @@ def resident(data: Dataset, device: str) -> Dataset:
 def copies(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Copies on the CPU."""
     return {name: value.detach().to("cpu", copy=True) for name, value in tensors.items()}
-
-
-def below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,35 @@
+"""Where a run is."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from worker.training.events import Reason
+from worker.training.watching import PlateauMemory, StoppingMemory
+
+
+@dataclass
+class Position:
+    """Where the run is and what it remembers of its evaluations: JSON in a checkpoint."""
+
+    step: int = 0
+    epoch: int = 0
+    """Epochs that are trained and evaluated."""
+    seconds: float = 0.0
+    """Of all attempts so far, without the present one."""
+    failures: int = 0
+    """Skipped steps in a row, up to the last flush."""
+    plateau: PlateauMemory = field(default_factory=PlateauMemory)
+    stopping: StoppingMemory = field(default_factory=StoppingMemory)
+    best: dict[str, float] = field(default_factory=dict)
+    """Metrics of the best evaluation by `checkpoints.keep_best`, with its `epoch`."""
+    restorable: dict[str, float] = field(default_factory=dict)
+    """Metrics of the weights that early stopping would restore, with their `epoch`."""
+    last: dict[str, float] = field(default_factory=dict)
+    """Metrics of the last evaluation, with its `epoch`."""
+    ended: Reason | None = None
+
+
+def position_of(progress: Mapping[str, Any]) -> Position:
+    plateau, stopping = PlateauMemory(**progress["plateau"]), StoppingMemory(**progress["stopping"])
+    return Position(**{**progress, "plateau": plateau, "stopping": stopping})

@@ -1,0 +1,97 @@
+"""What of a run is kept and taken up again: a run that continues from it ends with the same bits."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+
+from torch import Tensor
+
+from worker.training.events import CheckpointReady, Kind
+from worker.training.position import position_of
+from worker.training.run import Run, copies
+from worker.training.state import Resume, State
+
+
+def checkpoint(run: Run, kind: Kind | None = None) -> CheckpointReady:
+    """A copy of the run as it stands at a step's end; nothing waits to be flushed."""
+    assert not run.rows
+    position = replace(run.position, seconds=run.seconds)
+    tensors = copies(
+        {
+            **run.stepper.tensors(),
+            **run.clipper.tensors(),
+            **run.precision.tensors(),
+            "sums": run.sums,
+            "totals": run.totals,
+        }
+    )
+    if run.average is not None:
+        tensors |= copies({f"raw/{name}": value for name, value in run.network.state_dict().items()})
+    tensors |= {f"restorable/{name}": value for name, value in run.restorable.items()}
+    return CheckpointReady(
+        kind or kind_of(run),
+        position.step,
+        position.epoch,
+        run.weights(),
+        weights_metadata(run),
+        State(tensors, asdict(position)),
+        position.last,
+        run.improved,
+    )
+
+
+def kind_of(run: Run) -> Kind:
+    evaluated = run.position.step == run.position.epoch * run.clock.steps_per_epoch
+    if not evaluated:
+        return "step"
+    return "best" if run.improved and not run.checkpoint_is_due else "epoch"
+
+
+def weights_metadata(run: Run) -> dict[str, str]:
+    """What somebody needs who has only the weights; equal runs give equal words."""
+    task = run.data.task
+    return {
+        "format": "pt",
+        "spec": json.dumps(run.spec.model_dump(mode="json"), sort_keys=True),
+        "classes": json.dumps(task.classes),
+        "input_shape": json.dumps(task.input_shape),
+        "normalization": json.dumps(asdict(run.data.normalization), sort_keys=True),
+        "step": str(run.position.step),
+        "epoch": str(run.position.epoch),
+    }
+
+
+def take_up(run: Run, resume: Resume) -> None:
+    """Puts a run that has just begun where an earlier one was."""
+    tensors = resume.state.tensors
+    run.network.load_state_dict(dict(resume.weights))
+    if run.average is not None:
+        run.average.take()
+        run.network.load_state_dict(below(tensors, "raw/"))
+    run.stepper.load(tensors)
+    run.clipper.load(tensors)
+    run.precision.load(tensors)
+    run.sums.copy_(tensors["sums"])
+    run.totals.copy_(tensors["totals"])
+    run.restorable = below(tensors, "restorable/")
+    run.position = position_of(resume.state.progress)
+    run.steps_at_epoch_begin = run.position.step
+    run.guard()
+
+
+def will_restore(run: Run) -> bool:
+    """Whether early stopping wants other weights than the present ones to be the final ones."""
+    return bool(run.restorable) and run.position.restorable["epoch"] != run.position.last["epoch"]
+
+
+def restore(run: Run) -> None:
+    """Makes the best weights, by early stopping's metric, the final ones."""
+    run.network.load_state_dict(run.restorable)
+    if run.average is not None:
+        run.average.take()
+    run.position.last = run.position.restorable
+    run.improved = False
+
+
+def below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
