@@ -78,9 +78,14 @@ def authenticate(session: Session, text: str) -> Caller | None:
         case _:
             return None
     expected = key.secret_sha256 if key is not None else _hash("")
-    if not hmac.compare_digest(_hash(secret), expected) or key is None or key.revoked_at is not None:
+    if not hmac.compare_digest(_hash(secret), expected) or key is None:
         return None
-    return Caller(key.id, key.project_id, key.scope)
+    return caller_of(key)
+
+
+def caller_of(key: ApiKey) -> Caller | None:
+    """Whom a key speaks for; None when it is revoked."""
+    return Caller(key.id, key.project_id, key.scope) if key.revoked_at is None else None
 
 
 def _hash(secret: str) -> str:

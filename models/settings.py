@@ -76,6 +76,9 @@ class Settings(BaseSettings):
     wait_max_seconds: Annotated[float, Field(gt=0, le=300)] = 60
     """Longest a `?wait=` request is held open."""
 
+    browser_session_hours: Annotated[float, Field(gt=0, le=8760)] = 168
+    """How long a browser stays signed in to the page."""
+
     allowed_hosts: tuple[str, ...] = ("*",)
     """Values of the Host header that are served; others are refused."""
 

@@ -71,6 +71,18 @@ class ApiKey(Table):
     revoked_at: Mapped[datetime | None]
 
 
+class BrowserSession(Table):
+    """A browser that is signed in with a key, or a ticket that lets one in. Only the hash of its token is kept."""
+
+    __tablename__ = "browser_sessions"
+
+    token_sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    api_key_id: Mapped[str] = mapped_column(ForeignKey("api_keys.id", ondelete="CASCADE"), index=True)
+    is_ticket: Mapped[bool]
+    created_at: Mapped[datetime] = mapped_column(default=now_plus())
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+
+
 class Owned:
     """What a worker can own: it holds the row while `lease_until` lies ahead on the database's clock, under the number
     of its attempt."""
