@@ -37,6 +37,8 @@ class PlannedLayer:
     ]
     output: Shape
     """The shape of one example behind it."""
+    weight: Shape = ()
+    """The shape of its weights as a checkpoint has them; none where it has none."""
     kernel: int = 0
     """Weights with two or more dimensions: what penalties act on."""
     bias: int = 0
@@ -52,6 +54,16 @@ class PlannedLayer:
     def parameters(self) -> int:
         """What is trained."""
         return self.kernel + self.bias + self.norm + self.learned
+
+    @property
+    def tensors(self) -> dict[str, Shape]:
+        """What a checkpoint holds of it, by the end of its name: `weight`, `bias`, `running_mean`, `running_var`."""
+        found = {"weight": self.weight} if self.weight else {}
+        if self.bias or self.norm:
+            found["bias"] = (self.bias,) if self.bias else self.weight
+        if self.buffers:
+            found |= {"running_mean": self.weight, "running_var": self.weight}
+        return found
 
 
 class ShapeMismatch(ValueError):
@@ -79,9 +91,9 @@ class Plan:
 
     def project(self, name: str, units: int, bias: bool = True) -> None:
         """A dense layer over the last dimension: (features,) → (units,), (steps, features) → (steps, units)."""
-        kernel = self.shape[-1] * units
+        weight = (units, self.shape[-1])
         self.shape = (*self.shape[:-1], units)
-        self.layers.append(PlannedLayer(name, "dense", self.shape, kernel, units if bias else 0))
+        self.layers.append(PlannedLayer(name, "dense", self.shape, weight, prod(weight), units if bias else 0))
 
     def conv(
         self,
@@ -101,8 +113,8 @@ class Plan:
             raise ShapeMismatch(pointer, detail)
         pad = (kernel - 1) // 2 if padding == "same" else 0
         self.shape = (filters, *(self._side(side + 2 * pad, kernel, stride, name, pointer) for side in sides))
-        weights = channels // groups * filters * kernel * kernel
-        self.layers.append(PlannedLayer(name, "conv", self.shape, weights, filters if bias else 0))
+        weight = (filters, channels // groups, kernel, kernel)
+        self.layers.append(PlannedLayer(name, "conv", self.shape, weight, prod(weight), filters if bias else 0))
 
     def pool(self, name: str, size: int, stride: int, pointer: str, pad: int = 0) -> None:
         self._needs_image(name, pointer)
@@ -117,17 +129,18 @@ class Plan:
 
     def batch_norm(self, name: str) -> None:
         channels = self.shape[0]
-        self.layers.append(PlannedLayer(name, "norm", self.shape, norm=2 * channels, buffers=2 * channels))
+        doubled = 2 * channels
+        self.layers.append(PlannedLayer(name, "norm", self.shape, (channels,), norm=doubled, buffers=doubled))
 
     def layer_norm(self, name: str) -> None:
-        self.layers.append(PlannedLayer(name, "norm", self.shape, norm=2 * prod(self.shape)))
+        self.layers.append(PlannedLayer(name, "norm", self.shape, self.shape, norm=2 * prod(self.shape)))
 
     def norm_of(self, name: str, features: int) -> None:
         """A norm with a scale and a shift for each of so many features, whatever it goes over."""
-        self.layers.append(PlannedLayer(name, "norm", self.shape, norm=2 * features))
+        self.layers.append(PlannedLayer(name, "norm", self.shape, (features,), norm=2 * features))
 
-    def learn(self, name: str, values: int) -> None:
-        self.layers.append(PlannedLayer(name, "learned", self.shape, learned=values))
+    def learn(self, name: str, *weight: int) -> None:
+        self.layers.append(PlannedLayer(name, "learned", self.shape, weight, learned=prod(weight)))
 
     def add(self, name: str) -> None:
         """A branch joins what it left."""

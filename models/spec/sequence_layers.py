@@ -1,5 +1,6 @@
 """The plans of the networks for sequences, and of the encoder that they share with the vision transformer."""
 
+from math import prod
 from typing import Literal, assert_never
 
 from .plan import FEATURES, Plan, PlannedLayer, Shape, ShapeMismatch
@@ -58,9 +59,9 @@ def plan_recurrent(plan: Plan, network: Rnn | Lstm | Gru, outputs: int) -> None:
     gated = gates_of(network) * network.width
     for index in range(network.layers):
         for projection in projections_of(network):
-            weights = gated * (network.width if projection.endswith("recurrent") else features)
+            weight = (gated, network.width if projection.endswith("recurrent") else features)
             plan.layers.append(
-                PlannedLayer(f"layers.{index}.{projection}", "recurrent", (steps, gated), weights, gated)
+                PlannedLayer(f"layers.{index}.{projection}", "recurrent", (steps, gated), weight, prod(weight), gated)
             )
         features = network.width * (2 if network.bidirectional else 1)
         plan.shape = (steps, features)
@@ -82,9 +83,9 @@ def plan_encoder(plan: Plan, depth: int, mlp_ratio: float, pooling: Literal["cla
     if pooling == "class":
         steps += 1
         plan.shape = (steps, width)
-        plan.learn("class_token", width)
+        plan.learn("class_token", 1, width)
     if learned:
-        plan.learn("positions", steps * width)
+        plan.learn("positions", steps, width)
     for index in range(depth):
         _plan_block(plan, f"blocks.{index}", width, hidden_width(width, mlp_ratio))
     plan.norm_of("norm", width)

@@ -124,6 +124,18 @@ def test_its_weights_have_the_names_of_the_layers(tmp_path: Path, network: dict[
 
 
 @pytest.mark.parametrize("network", NETWORKS, ids=lambda network: network["type"])
+def test_a_checkpoint_has_the_tensors_of_the_plan(tmp_path: Path, network: dict[str, Any]) -> None:
+    module, plan = built(tmp_path, network)
+    kept = {spec_name(name): tuple(value.shape) for name, value in module.state_dict().items()}
+    assert kept == {f"{layer.name}.{name}": shape for layer in plan for name, shape in layer.tensors.items()}
+
+
+def spec_name(tensor: str) -> str:
+    """The one layer of `SEQUENTIAL` that has a name of its own."""
+    return tensor.replace("layers.9.", "middle.")
+
+
+@pytest.mark.parametrize("network", NETWORKS, ids=lambda network: network["type"])
 def test_it_gives_logits_and_every_parameter_a_gradient(tmp_path: Path, network: dict[str, Any]) -> None:
     module, _ = built(tmp_path, network)
     outputs = module.train()(pictures())
