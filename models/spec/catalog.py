@@ -19,7 +19,7 @@ FAMILIES = (
 
 _REFERENCE = "Reference: "
 
-_NEEDED: dict[str, Node] = {
+_TELLING: dict[str, Node] = {
     "sequential": {"layers": [{"type": "dense", "units": 16, "activation": "relu"}, {"type": "dense", "units": 1}]},
     "constant": {"value": 0.1},
     "dense": {"units": 16},
@@ -31,8 +31,10 @@ _NEEDED: dict[str, Node] = {
     "sequence": {
         "phases": [{"schedule": {"type": "constant"}, "duration": "30%"}, {"schedule": {"type": "cosine"}}],
     },
+    "affine": {"rotation": 10.0, "shift": [0.1, 0.1], "shear": 0.2, "zoom": [0.8, 1.2]},
+    "image_data_generator": {"rotation_range": 10.0, "width_shift_range": 0.1, "horizontal_flip": True},
 }
-"""What the examples say where there is no default."""
+"""What the examples say where there is no default, or where the defaults together do nothing."""
 
 Entry = dict[str, Any]
 
@@ -75,19 +77,18 @@ def _entry(name: str, node: Node) -> Entry:
         "parameters": parameters,
         "required": required,
         "aliases": [alias for alias, canonical in ALIASES.items() if canonical == name],
-        "example": {"type": name, **_example(name, parameters, required)},
+        "example": {"type": name, **_example(name, parameters)},
     }
 
 
-def _example(name: str, parameters: Node, required: list[str]) -> Node:
-    """What is needed, and the defaults that are plain values."""
-    needed = {key: value for key, value in _NEEDED.get(name, {}).items() if key in required}
+def _example(name: str, parameters: Node) -> Node:
+    """The defaults that are plain values, and what is told besides."""
     plain = {
         key: parameter["default"]
         for key, parameter in parameters.items()
         if isinstance(parameter.get("default"), int | float | str | list) and parameter["default"] != []
     }
-    return {**needed, **plain}
+    return {**plain, **{key: value for key, value in _TELLING.get(name, {}).items() if key in parameters}}
 
 
 def _inlined(node: Any) -> Any:
