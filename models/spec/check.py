@@ -21,7 +21,8 @@ from .layers import (
 from .loss import BinaryCrossEntropy, CrossEntropy, Focal
 from .manifest import ImageManifest, Manifest, TableManifest
 from .network import ActivationLayer, Conv, Dense, Sequential
-from .optimizer import Adadelta, Adagrad, Adam, Adamax, AdamW, NAdam, Optimizer, RAdam, RMSprop, Sgd
+from .optimizer import Adam, AdamW, RMSprop
+from .optimizer_check import optimizer_errors, optimizer_warnings
 from .places import branches, image_places, places_of
 from .plan import PlannedLayer, ShapeMismatch
 from .regularization import (
@@ -43,6 +44,7 @@ from .resolve import SATURATING, resolve
 from .schedule import Plateau
 from .schedule_check import schedule_errors, schedule_warnings
 from .sequences import Lstm
+from .starts import start_errors
 from .task import Task, task_of
 from .technique import Metric
 from .training import MAX_STEPS
@@ -62,8 +64,8 @@ def check(
         augmentation_errors(spec, manifest, task),
         _places(spec, layers),
         _clipping(spec),
-        _decay(spec),
-        _proximal(spec),
+        optimizer_errors(spec, layers),
+        start_errors(spec, layers) if layers else (),
         _precision(spec),
         _normalization(spec, manifest),
     )
@@ -185,24 +187,6 @@ def _clipping(spec: JobSpec) -> Iterator[SpecError]:
         yield SpecError("/clipping/max_norm", "clip_too_small", detail, suggestion="1.0")
 
 
-def _decay(spec: JobSpec) -> Iterator[SpecError]:
-    if not isinstance(spec.optimizer, AdamW) or spec.optimizer.weight_decay == 0.0:
-        return
-    for index, technique in enumerate(spec.regularization):
-        if isinstance(technique, WeightDecay):
-            detail = "adamw has a weight decay of its own: use `optimizer.weight_decay`, or `adam` with this one"
-            yield SpecError(f"/regularization/{index}", "decay_twice", detail, suggestion="/optimizer/weight_decay")
-
-
-def _proximal(spec: JobSpec) -> Iterator[SpecError]:
-    if isinstance(spec.optimizer, Sgd | Adam | AdamW | RMSprop):
-        return
-    for index, technique in enumerate(spec.regularization):
-        if isinstance(technique, L1) and technique.mode == "proximal":
-            detail = "The proximal step follows the step size of sgd, adam, adamw or rmsprop: take one, or the penalty"
-            yield SpecError(f"/regularization/{index}/mode", "optimizer_does_not_fit", detail, ["penalty"], "penalty")
-
-
 def _precision(spec: JobSpec) -> Iterator[SpecError]:
     if spec.training.precision == "float16" and isinstance(spec.network, Lstm):
         detail = "PyTorch has no LSTM in float16 for processors: take bfloat16 (or a gru)"
@@ -302,7 +286,7 @@ def _warnings(spec: JobSpec, manifest: Manifest, task: Task) -> Iterator[SpecWar
     resolved = resolve(spec, manifest)
     yield from _starts_that_do_not_fit(resolved)
     yield from _penalty_and_decay(spec)
-    yield from _large_rate(spec)
+    yield from optimizer_warnings(spec)
     cost = estimate(spec, manifest)
     yield from schedule_warnings(spec, cost.steps_per_epoch, cost.steps)
     yield from augmentation_warnings(spec, task)
@@ -344,27 +328,6 @@ def _penalty_and_decay(spec: JobSpec) -> Iterator[SpecWarning]:
                 "weights that move much are shrunk little. `weight_decay` shrinks all alike"
             )
             yield SpecWarning(pointer, "l2_is_not_decay", detail)
-
-
-def _usual_rate(optimizer: Optimizer) -> float:
-    match optimizer:
-        case Sgd():
-            return 0.1
-        case Adagrad():
-            return 0.01
-        case Adadelta():
-            return 1.0
-        case Adam() | AdamW() | NAdam() | RAdam() | Adamax() | RMSprop():
-            return 0.001
-        case _:
-            assert_never(optimizer)
-
-
-def _large_rate(spec: JobSpec) -> Iterator[SpecWarning]:
-    usual = _usual_rate(spec.optimizer)
-    if spec.optimizer.learning_rate >= 100 * usual:
-        detail = f"At least 100 times the usual rate of {spec.optimizer.type} ({usual}): the run will probably diverge"
-        yield SpecWarning("/optimizer/learning_rate", "large_rate", detail)
 
 
 def _table_defaults(spec: JobSpec, manifest: Manifest, task: Task) -> Iterator[SpecWarning]:

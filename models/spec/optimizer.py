@@ -5,14 +5,26 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from .technique import Technique, Weight
+from .technique import LayerName, Technique, Weight
 
 LearningRate = Annotated[float, Field(gt=0.0, le=1e9)]
 Decay = Annotated[float, Field(ge=0.0, lt=1.0)]
 Epsilon = Annotated[float, Field(gt=0.0, le=1.0)]
+Multiplier = Annotated[float, Field(ge=0.0, le=1e6)]
 
 
-class Sgd(Technique):
+class Stepping(Technique):
+    """What all optimizers have in common."""
+
+    multipliers: dict[LayerName, Multiplier] = Field({}, max_length=512)
+    """Factors of the learning rate, by target: the name of a layer, what the names of several begin with (`stages.0`),
+    or `kernels`, `biases`, `norms`. A parameter that several targets mean gets the product of their factors. Decoupled
+    weight decay and the proximal step go with the rate. At 0 the parameter is frozen: it has no gradient and stays what
+    it is.
+    """
+
+
+class Sgd(Stepping):
     """Stochastic gradient descent with momentum: v ← momentum · v + (1 − dampening) · g, w ← w − learning_rate · v.
 
     With `nesterov` the step is g + momentum · v.
@@ -33,7 +45,7 @@ class Sgd(Technique):
         return self
 
 
-class Adam(Technique):
+class Adam(Stepping):
     """Adam: w ← w − learning_rate · m̂ / (√v̂ + epsilon), with m and v the running means of g and g².
 
     Reference: Kingma & Ba 2015, "Adam: a method for stochastic optimization", arXiv:1412.6980.
@@ -45,7 +57,7 @@ class Adam(Technique):
     epsilon: Epsilon = 1e-8
 
 
-class AdamW(Technique):
+class AdamW(Stepping):
     """Adam with decoupled weight decay: besides Adam's step, w ← w − learning_rate · weight_decay · w. Biases and norms
     are exempt.
 
@@ -59,7 +71,7 @@ class AdamW(Technique):
     weight_decay: Weight = 0.01
 
 
-class RMSprop(Technique):
+class RMSprop(Stepping):
     """RMSprop: v ← alpha · v + (1 − alpha) · g², w ← w − learning_rate · g / (√v + epsilon).
 
     `centered` subtracts the squared running mean of g from v; `momentum` runs on the step. Epsilon stands outside the
@@ -76,7 +88,7 @@ class RMSprop(Technique):
     centered: bool = False
 
 
-class NAdam(Technique):
+class NAdam(Stepping):
     """Adam with Nesterov's momentum: the step looks ahead by the momentum of the next step, betas[0] · (1 − ½ ·
     0.96^(t · momentum_decay)).
 
@@ -90,7 +102,7 @@ class NAdam(Technique):
     momentum_decay: Decay = 0.004
 
 
-class RAdam(Technique):
+class RAdam(Stepping):
     """Adam that rectifies the variance of its rate: while too few gradients are known to trust v̂, the step is that of
     momentum alone.
 
@@ -103,7 +115,7 @@ class RAdam(Technique):
     epsilon: Epsilon = 1e-8
 
 
-class Adamax(Technique):
+class Adamax(Stepping):
     """Adam with the largest gradient in place of the root of v: w ← w − learning_rate · m̂ / u, u ← max(betas[1] · u,
     |g| + epsilon).
 
@@ -116,7 +128,7 @@ class Adamax(Technique):
     epsilon: Epsilon = 1e-8
 
 
-class Adadelta(Technique):
+class Adadelta(Stepping):
     """Adadelta: w ← w − learning_rate · g · √(d + epsilon) / √(v + epsilon), with v and d the running means of g² and
     of the squared steps.
 
@@ -129,7 +141,7 @@ class Adadelta(Technique):
     epsilon: Epsilon = 1e-6
 
 
-class Adagrad(Technique):
+class Adagrad(Stepping):
     """Adagrad: s ← s + g², w ← w − learning_rate · g / (√s + epsilon). The sum never shrinks: the steps do.
 
     Reference: Duchi et al. 2011, "Adaptive subgradient methods for online learning and stochastic optimization".

@@ -1,14 +1,18 @@
 """Optimizers, fused wherever PyTorch has it, and what a checkpoint needs of them."""
 
+import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, assert_never
 
 import torch
 from torch import Tensor, nn
 
 from models.spec.job import JobSpec
+from models.spec.layers import layer_name
+from models.spec.network import Network, Sequential
 from models.spec.optimizer import Adadelta, Adagrad, Adam, Adamax, AdamW, NAdam, Optimizer, RAdam, RMSprop, Sgd
+from models.spec.targets import is_meant
 from worker.training import rmsprop
 from worker.training.projection import Projections
 from worker.training.regularization import decays_of, kinds_of
@@ -17,33 +21,43 @@ from worker.training.undo import begin_at_zero, step_unless
 UNDONE = torch.optim.NAdam | torch.optim.RAdam | torch.optim.Adamax | torch.optim.Adagrad | torch.optim.Adadelta
 """PyTorch's own that do not know `found_inf`."""
 
+Group = dict[str, Any]
+"""Parameters and the factor of their learning rate, as `params` and `factor`."""
+
 
 class Stepper:
-    """An optimizer with its decoupled weight decay, able to leave out a step without asking the device."""
+    """An optimizer with its decoupled weight decay, able to leave out a step without asking the device.
+
+    Parameters whose learning rate has the factor 0 are frozen here: they have no gradient from now on.
+    """
 
     def __init__(self, spec: JobSpec, network: nn.Module) -> None:
-        self.names: dict[Tensor, str] = {parameter: name for name, parameter in network.named_parameters()}
-        self.decayed: dict[float, list[Tensor]] = defaultdict(list)
+        named = dict(network.named_parameters())
+        self.names: dict[Tensor, str] = {parameter: name for name, parameter in named.items()}
+        factors = factors_of(spec, network)
         decays = decays_of(spec, network)
-        for name, parameter in network.named_parameters():
-            if decays[name]:
-                self.decayed[decays[name]].append(parameter)
-        self.optimizer = build_optimizer(spec.optimizer, network)
+        self.decayed: dict[float, list[Tensor]] = defaultdict(list)
+        for name, parameter in named.items():
+            parameter.requires_grad_(factors[name] > 0.0)
+            if decays[name] * factors[name]:
+                self.decayed[decays[name] * factors[name]].append(parameter)
+        self.optimizer = build_optimizer(spec.optimizer, network, factors)
         self.projections = Projections(spec, network, self.optimizer)
 
     @torch.no_grad()
     def step(self, learning_rate: float, skipped: Tensor) -> None:
         """One step at this rate; where `skipped`, a float scalar on the device, is 1, nothing changes."""
         for decay, parameters in self.decayed.items():
-            torch._foreach_mul_(parameters, 1.0 - learning_rate * decay * (1.0 - skipped))
+            if moving := [parameter for parameter in parameters if parameter.requires_grad]:
+                torch._foreach_mul_(moving, 1.0 - learning_rate * decay * (1.0 - skipped))
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
+            group["lr"] = learning_rate * group["factor"]
         if isinstance(self.optimizer, UNDONE):
             step_unless(self.optimizer, skipped)
         else:
             self.optimizer.found_inf = skipped  # type: ignore[attr-defined]
             self.optimizer.step()
-        self.projections.project(learning_rate, skipped)
+        self.projections.project(skipped)
 
     def tensors(self) -> dict[str, Tensor]:
         """The optimizer's averages, as `optimizer/<parameter>/<average>`."""
@@ -55,83 +69,94 @@ class Stepper:
         }
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Takes up the averages of `tensors`, in the memory layout of their parameters, which fused steps rely on."""
-        for parameter, name in self.names.items():
-            prefix = f"optimizer/{name}/"
-            averages: dict[str, Any] = self.optimizer.state[parameter]
-            for key, value in tensors.items():
-                if key.startswith(prefix):
-                    like = parameter if value.shape == parameter.shape else value
-                    averages[key.removeprefix(prefix)] = torch.empty_like(like, dtype=value.dtype).copy_(value)
+        """Takes up the averages of `tensors`, where and in which memory layout the optimizer has its own."""
+        for name, value in self.tensors().items():
+            value.copy_(tensors[name])
 
 
-def build_optimizer(spec: Optimizer, network: nn.Module) -> torch.optim.Optimizer:
+def factors_of(spec: JobSpec, network: nn.Module) -> dict[str, float]:
+    """What the learning rate of every parameter, by name, is multiplied by."""
+    layers = layers_by_module(spec.network)
+    factors = {}
+    for name, kind in kinds_of(network).items():
+        module = name.rpartition(".")[0]
+        layer = layers.get(module, module)
+        meant = (value for target, value in spec.optimizer.multipliers.items() if is_meant(target, layer, kind))
+        factors[name] = math.prod(meant)
+    return factors
+
+
+def layers_by_module(network: Network) -> dict[str, str]:
+    """The spec's name of every module that has another one."""
+    if not isinstance(network, Sequential):
+        return {}
+    return {f"layers.{index}": layer_name(layer, index) for index, layer in enumerate(network.layers)}
+
+
+def grouped(names: Iterable[str], network: nn.Module, factors: Mapping[str, float]) -> list[Group]:
+    """These parameters by the factor of their learning rate, without those that are frozen."""
+    alike: dict[float, list[nn.Parameter]] = defaultdict(list)
+    for name in names:
+        if factors[name]:
+            alike[factors[name]].append(network.get_parameter(name))
+    return [{"params": parameters, "factor": factor} for factor, parameters in alike.items()]
+
+
+def build_optimizer(spec: Optimizer, network: nn.Module, factors: Mapping[str, float]) -> torch.optim.Optimizer:
+    """With all averages already there: what a step would first make, it could not leave out."""
     rate = spec.learning_rate
-    parameters = list(network.parameters())
-    match spec:
-        case Sgd():
-            optimizer = torch.optim.SGD(
-                parameters, rate, spec.momentum, spec.dampening, nesterov=spec.nesterov, fused=True
-            )
-            begin_momentum_at_zero(optimizer)
-            return optimizer
-        case Adam():
-            return torch.optim.Adam(parameters, rate, spec.betas, spec.epsilon, fused=True)
-        case AdamW():
-            kinds = kinds_of(network)
-            named = list(network.named_parameters())
-            kernels = [parameter for name, parameter in named if kinds[name] == "kernel"]
-            others = [parameter for name, parameter in named if kinds[name] != "kernel"]
-            groups: list[dict[str, Any]] = [{"params": kernels}, {"params": others, "weight_decay": 0.0}]
-            return torch.optim.AdamW(groups, rate, spec.betas, spec.epsilon, spec.weight_decay, fused=True)
-        case NAdam() | RAdam() | Adamax() | Adadelta():
-            return adaptive(spec, parameters)
-        case Adagrad():
-            start = spec.initial_accumulator
-            return torch.optim.Adagrad(
-                parameters, rate, initial_accumulator_value=start, eps=spec.epsilon, foreach=True
-            )
-        case RMSprop():
-            return rmsprop.RMSprop(
-                parameters,
-                lr=rate,
-                alpha=spec.alpha,
-                eps=spec.epsilon,
-                momentum=spec.momentum,
-                centered=spec.centered,
-            )
-        case _:
-            assert_never(spec)
-
-
-def adaptive(spec: NAdam | RAdam | Adamax | Adadelta, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
-    """On an accelerator they count their steps there, so that a step can be left out."""
-    words: dict[str, Any] = {"lr": spec.learning_rate, "eps": spec.epsilon, "foreach": True}
-    words["capturable"] = parameters[0].is_cuda
+    kinds = kinds_of(network)
+    groups = grouped(kinds, network, factors)
     optimizer: torch.optim.Optimizer
     match spec:
-        case NAdam():
-            optimizer = torch.optim.NAdam(parameters, betas=spec.betas, momentum_decay=spec.momentum_decay, **words)
+        case Sgd():
+            optimizer = torch.optim.SGD(groups, rate, spec.momentum, spec.dampening, nesterov=spec.nesterov, fused=True)
+            if spec.momentum:
+                begin_at_zero(optimizer, "momentum_buffer", counts=())
+        case Adam():
+            optimizer = torch.optim.Adam(groups, rate, spec.betas, spec.epsilon, fused=True)
             begin_at_zero(optimizer, "exp_avg", "exp_avg_sq")
-        case RAdam():
-            optimizer = torch.optim.RAdam(parameters, betas=spec.betas, **words)
+        case AdamW():
+            kernels = [name for name, kind in kinds.items() if kind == "kernel"]
+            others = [name for name, kind in kinds.items() if kind != "kernel"]
+            spared = [{**group, "weight_decay": 0.0} for group in grouped(others, network, factors)]
+            groups = [*grouped(kernels, network, factors), *spared]
+            optimizer = torch.optim.AdamW(groups, rate, spec.betas, spec.epsilon, spec.weight_decay, fused=True)
             begin_at_zero(optimizer, "exp_avg", "exp_avg_sq")
-        case Adamax():
-            optimizer = torch.optim.Adamax(parameters, betas=spec.betas, **words)
-            begin_at_zero(optimizer, "exp_avg", "exp_inf")
-        case Adadelta():
-            optimizer = torch.optim.Adadelta(parameters, rho=spec.rho, **words)
-            begin_at_zero(optimizer, "square_avg", "acc_delta")
+        case NAdam() | RAdam() | Adamax() | Adadelta():
+            optimizer = adaptive(spec, groups)
+        case Adagrad():
+            start = spec.initial_accumulator
+            optimizer = torch.optim.Adagrad(
+                groups, rate, initial_accumulator_value=start, eps=spec.epsilon, foreach=True
+            )
+        case RMSprop():
+            optimizer = rmsprop.RMSprop(
+                groups, lr=rate, alpha=spec.alpha, eps=spec.epsilon, momentum=spec.momentum, centered=spec.centered
+            )
         case _:
             assert_never(spec)
     return optimizer
 
 
-def begin_momentum_at_zero(optimizer: torch.optim.SGD) -> None:
-    """v ← momentum · 0 + (1 − dampening) · g at the first step, as the spec says.
-
-    PyTorch would make the buffer at the first step, and leave it unwritten if that step is skipped.
-    """
-    for group in optimizer.param_groups:
-        for parameter in group["params"] if group["momentum"] else ():
-            optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+def adaptive(spec: NAdam | RAdam | Adamax | Adadelta, groups: list[Group]) -> torch.optim.Optimizer:
+    """On an accelerator they count their steps there, so that a step can be left out."""
+    words: dict[str, Any] = {"lr": spec.learning_rate, "eps": spec.epsilon, "foreach": True}
+    words["capturable"] = groups[0]["params"][0].is_cuda
+    optimizer: torch.optim.Optimizer
+    match spec:
+        case NAdam():
+            optimizer = torch.optim.NAdam(groups, betas=spec.betas, momentum_decay=spec.momentum_decay, **words)
+            begin_at_zero(optimizer, "exp_avg", "exp_avg_sq", counts=("step", "mu_product"))
+        case RAdam():
+            optimizer = torch.optim.RAdam(groups, betas=spec.betas, **words)
+            begin_at_zero(optimizer, "exp_avg", "exp_avg_sq")
+        case Adamax():
+            optimizer = torch.optim.Adamax(groups, betas=spec.betas, **words)
+            begin_at_zero(optimizer, "exp_avg", "exp_inf")
+        case Adadelta():
+            optimizer = torch.optim.Adadelta(groups, rho=spec.rho, **words)
+            begin_at_zero(optimizer, "square_avg", "acc_delta")
+        case _:
+            assert_never(spec)
+    return optimizer

@@ -18,21 +18,25 @@ class Projections:
 
     def __init__(self, spec: JobSpec, network: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         self.spec, self.optimizer = spec.optimizer, optimizer
+        self.groups = {parameter: group for group in optimizer.param_groups for parameter in group["params"]}
         self.techniques: list[tuple[L1 | MaxNorm, list[Tensor]]] = [
-            (technique, kernels_of(spec, network, technique.target))
+            (technique, [kernel for kernel in kernels_of(spec, network, technique.target) if kernel in self.groups])
             for technique in spec.regularization
             if isinstance(technique, MaxNorm) or (isinstance(technique, L1) and technique.mode == "proximal")
         ]
 
     @torch.no_grad()
-    def project(self, learning_rate: float, skipped: Tensor) -> None:
-        """After a step at this rate; where `skipped`, a float scalar on the device, is 1, nothing changes."""
+    def project(self, skipped: Tensor) -> None:
+        """After a step; where `skipped`, a float scalar on the device, is 1, nothing changes, nor what is frozen."""
         for technique, kernels in self.techniques:
             for kernel in kernels:
+                if not kernel.requires_grad:
+                    continue
                 match technique:
                     case L1():
                         size = step_size(self.spec, self.optimizer, kernel)
-                        threshold = torch.where(skipped.bool(), 0.0, learning_rate * technique.weight * size)
+                        rate = self.groups[kernel]["lr"]
+                        threshold = torch.where(skipped.bool(), 0.0, rate * technique.weight * size)
                         kernel.copy_(kernel.sign() * (kernel.abs() - threshold).clamp(min=0.0))
                     case MaxNorm():
                         limit(kernel, technique.max, skipped)

@@ -34,6 +34,7 @@ from models.spec.regularization import (
     Target,
     WeightDecay,
 )
+from models.spec.targets import Kind
 from worker.training.layers import BatchNorm, BranchScale, LearnedRows
 from worker.training.network import module_name
 
@@ -56,13 +57,12 @@ class Penalty:
         return value
 
     def add_gradients(self) -> None:
-        """Adds the penalty's gradient to those that backward has left."""
-        gradients = [gradient for kernel in self.kernels if (gradient := kernel.grad) is not None]
-        assert len(gradients) == len(self.kernels)
-        if self.l2:
-            torch._foreach_add_(gradients, self.kernels, alpha=2.0 * self.l2)
-        if self.l1:
-            torch._foreach_add_(gradients, torch._foreach_sign(self.kernels), alpha=self.l1)
+        """Adds the penalty's gradient to those that backward has left: none where a kernel is frozen."""
+        kernels, gradients = with_gradients(self.kernels)
+        if self.l2 and kernels:
+            torch._foreach_add_(gradients, kernels, alpha=2.0 * self.l2)
+        if self.l1 and kernels:
+            torch._foreach_add_(gradients, torch._foreach_sign(kernels), alpha=self.l1)
 
 
 @dataclass(frozen=True)
@@ -78,11 +78,16 @@ class OrthogonalityPenalty:
 
     def add_gradients(self) -> None:
         """4 · weight · (W · Wᵀ − I) · W, or W · (Wᵀ · W − I)."""
-        for kernel in self.kernels:
+        for kernel, gradient in zip(*with_gradients(self.kernels), strict=True):
             matrix = matrix_of(kernel)
             product = excess(matrix) @ matrix if len(matrix) <= matrix.shape[1] else matrix @ excess(matrix)
-            assert kernel.grad is not None
-            kernel.grad.add_(product.view_as(kernel), alpha=4.0 * self.weight)
+            gradient.add_(product.view_as(kernel), alpha=4.0 * self.weight)
+
+
+def with_gradients(kernels: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+    """The kernels that are not frozen, and their gradients."""
+    held = [(kernel, gradient) for kernel in kernels if (gradient := kernel.grad) is not None]
+    return [kernel for kernel, _ in held], [gradient for _, gradient in held]
 
 
 def matrix_of(kernel: Tensor) -> Tensor:
@@ -194,14 +199,14 @@ def decays_of(spec: JobSpec, network: nn.Module) -> dict[str, float]:
     return decays
 
 
-def kinds_of(network: nn.Module) -> dict[str, str]:
+def kinds_of(network: nn.Module) -> dict[str, Kind]:
     """`kernel`, `bias` or `norm` for every parameter; the shift of a norm is a norm's, and so are positions, class
     tokens and the scales of branches.
     """
-    kinds = {}
+    kinds: dict[str, Kind] = {}
     for name, module in network.named_modules():
         of_norm = isinstance(module, BatchNorm | nn.LayerNorm | nn.GroupNorm | LearnedRows | BranchScale)
         for parameter, _ in module.named_parameters(recurse=False):
-            kind = "norm" if of_norm else "bias" if parameter == "bias" else "kernel"
+            kind: Kind = "norm" if of_norm else "bias" if parameter == "bias" else "kernel"
             kinds[f"{name}.{parameter}"] = kind
     return kinds

@@ -25,14 +25,20 @@ def step_unless(optimizer: torch.optim.Optimizer, skipped: Tensor) -> None:
         value.copy_(torch.where(skipped.bool(), old, value))
 
 
-def begin_at_zero(optimizer: torch.optim.Optimizer, *averages: str) -> None:
-    """Makes the averages that PyTorch would make at the first step, and the count of steps beside them."""
+def begin_at_zero(
+    optimizer: torch.optim.Optimizer, *averages: str, counts: tuple[str, ...] = ("step",)
+) -> torch.optim.Optimizer:
+    """Makes the averages and counts that PyTorch would make at the first step, and where it would: counts on the CPU
+    unless the step is fused or captured.
+    """
     for group in optimizer.param_groups:
+        on_device = group.get("fused") or group.get("capturable")
         for parameter in group["params"]:
             state = optimizer.state[parameter]
-            counts_on = parameter.device if group["capturable"] else torch.device("cpu")
-            state["step"] = torch.zeros((), dtype=torch.float32, device=counts_on)
-            if isinstance(optimizer, torch.optim.NAdam):
-                state["mu_product"] = torch.ones((), dtype=torch.float32, device=counts_on)
+            for name in counts:
+                start = 1.0 if name == "mu_product" else 0.0
+                device = parameter.device if on_device else torch.device("cpu")
+                state[name] = torch.full((), start, dtype=torch.float32, device=device)
             for name in averages:
                 state[name] = torch.zeros_like(parameter)
+    return optimizer

@@ -130,6 +130,24 @@ REFUSALS: list[tuple[Manifest, dict[str, Any], str, str]] = [
         "/regularization/0",
         "decay_twice",
     ),
+    (
+        images(),
+        {"optimizer": {"type": "sgd", "multipliers": {"outptu": 0.1}}},
+        "/optimizer/multipliers/outptu",
+        "unknown_target",
+    ),
+    (
+        images(),
+        {"optimizer": {"type": "sgd", "multipliers": {"norms": 0.1}}},
+        "/optimizer/multipliers/norms",
+        "unknown_target",
+    ),
+    (
+        images(),
+        {"optimizer": {"type": "sgd", "multipliers": {"hidden": 0, "output": 0.0}}},
+        "/optimizer/multipliers",
+        "all_frozen",
+    ),
     (images(), {"schedule": RISING}, "/schedule/minimum", "minimum_above_rate"),
     (
         images(),

@@ -1,6 +1,7 @@
 """Steps against PyTorch's own optimizers with the numbers of the spec."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,12 +9,14 @@ import torch
 from torch import nn
 
 from models.spec import Task, parse_spec
-from tests.worker.training.little import SMALL_RUN
+from tests.worker.training.little import SMALL_RUN, bars, last_of, load, pack_images
+from worker.training import train
 from worker.training.network import build_network
-from worker.training.optimizer import Stepper
+from worker.training.optimizer import Stepper, factors_of
 
 TASK = Task("multiclass", ("a", "b", "c"), 3, (3, 8, 8), 10, 0)
-Make = Callable[[Iterator[nn.Parameter]], torch.optim.Optimizer]
+Make = Callable[[Any], torch.optim.Optimizer]
+"""Takes parameters or groups of them."""
 
 FAMILY: list[tuple[dict[str, Any], Make]] = [
     ({"type": "sgd"}, lambda p: torch.optim.SGD(p, 0.1)),
@@ -79,3 +82,90 @@ def test_averages_are_taken_up_where_they_were_left(words: dict[str, Any], make:
         give_gradients(network, 2)
         one.step(0.1, torch.zeros(()))
     assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), resumed.parameters(), strict=True))
+
+
+@pytest.mark.parametrize(("words", "make"), FAMILY, ids=[str(words) for words, _ in FAMILY])
+def test_multipliers_are_rates_of_pytorchs_parameter_groups(words: dict[str, Any], make: Make) -> None:
+    ours, stepper = network_and_stepper({**words, "multipliers": {"output": 0.5, "biases": 4.0}})
+    theirs, _ = network_and_stepper(words)
+    rates = {"output.weight": 0.05, "output.bias": 0.2, "convolutions.0.weight": 0.1, "convolutions.0.bias": 0.4}
+    other = make([{"params": [value], "lr": rates[name]} for name, value in theirs.named_parameters()])
+    for step in range(3):
+        give_gradients(ours, step)
+        give_gradients(theirs, step)
+        stepper.step(0.1, torch.zeros(()))
+        other.step()
+    torch.testing.assert_close(list(ours.parameters()), list(theirs.parameters()))
+
+
+EVERYTHING_THAT_MOVES = [
+    {"type": "l2", "weight": 0.1},
+    {"type": "l1", "mode": "proximal"},
+    {"type": "orthogonality"},
+    {"type": "max_norm", "max": 0.01},
+    {"type": "weight_decay", "weight": 0.1},
+]
+
+
+def test_at_a_factor_of_0_nothing_moves_and_no_gradient_is_measured(tmp_path: Path) -> None:
+    packed = pack_images(tmp_path, train=bars(40))
+    words = {"regularization": EVERYTHING_THAT_MOVES, "optimizer": {"type": "sgd", "momentum": 0.9}}
+    words["optimizer"]["multipliers"] = {"hidden": 0.0}  # type: ignore[index]
+    spec, data = load(packed, words)
+    before = build_network(spec, data.task).state_dict()
+    events = list(train(spec, data))
+    after = last_of(events).weights
+    assert {name for name in after if torch.equal(after[name], before[name])} == {"hidden.0.weight", "hidden.0.bias"}
+    assert {name.split("/")[1] for name in last_of(events).state.tensors if name.startswith("optimizer/")} == {
+        "output.weight",
+        "output.bias",
+    }
+
+
+def test_decay_goes_with_the_factor_of_the_rate() -> None:
+    words = {"network": {"type": "mlp"}, "optimizer": {"type": "sgd", "multipliers": {"output": 0.5}}}
+    decay = [{"type": "weight_decay", "weight": 0.2}]
+    spec = parse_spec({**SMALL_RUN, **words, "regularization": decay, "initialization": {"type": "ones"}})
+    network = build_network(spec, TASK)
+    for parameter in network.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    Stepper(spec, network).step(0.5, torch.zeros(()))
+    assert network.get_parameter("hidden.0.weight").flatten().tolist() == pytest.approx([0.9] * 192 * 128)
+    assert network.get_parameter("output.weight").flatten().tolist() == pytest.approx([0.95] * 128 * 3)
+
+
+RESNET = {"type": "resnet", "depth": 8, "width": 4, "stem": "small"}
+SEQUENTIAL = {
+    "type": "sequential",
+    "layers": [{"type": "flatten"}, {"type": "dense", "units": 4, "name": "a.b"}, {"type": "dense", "units": 3}],
+}
+
+
+@pytest.mark.parametrize(
+    ("network", "target", "meant"),
+    [
+        (RESNET, "stem", "stem.weight stem.norm.weight stem.norm.bias"),
+        (RESNET, "stages.1.0.shortcut.norm", "stages.1.0.shortcut.norm.weight stages.1.0.shortcut.norm.bias"),
+        (SEQUENTIAL, "a.b", "layers.1.weight layers.1.bias"),
+        (SEQUENTIAL, "a", "layers.1.weight layers.1.bias"),
+        (SEQUENTIAL, "layers.2", "layers.2.weight layers.2.bias"),
+        (SEQUENTIAL, "biases", "layers.1.bias layers.2.bias"),
+        (SEQUENTIAL, "kernels", "layers.1.weight layers.2.weight"),
+    ],
+)
+def test_a_target_is_a_layer_what_is_below_it_or_a_kind(network: dict[str, Any], target: str, meant: str) -> None:
+    words = {"network": network, "optimizer": {"type": "sgd", "multipliers": {target: 0.5}}}
+    spec = parse_spec({**SMALL_RUN, **words, "initialization": {"type": "zeros"}})
+    factors = factors_of(spec, build_network(spec, TASK))
+    assert [name for name, factor in factors.items() if factor != 1.0] == meant.split()
+
+
+def test_factors_of_several_targets_are_multiplied() -> None:
+    words = {
+        "network": RESNET,
+        "optimizer": {"type": "sgd", "multipliers": {"stages": 0.5, "norms": 0.5, "stages.1": 4}},
+    }
+    spec = parse_spec({**SMALL_RUN, **words, "initialization": {"type": "zeros"}})
+    factors = factors_of(spec, build_network(spec, TASK))
+    names = ("stem.weight", "stem.norm.bias", "stages.0.0.conv1.weight", "stages.1.0.norm1.weight")
+    assert [factors[name] for name in names] == [1.0, 0.5, 0.5, 1.0]
