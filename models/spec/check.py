@@ -44,6 +44,7 @@ from .resolve import SATURATING, resolve
 from .schedule import Plateau
 from .schedule_check import schedule_errors, schedule_warnings
 from .sequences import Lstm
+from .starts import start_errors
 from .task import Task, task_of
 from .technique import Metric
 from .training import MAX_STEPS
@@ -64,6 +65,7 @@ def check(
         _places(spec, layers),
         _clipping(spec),
         optimizer_errors(spec, layers),
+        start_errors(spec, layers) if layers else (),
         _precision(spec),
         _normalization(spec, manifest),
     )

@@ -3,14 +3,17 @@
 `fan_in` is the number of inputs of one unit (channels times kernel area for a convolution), `fan_out` the number of
 units one input reaches (filters times kernel area). Every parameter is drawn from its own stream, so adding a layer
 does not change the others.
+
+What the job says is for every layer but those that an override names, and those of a `sequential` that say it
+themselves.
 """
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from .technique import Technique
+from .technique import LayerName, Technique
 
 Real = Annotated[float, Field(ge=-1e6, le=1e6)]
 Spread = Annotated[float, Field(gt=0.0, le=1e6)]
@@ -57,44 +60,54 @@ BiasInitialization = Annotated[ZerosStart | ConstantStart | UniformStart | Norma
 """How biases start."""
 
 
-class Uniform(UniformStart):
+class Overridable(Technique):
+    """What the start of a job has and that of one layer has not."""
+
+    overrides: Annotated[tuple["Override", ...], Field(max_length=64, strict=False)] = ()
+    """Layers that start otherwise; where two mean the same layer, the later one counts."""
+    zero_residual: bool = False
+    """Every residual branch starts at 0, so that each block begins as its shortcut: of a `resnet` the last norm of the
+    branch has the scale 0; of a `wide_resnet`, whose branches end in a convolution, and of `vit` and `transformer`,
+    whose branches end in a dense layer, that layer starts at 0; of a `convnext` the scale of the branch does (Goyal et
+    al. 2017, arXiv:1706.02677; Bachlechner et al. 2021, arXiv:2003.04887).
+    """
+
+
+class Start(Overridable):
+    """What nearly every start of a job has."""
+
+    bias: BiasInitialization = ZerosStart()
+
+
+class Uniform(UniformStart, Start):
     """Uniform between `low` and `high`, whatever the layer: w ~ U[low, high).
 
     `uniform(0, 0.01)` is the plain random start `rand(*shape) * 0.01`: every weight is positive with mean 0.005, so a
     layer multiplies the mean of its inputs by 0.005 · fan_in: narrow networks fade, wide ones explode.
     """
 
-    bias: BiasInitialization = ZerosStart()
 
-
-class Normal(NormalStart):
+class Normal(NormalStart, Start):
     """Normal with one spread whatever the layer: w ~ N(mean, std²), not truncated."""
 
-    bias: BiasInitialization = ZerosStart()
 
-
-class Zeros(ZerosStart):
+class Zeros(ZerosStart, Start):
     """Every weight 0. Units of one layer then stay equal for ever: useful to see why random starts exist, or for a
     linear model.
     """
 
-    bias: BiasInitialization = ZerosStart()
 
-
-class Ones(Technique):
+class Ones(Start):
     """Every weight 1."""
 
     type: Literal["ones"] = "ones"
-    bias: BiasInitialization = ZerosStart()
 
 
-class Constant(ConstantStart):
+class Constant(ConstantStart, Start):
     """Every weight `value`."""
 
-    bias: BiasInitialization = ZerosStart()
 
-
-class XavierUniform(Technique):
+class XavierUniform(Start):
     """Xavier (Glorot) uniform: w ~ U(−a, a), a = gain · √(3 / fan); with fan_avg = (fan_in + fan_out) / 2 that is gain
     · √(6 / (fan_in + fan_out)).
 
@@ -106,10 +119,9 @@ class XavierUniform(Technique):
     type: Literal["xavier_uniform"] = "xavier_uniform"
     gain: Spread = 1.0
     mode: Fan = "fan_avg"
-    bias: BiasInitialization = ZerosStart()
 
 
-class XavierNormal(Technique):
+class XavierNormal(Start):
     """Xavier (Glorot) normal: w ~ N(0, gain² / fan), not truncated.
 
     Two different starts are called Xavier. Glorot's own, the default here, has variance 2 / (fan_in + fan_out):
@@ -124,10 +136,9 @@ class XavierNormal(Technique):
     type: Literal["xavier_normal"] = "xavier_normal"
     gain: Spread = 1.0
     mode: Fan = "fan_avg"
-    bias: BiasInitialization = ZerosStart()
 
 
-class KaimingNormal(Technique):
+class KaimingNormal(Start):
     """Kaiming (He) normal: w ~ N(0, gain² / fan), not truncated; gain² is 2 for relu and 2 / (1 + negative_slope²) for
     leaky_relu.
 
@@ -143,10 +154,9 @@ class KaimingNormal(Technique):
     nonlinearity: Nonlinearity = "relu"
     negative_slope: Annotated[float, Field(ge=0.0, le=10.0)] = 0.01
     """Of leaky_relu; the others do not look at it."""
-    bias: BiasInitialization = ZerosStart()
 
 
-class KaimingUniform(Technique):
+class KaimingUniform(Start):
     """Kaiming (He) uniform: w ~ U(−a, a), a = gain · √(3 / fan): the variance of `kaiming_normal` without its tails.
 
     Also called `he_uniform`.
@@ -159,10 +169,9 @@ class KaimingUniform(Technique):
     nonlinearity: Nonlinearity = "relu"
     negative_slope: Annotated[float, Field(ge=0.0, le=10.0)] = 0.01
     """Of leaky_relu; the others do not look at it."""
-    bias: BiasInitialization = ZerosStart()
 
 
-class Orthogonal(Technique):
+class Orthogonal(Start):
     """Orthogonal rows (or columns, whichever are fewer) times gain; a convolution's kernel is taken as a matrix of
     filters × the rest.
 
@@ -172,10 +181,9 @@ class Orthogonal(Technique):
 
     type: Literal["orthogonal"] = "orthogonal"
     gain: Spread = 1.0
-    bias: BiasInitialization = ZerosStart()
 
 
-class TruncatedNormal(Technique):
+class TruncatedNormal(Start):
     """Normal without tails: w ~ N(mean, std²), drawn again beyond mean ± 2 · std, as TensorFlow and Keras do.
 
     `std` is that before the cut, and nothing is scaled up for it: what comes out has a standard deviation of 0.8796 ·
@@ -187,10 +195,9 @@ class TruncatedNormal(Technique):
     type: Literal["truncated_normal"] = "truncated_normal"
     mean: Real = 0.0
     std: Spread = 0.01
-    bias: BiasInitialization = ZerosStart()
 
 
-class LecunNormal(Technique):
+class LecunNormal(Start):
     """LeCun normal: variance 1 / fan_in, a normal cut at two standard deviations and scaled up to that variance again.
 
     What SELU is made for. Without the cut it is `xavier_normal` with `mode="fan_in"`.
@@ -199,20 +206,18 @@ class LecunNormal(Technique):
     """
 
     type: Literal["lecun_normal"] = "lecun_normal"
-    bias: BiasInitialization = ZerosStart()
 
 
-class LecunUniform(Technique):
+class LecunUniform(Start):
     """LeCun uniform: w ~ U(−a, a), a = √(3 / fan_in), so the variance is 1 / fan_in.
 
     Reference: LeCun et al. 1998, "Efficient BackProp".
     """
 
     type: Literal["lecun_uniform"] = "lecun_uniform"
-    bias: BiasInitialization = ZerosStart()
 
 
-class VarianceScaling(Technique):
+class VarianceScaling(Start):
     """Variance scale / fan, of the distribution that is named: the one generator of Xavier's, He's and LeCun's starts.
 
     `truncated_normal` is cut at two standard deviations and scaled up so that its variance is still scale / fan (σ is
@@ -225,10 +230,9 @@ class VarianceScaling(Technique):
     scale: Spread = 1.0
     mode: Fan = "fan_in"
     distribution: Literal["normal", "truncated_normal", "uniform"] = "truncated_normal"
-    bias: BiasInitialization = ZerosStart()
 
 
-class DeltaOrthogonal(Technique):
+class DeltaOrthogonal(Start):
     """An orthogonal matrix times gain at the centre of a convolution's kernel and 0 elsewhere: the layer keeps the
     length of what it gets, wherever there are at least as many filters as channels. A dense layer starts `orthogonal`.
 
@@ -237,10 +241,9 @@ class DeltaOrthogonal(Technique):
 
     type: Literal["delta_orthogonal"] = "delta_orthogonal"
     gain: Spread = 1.0
-    bias: BiasInitialization = ZerosStart()
 
 
-class Identity(Technique):
+class Identity(Start):
     """The identity times gain: output i is gain · input i, as far as there are both; of a convolution at the centre of
     its kernel, as `dirac`.
 
@@ -250,10 +253,9 @@ class Identity(Technique):
 
     type: Literal["identity"] = "identity"
     gain: Spread = 1.0
-    bias: BiasInitialization = ZerosStart()
 
 
-class Dirac(Technique):
+class Dirac(Start):
     """Each filter passes one channel through: 1 at the centre of its kernel, 0 elsewhere. A dense layer starts as the
     `identity`.
 
@@ -261,10 +263,9 @@ class Dirac(Technique):
     """
 
     type: Literal["dirac"] = "dirac"
-    bias: BiasInitialization = ZerosStart()
 
 
-class Sparse(Technique):
+class Sparse(Start):
     """w ~ N(0, std²), with the share `sparsity` of the weights of each input set to 0 (rounded up); of a convolution,
     the weights of each input and place in the kernel.
 
@@ -274,10 +275,25 @@ class Sparse(Technique):
     type: Literal["sparse"] = "sparse"
     sparsity: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.9
     std: Spread = 0.01
-    bias: BiasInitialization = ZerosStart()
 
 
-class Default(Technique):
+class Lsuv(Start):
+    """Layer-sequential unit variance: orthogonal, then rescaled from the first layer to the last, w ← w / √Var(output),
+    until the outputs of the layer have a variance within `tolerance` of 1, or so many times.
+
+    The variance is that over all outputs before norm and activation, for the first training batch as the run sees it,
+    but without dropout. A layer whose outputs are all equal stays as it is. Recurrent layers have no outputs of their
+    own and start otherwise.
+
+    Reference: Mishkin & Matas 2016, "All you need is a good init", arXiv:1511.06422.
+    """
+
+    type: Literal["lsuv"] = "lsuv"
+    tolerance: Annotated[float, Field(gt=0.0, le=1.0)] = 0.1
+    max_iterations: Annotated[int, Field(ge=1, le=100)] = 10
+
+
+class Default(Overridable):
     """The framework's own start: PyTorch's, w and b ~ U(−1/√fan_in, 1/√fan_in), a variance of 1 / (3 · fan_in) and so
     smaller than He's.
 
@@ -321,6 +337,34 @@ AnyInitialization = (
     | Identity
     | Dirac
     | Sparse
+    | Lsuv
     | Default
 )
 Initialization = Annotated[Annotated[AnyInitialization, Field(discriminator="type")], BeforeValidator(_canonical)]
+
+
+def _of_one_layer(start: AnyInitialization) -> AnyInitialization:
+    if start.overrides or start.zero_residual:
+        raise PydanticCustomError(
+            "not_here", "`overrides` and `zero_residual` are for the whole network: they stand in the job's start"
+        )
+    return start
+
+
+LayerInitialization = Annotated[Initialization, AfterValidator(_of_one_layer)]
+"""How one layer starts, or some."""
+
+
+Names = Annotated[tuple[LayerName, ...], Field(min_length=1, max_length=512, strict=False)]
+
+
+class Override(Technique):
+    """Some layers that start otherwise than the rest."""
+
+    target: Literal["dense", "conv", "recurrent"] | Names
+    """A kind of layers, or names: that of a layer, or of what has layers below it (`stages.0`)."""
+    initialization: LayerInitialization
+
+
+for _start in AnyInitialization.__args__:
+    _start.model_rebuild()

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from .images import Convnext, Vgg, Vit, WideResnet
-from .initialization import Initialization
+from .initialization import LayerInitialization
 from .regularization import LayerRegularization
 from .sequences import Gru, Lstm, Rnn, Transformer
 from .technique import MAX_LAYERS, MAX_WIDTH, LayerName, Rate, Technique, Width
@@ -38,7 +38,7 @@ class Dense(Layer):
     units: Width
     activation: Activation = "linear"
     bias: bool = True
-    initialization: Initialization | None = None
+    initialization: LayerInitialization | None = None
     """Of this layer, instead of the job's."""
     regularization: Annotated[tuple[LayerRegularization, ...], Field(max_length=8)] = ()
     """Of this layer's kernel, besides the job's."""
@@ -60,7 +60,7 @@ class Conv(Layer):
     """
     activation: Activation = "linear"
     bias: bool = True
-    initialization: Initialization | None = None
+    initialization: LayerInitialization | None = None
     """Of this layer, instead of the job's."""
     regularization: Annotated[tuple[LayerRegularization, ...], Field(max_length=8)] = ()
     """Of this layer's kernel, besides the job's."""

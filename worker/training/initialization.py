@@ -3,7 +3,7 @@ change the others.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Literal, assert_never
 
 import torch
@@ -23,6 +23,7 @@ from models.spec.initialization import (
     KaimingUniform,
     LecunNormal,
     LecunUniform,
+    Lsuv,
     Normal,
     NormalStart,
     Ones,
@@ -69,6 +70,14 @@ def initialize(
                 module.weight.fill_(BRANCH_START)
             case _:
                 assert not list(module.parameters(recurse=False)), f"{name} has no start"
+
+
+@torch.no_grad()
+def empty_branches(network: nn.Module, ends: Iterable[str]) -> None:
+    """Residual branches that end in these modules give 0; Goyal et al. 2017, arXiv:1706.02677, section 5.1."""
+    for name in ends:
+        for parameter in network.get_submodule(name).parameters(recurse=False):
+            parameter.zero_()
 
 
 def initialize_norm(norm: BatchNorm | nn.LayerNorm | nn.GroupNorm) -> None:
@@ -142,6 +151,8 @@ def draw_kernel(
             gain = nn.init.calculate_gain(start.nonlinearity, start.negative_slope)
             bound = gain * math.sqrt(3.0 / fan(start.mode, fan_in, fan_out))
             weight.uniform_(-bound, bound, generator=generator)
+        case Lsuv():
+            nn.init.orthogonal_(weight, generator=generator)
         case Orthogonal():
             nn.init.orthogonal_(weight, start.gain, generator=generator)
         case TruncatedNormal():

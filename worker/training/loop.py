@@ -17,6 +17,7 @@ from worker.training.data import Dataset
 from worker.training.evaluation import evaluate
 from worker.training.events import Event
 from worker.training.loss import measure, share
+from worker.training.lsuv import calibrate
 from worker.training.metrics import empty_sums, sums_of
 from worker.training.run import Run
 from worker.training.snapshot import checkpoint, restore, take_up, will_restore
@@ -38,7 +39,9 @@ def train(
     """
     control = control or Control()
     run = Run(spec, data, device)
-    if resume_from is not None:
+    if resume_from is None:
+        calibrate(run)
+    else:
         take_up(run, resume_from)
     saved = (run.position.step, run.position.epoch)
     yield run.started()

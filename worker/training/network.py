@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.spec.images import Convnext, Vgg, Vit, WideResnet
-from models.spec.initialization import AnyInitialization
 from models.spec.job import JobSpec
 from models.spec.layers import layer_name, layers_of
 from models.spec.network import (
@@ -40,11 +39,12 @@ from models.spec.network import (
 from models.spec.places import acting_at
 from models.spec.plan import FEATURES
 from models.spec.sequences import Gru, Lstm, Rnn, Transformer
+from models.spec.starts import branch_ends, starts_of
 from models.spec.task import Task
 from worker.training import layers
 from worker.training.convnext import ConvnextNetwork
 from worker.training.encoder import SequenceTransformer, VisionTransformer
-from worker.training.initialization import initialize
+from worker.training.initialization import empty_branches, initialize
 from worker.training.layers import NamedDropout, activate, flatten, is_monotone, norm_of
 from worker.training.recurrent import RecurrentSequence
 from worker.training.resnet import ResidualNetwork
@@ -63,7 +63,11 @@ def build_network(spec: JobSpec, task: Task, device: str = "cpu") -> nn.Module:
         network = assemble(spec, task, dropout)
     network.to_empty(device=device)
     assert spec.initialization is not None
-    initialize(network, spec.initialization, spec.seed, layer_starts(spec.network))
+    starts = starts_of(spec.initialization, spec.network, plan)
+    own = {module_name(spec.network, layer): start for layer, start in starts.items()}
+    initialize(network, spec.initialization, spec.seed, own)
+    if spec.initialization.zero_residual:
+        empty_branches(network, (end.name for end in branch_ends(plan)))
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
@@ -99,17 +103,6 @@ def module_name(network: Network, layer: str) -> str:
         return layer
     names = [layer_name(one, index) for index, one in enumerate(network.layers)]
     return f"layers.{names.index(layer)}"
-
-
-def layer_starts(network: Network) -> dict[str, AnyInitialization]:
-    """The modules that say themselves how they start."""
-    if not isinstance(network, Sequential):
-        return {}
-    return {
-        f"layers.{index}": layer.initialization
-        for index, layer in enumerate(network.layers)
-        if isinstance(layer, Dense | Conv) and layer.initialization is not None
-    }
 
 
 class MultilayerPerceptron(nn.Module):

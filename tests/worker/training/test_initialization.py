@@ -42,6 +42,7 @@ SPREADS = [
     ({"type": "variance_scaling", "distribution": "uniform"}, 1 / 10_000),
     ({"type": "delta_orthogonal", "gain": 2.0}, 4 / 10_000),
     ({"type": "sparse", "sparsity": 0.75, "std": 0.1}, 0.1**2 / 4),
+    ({"type": "lsuv"}, 1 / 10_000),
 ]
 
 

@@ -1,0 +1,99 @@
+"""Which layer starts how, and whether that can be."""
+
+from collections.abc import Iterator
+
+from .errors import SpecError, closest
+from .initialization import AnyInitialization, KaimingNormal, Lsuv, Override
+from .job import JobSpec
+from .layers import layer_name
+from .network import Conv, Dense, Network, Sequential
+from .plan import PlannedLayer
+
+Planned = tuple[PlannedLayer, ...]
+
+
+def starts_of(start: AnyInitialization, network: Network, plan: Planned) -> dict[str, AnyInitialization]:
+    """How every layer with a kernel starts: as it says itself, else as the last override that means it, else as the
+    job.
+    """
+    starts = dict.fromkeys((layer.name for layer in plan if layer.kernel), start)
+    for override in start.overrides:
+        starts |= dict.fromkeys(meant(override, plan), override.initialization)
+    if isinstance(network, Sequential):
+        for index, layer in enumerate(network.layers):
+            if isinstance(layer, Dense | Conv) and layer.initialization is not None:
+                starts[layer_name(layer, index)] = layer.initialization
+    return starts
+
+
+def meant(override: Override, plan: Planned) -> list[str]:
+    """The layers that an override means."""
+    target = override.target
+    if isinstance(target, str):
+        return [layer.name for layer in plan if layer.kernel and layer.kind == target]
+    return [layer.name for layer in plan if layer.kernel and any(is_in(layer.name, name) for name in target)]
+
+
+def is_in(layer: str, name: str) -> bool:
+    return layer == name or layer.startswith(f"{name}.")
+
+
+def branch_ends(plan: Planned) -> list[PlannedLayer]:
+    """What each residual branch ends in: a norm, a convolution, a dense layer or a scale."""
+    ends, last = [], None
+    for layer in plan:
+        if layer.kind == "sum":
+            assert last is not None
+            ends.append(last)
+        elif ".shortcut" not in layer.name:
+            last = layer
+    return ends
+
+
+def start_errors(spec: JobSpec, plan: Planned) -> Iterator[SpecError]:
+    """What cannot start as it says."""
+    start = spec.initialization
+    starts = starts_of(start or KaimingNormal(), spec.network, plan)
+    if start is not None:
+        yield from _overrides(start, starts, plan)
+        yield from _zero_residual(start, plan)
+    yield from _lsuv(starts, plan)
+
+
+def _overrides(start: AnyInitialization, starts: dict[str, AnyInitialization], plan: Planned) -> Iterator[SpecError]:
+    """Every target means a layer, and every override is the last word on one."""
+    for index, override in enumerate(start.overrides):
+        pointer = f"/initialization/overrides/{index}"
+        unknown = list(_unknown(override, f"{pointer}/target", plan))
+        yield from unknown
+        if not unknown and not any(one is override.initialization for one in starts.values()):
+            detail = "Each of its layers starts as a later override or the layer itself says: it never acts"
+            yield SpecError(pointer, "never_acts", detail)
+
+
+def _unknown(override: Override, pointer: str, plan: Planned) -> Iterator[SpecError]:
+    names = [layer.name for layer in plan if layer.kernel]
+    if isinstance(override.target, str):
+        if not meant(override, plan):
+            kinds = sorted({layer.kind for layer in plan if layer.kernel})
+            yield SpecError(pointer, "unknown_layer", f"The network has no {override.target} layers", kinds)
+        return
+    for index, name in enumerate(override.target):
+        if not any(is_in(layer, name) for layer in names):
+            detail = "The network has no such layer here"
+            yield SpecError(f"{pointer}/{index}", "unknown_layer", detail, names[:100], closest(name, names))
+
+
+def _zero_residual(start: AnyInitialization, plan: Planned) -> Iterator[SpecError]:
+    if start.zero_residual and not branch_ends(plan):
+        detail = "This network has no residual branches that could start at 0: a `resnet` has"
+        yield SpecError("/initialization/zero_residual", "no_place", detail, suggestion="false")
+
+
+def _lsuv(starts: dict[str, AnyInitialization], plan: Planned) -> Iterator[SpecError]:
+    if any(layer.kind == "recurrent" and isinstance(starts.get(layer.name), Lsuv) for layer in plan):
+        detail = (
+            "`lsuv` scales the outputs of a layer, and the weights of a recurrent layer have none of their own: let "
+            'them start otherwise, "overrides": [{"target": "recurrent", "initialization": {"type": "orthogonal"}}]'
+        )
+        yield SpecError("/initialization", "network_does_not_fit", detail)

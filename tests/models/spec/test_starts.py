@@ -1,0 +1,65 @@
+"""Starts that cannot be, and what they are told."""
+
+from typing import Any
+
+import pytest
+
+from tests.models.spec.manifests import images, vectors
+from tests.models.spec.specs import conflicts, errors_of, raw
+
+ZEROS = {"type": "zeros"}
+RESNET = {"type": "resnet", "depth": 8}
+VIT = {"type": "vit", "depth": 1, "width": 32, "heads": 2}
+
+
+def overriding(*targets: Any) -> dict[str, Any]:
+    overrides = [{"target": target, "initialization": ZEROS} for target in targets]
+    return {"type": "kaiming_normal", "overrides": overrides}
+
+
+@pytest.mark.parametrize(
+    ("network", "target", "pointer", "suggestion"),
+    [
+        (RESNET, ["outputs"], "target/0", "output"),
+        (RESNET, ["stages.0", "stages.9"], "target/1", None),
+        (RESNET, ["stages.0.0.norm1"], "target/0", None),
+        ({"type": "mlp"}, "conv", "target", None),
+    ],
+)
+def test_an_override_that_means_nothing_says_what_there_is(
+    network: dict[str, Any], target: Any, pointer: str, suggestion: str | None
+) -> None:
+    [(where, error)] = conflicts(images(), network=network, initialization=overriding(target)).items()
+    assert where == f"/initialization/overrides/0/{pointer}"
+    assert error.code == "unknown_layer"
+    assert error.suggestion == suggestion or suggestion is None
+    assert "output" in (error.allowed or ()) or error.allowed == ["dense"]
+
+
+def test_an_override_that_a_later_one_replaces_is_refused() -> None:
+    found = conflicts(images(), network=RESNET, initialization=overriding(["output"], "dense"))
+    assert found["/initialization/overrides/0"].code == "never_acts"
+    assert not conflicts(images(), network=RESNET, initialization=overriding("dense", "conv"))
+
+
+def test_what_is_for_the_whole_network_is_refused_in_one_layer() -> None:
+    layer = {"type": "dense", "units": 2, "initialization": {"type": "zeros", "zero_residual": True}}
+    [error] = errors_of(raw(network={"type": "sequential", "layers": [layer]}))
+    assert (error.pointer, error.code) == ("/network/layers/0/initialization", "not_here")
+    nested = {"type": "ones", "overrides": [{"target": "dense", "initialization": overriding("conv")}]}
+    [error] = errors_of(raw(initialization=nested))
+    assert (error.pointer, error.code) == ("/initialization/overrides/0/initialization", "not_here")
+
+
+def test_zero_residual_needs_residual_branches() -> None:
+    start = {"type": "kaiming_normal", "zero_residual": True}
+    assert conflicts(images(), initialization=start)["/initialization/zero_residual"].code == "no_place"
+    assert not conflicts(images(), initialization=start, network=VIT)
+
+
+def test_lsuv_needs_layers_with_outputs_of_their_own() -> None:
+    lstm = {"type": "lstm", "width": 8, "sequence_length": 100}
+    found = conflicts(vectors(), network=lstm, initialization={"type": "lsuv"})
+    assert found["/initialization"].code == "network_does_not_fit"
+    override = {"target": "recurrent", "initialization": {"type": "orthogonal"}}
+    assert not conflicts(vectors(), network=lstm, initialization={"type": "lsuv", "overrides": [override]})
