@@ -38,7 +38,9 @@ def _unmixable(augmentation: Mixing, spec: JobSpec, task: Task, pointer: str) ->
         detail = "A part of another image changes a number in no known way: `cutmix` needs classes"
         yield SpecError(pointer, "loss_does_not_fit", detail)
         return
-    fitting = ["mse"] if task.kind == "regression" else ["cross_entropy", "binary_cross_entropy"]
+    of_labels = ["binary_cross_entropy"]
+    of_classes = of_labels if task.kind == "multi_label" else ["cross_entropy", *of_labels]
+    fitting = ["mse"] if task.kind == "regression" else of_classes
     if spec.loss is not None and spec.loss.type not in fitting:
         detail = f"`{augmentation.type}` gives targets between others, and {spec.loss.type} is not made for them"
         yield SpecError(pointer, "loss_does_not_fit", detail, fitting, fitting[0])

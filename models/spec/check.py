@@ -207,7 +207,10 @@ def _class_weights(spec: JobSpec, task: Task) -> Iterator[SpecError]:
             pointer = "/loss/alpha"
         case _:
             return
-    if len(weights) != len(task.classes):
+    if task.kind == "multi_label" and len(weights) != 2:
+        detail = "Of labels there are two weights: for the absence and for the presence of each"
+        yield SpecError(pointer, "wrong_length", detail)
+    elif task.kind != "multi_label" and len(weights) != len(task.classes):
         detail = f"{len(weights)} weights for {len(task.classes)} classes: one each, in the order of the classes"
         yield SpecError(pointer, "wrong_length", detail, task.classes[:100])
     elif not any(weights):
@@ -263,6 +266,8 @@ def _needed(spec: JobSpec, task: Task) -> str:
             return f"{task.outputs:,}: a logit for each class{hint}"
         case "binary":
             return "1: one logit that tells two classes apart"
+        case "multi_label":
+            return f"{task.outputs:,}: a logit for each label"
         case "regression":
             return f"{task.outputs:,}: as many as there are targets"
 
@@ -334,7 +339,7 @@ def _table_defaults(spec: JobSpec, manifest: Manifest, task: Task) -> Iterator[S
     if not isinstance(manifest, TableManifest):
         return
     if spec.dataset.target is None:
-        detail = f"No target is named: the last column, `{task.target}`, is taken"
+        detail = f"No target is named: the last column, `{task.targets[0]}`, is taken"
         yield SpecWarning("/dataset/target", "target_assumed", detail)
     gaps = [column.name for column in manifest.columns if column.missing and column.name in task.features]
     if gaps:

@@ -10,7 +10,9 @@ ColumnName = Annotated[str, Field(min_length=1, max_length=500)]
 
 
 class Fraction(Technique):
-    """Holds back this share of the training part, drawn once by the seed."""
+    """Holds back this share of the training part, drawn once by the seed: the same share of every class, and of
+    multi-label and regression data any examples.
+    """
 
     fraction: Annotated[float, Field(gt=0.0, lt=1.0)]
 
@@ -35,14 +37,21 @@ class Dataset(Technique):
     id: Annotated[str, Field(min_length=1, max_length=100)]
     image_size: tuple[Annotated[int, Field(ge=1, le=2048)], Annotated[int, Field(ge=1, le=2048)]] | None = None
     """Height and width to which images are resized; their own unless said."""
-    target: ColumnName | None = None
-    """Of a table: the column to predict; its last one unless said."""
+    target: ColumnName | Annotated[tuple[ColumnName, ...], Field(min_length=1, max_length=1_000)] | None = None
+    """Of a table: the column to predict; its last one unless said. A list of columns of 0 and 1 is multi-label, a list
+    of columns of other numbers is regression with as many outputs.
+    """
+    delimiter: Annotated[str, Field(min_length=1, max_length=10)] | None = None
+    """Of a target column whose cells list labels (`news;sport`): what stands between them. The job is multi-label then,
+    and an empty cell has no label.
+    """
     features: Annotated[tuple[ColumnName, ...], Field(min_length=1, max_length=10_000)] | None = None
     """Of a table: the columns to predict from; all others unless said."""
     validation: Validation | None = None
     """Where the validation metrics come from: {"fraction": 0.1} of the training part, {"split": "test"}, or nowhere."""
-    class_mode: Literal["auto", "categorical", "binary", "regression"] = "auto"
-    """`auto`: images and class targets are classes; a numeric column is regression unless the loss is one for classes.
+    class_mode: Literal["auto", "categorical", "binary", "multi_label", "regression"] = "auto"
+    """`auto`: images and class targets are classes; a numeric column is regression unless the loss is one for classes;
+    several columns of 0 and 1 are `multi_label`.
     """
     normalize: Literal["auto", "unit", "none"] = "auto"
     """`auto`: each channel, number column or float feature minus its mean, by its standard deviation, both of the

@@ -27,7 +27,7 @@ class CrossEntropy(Technique):
 
 class BinaryCrossEntropy(Technique):
     """Sigmoid cross-entropy of two classes from one logit: −y · log σ(z) − (1 − y) · log(1 − σ(z)); the second class is
-    y = 1.
+    y = 1. Of multi-label targets the mean over examples and labels, each label with a logit of its own.
     """
 
     type: Literal["binary_cross_entropy"] = "binary_cross_entropy"
@@ -58,8 +58,8 @@ class Huber(Technique):
 class Focal(Technique):
     """Focal loss: −a_y · (1 − p_y)^gamma · log p_y, mean over the examples; examples that are already right count less.
 
-    p is the softmax over the classes, or with `class_mode: "binary"` the sigmoid of one logit. `gamma` of 0 is
-    cross-entropy.
+    p is the softmax over the classes, or with `class_mode: "binary"` the sigmoid of one logit; of multi-label targets
+    the sigmoid of each label's logit, and the mean is over examples and labels. `gamma` of 0 is cross-entropy.
 
     Reference: Lin et al. 2017, "Focal loss for dense object detection", arXiv:1708.02002.
     """
@@ -67,8 +67,8 @@ class Focal(Technique):
     type: Literal["focal"] = "focal"
     gamma: Annotated[float, Field(ge=0.0, le=100.0)] = 2.0
     alpha: Annotated[tuple[ClassWeight, ...], Field(min_length=2, max_length=65_536)] | None = None
-    """a: one number per class in the order of the classes; 1 for each unless said. The paper's alpha of 0.25 for the
-    second of two classes is `[0.75, 0.25]`.
+    """a: one number per class in the order of the classes, or of multi-label targets one for a label's absence and one
+    for its presence; 1 for each unless said. The paper's alpha of 0.25 is `[0.75, 0.25]`.
     """
 
 

@@ -42,10 +42,13 @@ class ImageSplit(Frozen):
     examples: int
     inputs: ArrayFile
     targets: ArrayFile
-    """(examples,) int64: the index into `classes`."""
+    """(examples,) int64: the index into `classes`; where an example has any number of labels, (examples, labels) uint8
+    of 0 and 1.
+    """
     sizes: ArrayFile | None = None
     offsets: ArrayFile | None = None
     class_counts: tuple[int, ...]
+    """Examples of each class or label."""
 
 
 class VectorSplit(Frozen):
@@ -54,7 +57,9 @@ class VectorSplit(Frozen):
     examples: int
     inputs: ArrayFile
     targets: ArrayFile
-    """(examples,) int64 class indices, or (examples, outputs) float32 for regression."""
+    """(examples,) int64 class indices, (examples, labels) uint8 of 0 and 1 where an example has any number of labels,
+    or (examples, outputs) float32 for regression.
+    """
     class_counts: tuple[int, ...] | None = None
 
 
@@ -95,6 +100,8 @@ class ImageManifest(Frozen):
     size: tuple[int, int] | None
     """(height, width) when every image has it, else None."""
     classes: tuple[str, ...]
+    multi_label: bool = False
+    """Whether an example has any number of the classes rather than one."""
     mean: tuple[float, ...]
     std: tuple[float, ...]
     """Per channel over the `train` split, with pixels scaled to 0–1."""
@@ -109,6 +116,8 @@ class VectorManifest(Frozen):
     features: int
     classes: tuple[str, ...] | None
     """None for regression."""
+    multi_label: bool = False
+    """Whether an example has any number of the classes rather than one."""
     outputs: int
     """Regression outputs; 1 for class targets."""
     splits: dict[str, VectorSplit]

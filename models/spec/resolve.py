@@ -53,7 +53,7 @@ def default_loss(task: Task) -> Loss:
     match task.kind:
         case "multiclass":
             return CrossEntropy()
-        case "binary":
+        case "binary" | "multi_label":
             return BinaryCrossEntropy()
         case "regression":
             return MeanSquaredError()
@@ -77,8 +77,9 @@ def _with(technique: AnyTechnique, **values: Any) -> AnyTechnique:
 
 def _dataset(dataset: Dataset, task: Task) -> Dataset:
     size = (task.input_shape[1], task.input_shape[2]) if len(task.input_shape) == 3 else None
-    class_mode = {"binary": "binary", "multiclass": "categorical", "regression": "regression"}[task.kind]
-    return _with(dataset, image_size=size, target=task.target, features=task.features or None, class_mode=class_mode)
+    class_mode = "categorical" if task.kind == "multiclass" else task.kind
+    target = dataset.target or (task.targets[0] if task.targets else None)
+    return _with(dataset, image_size=size, target=target, features=task.features or None, class_mode=class_mode)
 
 
 def _network(network: Network, task: Task) -> Network:

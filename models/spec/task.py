@@ -2,7 +2,7 @@
 engine alike.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, assert_never
 
@@ -23,26 +23,29 @@ from .manifest import (
 TRAIN = "train"
 
 Shape = tuple[int, ...]
+Kind = Literal["binary", "multiclass", "multi_label", "regression"]
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
     """What goes in, what comes out, and how many examples there are."""
 
-    kind: Literal["binary", "multiclass", "regression"]
-    """`binary` is two classes told apart by one logit."""
+    kind: Kind
+    """`binary` is two classes told apart by one logit; `multi_label` any number of labels at once, a logit for each.
+    """
     classes: tuple[str, ...]
     """Their names in the order of their indices; none for regression."""
     outputs: int
-    """The width of the network's last layer: one logit per class, one for `binary`, or the regression outputs."""
+    """The width of the network's last layer: one logit per class or label, one for `binary`, or the regression outputs.
+    """
     input_shape: Shape
     """(channels, height, width) of images, (features,) of vectors."""
     train: int
     """Examples that are trained on, without those held back."""
     validation: int
     """Examples that are evaluated on; 0 where there are none."""
-    target: str | None = None
-    """Of a table: the column to predict."""
+    targets: tuple[str, ...] = ()
+    """Of a table: the columns to predict."""
     features: tuple[str, ...] = ()
     """Of a table: the columns to predict from, in this order; a text column is as many inputs as it has categories."""
 
@@ -62,8 +65,8 @@ def task_of(spec: JobSpec, manifest: Manifest) -> Task:
             assert_never(manifest)
     if errors:
         raise SpecInvalid(tuple(errors))
-    kind, classes, outputs, shape, target, features = task
-    return Task(kind, classes, outputs, shape, train, validation, target, features)
+    kind, classes, outputs, shape, targets, features = task
+    return Task(kind, classes, outputs, shape, train, validation, targets, features)
 
 
 def held_out(examples: int, fraction: float) -> int:
@@ -76,18 +79,28 @@ def class_name(value: float) -> str:
     return str(int(value)) if value.is_integer() else repr(value)
 
 
-def target_column(spec: JobSpec, manifest: TableManifest) -> Column | None:
-    """The column to predict: the one that is named, or the last; None where the name is unknown."""
+def labels_in(text: str, delimiter: str) -> list[str]:
+    """The labels of one cell: what stands between the delimiters, without spaces around it."""
+    return [label for part in text.split(delimiter) if (label := part.strip())]
+
+
+def target_columns(spec: JobSpec, manifest: TableManifest) -> list[Column]:
+    """The columns to predict, those of unknown names left out: the ones that are named, or the last."""
     if spec.dataset.target is None:
-        return manifest.columns[-1]
-    return next((column for column in manifest.columns if column.name == spec.dataset.target), None)
+        return [manifest.columns[-1]]
+    named = {column.name: column for column in manifest.columns}
+    return [named[name] for name in _names(spec.dataset.target) if name in named]
+
+
+def _names(target: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (target,) if isinstance(target, str) else target
 
 
 def is_classification(loss: Loss) -> bool:
     return isinstance(loss, CrossEntropy | BinaryCrossEntropy | Focal | Hinge)
 
 
-_Parts = tuple[Literal["binary", "multiclass", "regression"], tuple[str, ...], int, Shape, str | None, tuple[str, ...]]
+_Parts = tuple[Kind, tuple[str, ...], int, Shape, tuple[str, ...], tuple[str, ...]]
 
 
 def _examples(spec: JobSpec, manifest: Manifest, errors: list[SpecError]) -> tuple[int, int]:
@@ -131,8 +144,9 @@ def _of_images(spec: JobSpec, manifest: ImageManifest, errors: list[SpecError]) 
     if size is None:
         detail = "The images have several sizes: say to which height and width they are resized"
         errors.append(SpecError("/dataset/image_size", "missing", detail))
-    kind, outputs = _of_classes(spec, manifest.classes, errors)
-    return kind, manifest.classes, outputs, (manifest.channels, *(size or (1, 1))), None, ()
+    shape = (manifest.channels, *(size or (1, 1)))
+    kind, outputs = _of_saved_classes(spec, manifest.classes, manifest.multi_label, errors)
+    return kind, manifest.classes, outputs, shape, (), ()
 
 
 def _of_vectors(spec: JobSpec, manifest: VectorManifest, errors: list[SpecError]) -> _Parts:
@@ -140,37 +154,127 @@ def _of_vectors(spec: JobSpec, manifest: VectorManifest, errors: list[SpecError]
     _refuse_image_size(spec, errors)
     if manifest.classes is None:
         _of_numbers(spec, errors)
-        return "regression", (), manifest.outputs, (manifest.features,), None, ()
-    kind, outputs = _of_classes(spec, manifest.classes, errors)
-    return kind, manifest.classes, outputs, (manifest.features,), None, ()
+        return "regression", (), manifest.outputs, (manifest.features,), (), ()
+    kind, outputs = _of_saved_classes(spec, manifest.classes, manifest.multi_label, errors)
+    return kind, manifest.classes, outputs, (manifest.features,), (), ()
 
 
 def _of_table(spec: JobSpec, manifest: TableManifest, errors: list[SpecError]) -> _Parts:
     _refuse_image_size(spec, errors)
-    target = target_column(spec, manifest)
-    features = _features(spec, manifest, target, errors)
+    targets = target_columns(spec, manifest)
+    features = _features(spec, manifest, targets, errors)
     shape = (sum(_inputs(column) for column in features),)
     names = tuple(column.name for column in features)
-    if target is None:
-        known = [column.name for column in manifest.columns]
-        errors.append(_unknown_column("/dataset/target", spec.dataset.target or "", known))
-        return "regression", (), 1, shape, None, names
-    if target.missing:
-        detail = f"{target.missing} rows have no value in the target column: leave them out of the data"
-        errors.append(SpecError("/dataset/target", "missing_targets", detail))
+    unknown = list(_unknown_targets(spec, manifest))
+    if unknown:
+        errors += unknown
+        return "regression", (), 1, shape, (), names
+    kind, classes, outputs = _of_columns(spec, targets, errors)
+    return kind, classes, outputs, shape, tuple(column.name for column in targets), names
+
+
+def _unknown_targets(spec: JobSpec, manifest: TableManifest) -> Iterator[SpecError]:
+    known = [column.name for column in manifest.columns]
+    match spec.dataset.target:
+        case None:
+            return
+        case str(name):
+            if name not in known:
+                yield _unknown_column("/dataset/target", name, known)
+        case names:
+            for index, name in enumerate(names):
+                if name not in known:
+                    yield _unknown_column(f"/dataset/target/{index}", name, known)
+                elif name in names[:index]:
+                    yield SpecError(f"/dataset/target/{index}", "duplicate_target", "This column is named twice")
+
+
+def _of_columns(spec: JobSpec, targets: Sequence[Column], errors: list[SpecError]) -> tuple[Kind, tuple[str, ...], int]:
+    """What these columns are to a network."""
+    if spec.dataset.delimiter is not None:
+        return _of_delimited(spec, targets, errors)
+    for column in targets:
+        if column.missing:
+            detail = f"{column.missing} rows have no value in the column `{column.name}`: leave them out of the data"
+            errors.append(SpecError("/dataset/target", "missing_targets", detail))
+    if isinstance(spec.dataset.target, tuple) or spec.dataset.class_mode == "multi_label":
+        return _of_several(spec, targets, errors)
+    (target,) = targets
     if isinstance(target, NumericColumn) and not _numbers_are_classes(spec):
         _of_numbers(spec, errors)
-        return "regression", (), 1, shape, target.name, names
+        return "regression", (), 1
     classes = _column_classes(target, errors)
     kind, outputs = _of_classes(spec, classes, errors) if classes else ("multiclass", 1)
-    return kind, classes, outputs, shape, target.name, names
+    return kind, classes, outputs
+
+
+def _of_several(spec: JobSpec, targets: Sequence[Column], errors: list[SpecError]) -> tuple[Kind, tuple[str, ...], int]:
+    """Columns of 0 and 1 are labels; columns of other numbers are regression outputs."""
+    names = tuple(column.name for column in targets)
+    if spec.dataset.class_mode != "regression" and all(_is_label(column) for column in targets):
+        _of_labels(spec, errors)
+        return "multi_label", names, len(names)
+    if spec.dataset.class_mode == "multi_label":
+        errors += (_no_label(spec, column) for column in targets if not _is_label(column))
+        return "multi_label", names, len(names)
+    texts = [column.name for column in targets if not isinstance(column, NumericColumn)]
+    if texts:
+        detail = f"Several targets are columns of 0 and 1, or of numbers to regress on; `{texts[0]}` holds text"
+        errors.append(SpecError("/dataset/target", "not_numbers", detail))
+    else:
+        _of_numbers(spec, errors)
+    return "regression", (), len(names)
+
+
+def _is_label(column: Column) -> bool:
+    return isinstance(column, NumericColumn) and column.distinct is not None and {*column.distinct} <= {0.0, 1.0}
+
+
+def _no_label(spec: JobSpec, column: Column) -> SpecError:
+    detail = f"A label is a column of 0 and 1, and `{column.name}` holds other values"
+    if isinstance(column, CategoricalColumn) and not isinstance(spec.dataset.target, tuple):
+        detail += '. If a cell lists labels, say what stands between them: "delimiter": ";"'
+    return SpecError("/dataset/target", "not_labels", detail)
+
+
+def _of_delimited(
+    spec: JobSpec, targets: Sequence[Column], errors: list[SpecError]
+) -> tuple[Kind, tuple[str, ...], int]:
+    """One column whose cells list labels; an empty cell has none."""
+    assert spec.dataset.delimiter is not None
+    if spec.dataset.class_mode not in ("auto", "multi_label"):
+        detail = "Cells that list labels are multi_label: leave the delimiter out, or class_mode"
+        errors.append(SpecError("/dataset/delimiter", "not_multi_label", detail))
+    if len(targets) > 1 or not isinstance(targets[0], CategoricalColumn):
+        detail = "A delimiter divides the cells of one target column of text"
+        errors.append(SpecError("/dataset/delimiter", "not_delimited", detail))
+        return "multi_label", (), 1
+    labels = tuple(delimited_labels(targets[0], spec.dataset.delimiter))
+    if len(labels) < 2:
+        detail = f"No cell of `{targets[0].name}` lists several labels with this delimiter"
+        errors.append(SpecError("/dataset/delimiter", "not_delimited", detail))
+    _of_labels(spec, errors)
+    return "multi_label", labels, max(1, len(labels))
+
+
+def delimited_labels(column: CategoricalColumn, delimiter: str) -> list[str]:
+    """The different labels that the cells of a column list, in alphabetical order."""
+    return sorted({label for cell in column.categories for label in labels_in(cell, delimiter)})
+
+
+def _of_labels(spec: JobSpec, errors: list[SpecError]) -> None:
+    """What fits targets of which several may hold at once."""
+    if spec.loss is not None and not isinstance(spec.loss, BinaryCrossEntropy | Focal):
+        detail = "Several labels may hold at once, and this loss is not made for that"
+        allowed = ["binary_cross_entropy", "focal"]
+        errors.append(SpecError("/loss/type", "loss_does_not_fit", detail, allowed, "binary_cross_entropy"))
 
 
 def _numbers_are_classes(spec: JobSpec) -> bool:
     match spec.dataset.class_mode:
         case "categorical" | "binary":
             return True
-        case "regression":
+        case "regression" | "multi_label":
             return False
         case "auto":
             return spec.loss is not None and is_classification(spec.loss)
@@ -195,16 +299,16 @@ def _column_classes(target: Column, errors: list[SpecError]) -> tuple[str, ...]:
 
 
 def _features(
-    spec: JobSpec, manifest: TableManifest, target: Column | None, errors: list[SpecError]
+    spec: JobSpec, manifest: TableManifest, targets: Sequence[Column], errors: list[SpecError]
 ) -> Sequence[Column]:
-    others = {column.name: column for column in manifest.columns if column != target}
+    others = {column.name: column for column in manifest.columns if column not in targets}
     if spec.dataset.features is None:
         if not others:
             errors.append(SpecError("/dataset/id", "no_features", "The table has no column to predict from"))
         return list(others.values())
     for index, name in enumerate(spec.dataset.features):
         pointer = f"/dataset/features/{index}"
-        if target is not None and name == target.name:
+        if any(name == target.name for target in targets):
             errors.append(SpecError(pointer, "target_as_feature", "The target column cannot be a feature too"))
         elif name not in others:
             errors.append(_unknown_column(pointer, name, list(others)))
@@ -221,10 +325,24 @@ def _inputs(column: Column) -> int:
     return len(column.categories) if isinstance(column, CategoricalColumn) else 1
 
 
-def _of_classes(
-    spec: JobSpec, classes: tuple[str, ...], errors: list[SpecError]
-) -> tuple[Literal["binary", "multiclass"], int]:
-    if spec.dataset.class_mode == "regression":
+def _of_saved_classes(
+    spec: JobSpec, classes: tuple[str, ...], multi_label: bool, errors: list[SpecError]
+) -> tuple[Kind, int]:
+    """Of images and vectors, whose manifest says whether they have one class each or any number of labels."""
+    if not multi_label:
+        return _of_classes(spec, classes, errors)
+    if spec.dataset.class_mode not in ("auto", "multi_label"):
+        detail = "An example of this data has any number of labels: leave class_mode out"
+        errors.append(SpecError("/dataset/class_mode", "labels_not_classes", detail, ["auto", "multi_label"]))
+    _of_labels(spec, errors)
+    return "multi_label", len(classes)
+
+
+def _of_classes(spec: JobSpec, classes: tuple[str, ...], errors: list[SpecError]) -> tuple[Kind, int]:
+    if spec.dataset.class_mode == "multi_label":
+        detail = "An example of this data has one class: leave class_mode out"
+        errors.append(SpecError("/dataset/class_mode", "not_multi_label", detail, ["auto", "categorical", "binary"]))
+    elif spec.dataset.class_mode == "regression":
         detail = "The targets are classes, which have no order to regress on: leave class_mode out"
         errors.append(
             SpecError("/dataset/class_mode", "classes_not_numbers", detail, ["auto", "categorical", "binary"])
@@ -252,7 +370,7 @@ def _refuse_binary(spec: JobSpec, classes: int, errors: list[SpecError]) -> None
 
 
 def _of_numbers(spec: JobSpec, errors: list[SpecError]) -> None:
-    if spec.dataset.class_mode in ("categorical", "binary"):
+    if spec.dataset.class_mode in ("categorical", "binary", "multi_label"):
         detail = "The targets are numbers, not classes: leave class_mode out"
         errors.append(SpecError("/dataset/class_mode", "numbers_not_classes", detail, ["auto", "regression"]))
     if spec.loss is not None and is_classification(spec.loss):
@@ -264,6 +382,8 @@ def _refuse_columns(spec: JobSpec, errors: list[SpecError]) -> None:
     detail = "Only tables have columns; leave it out"
     if spec.dataset.target is not None:
         errors.append(SpecError("/dataset/target", "not_a_table", detail))
+    if spec.dataset.delimiter is not None:
+        errors.append(SpecError("/dataset/delimiter", "not_a_table", detail))
     if spec.dataset.features is not None:
         errors.append(SpecError("/dataset/features", "not_a_table", detail))
 

@@ -16,7 +16,7 @@ from worker.ingest.progress import OnProgress, Progress
 from worker.ingest.skips import Skips
 from worker.ingest.splits import TRAIN
 from worker.ingest.stored_arrays import StoredArray
-from worker.ingest.targets import Labels, Values, read_targets
+from worker.ingest.targets import Labels, Marks, Targets, Values, read_targets
 from worker.ingest.zips import ZipArchive
 
 
@@ -119,7 +119,7 @@ def _pack_images(found: _Found, target: Path, limits: Limits, on_progress: OnPro
                 array, target / f"{split}.inputs.npy", "u1", (array.rows, height, width, channels), on_progress
             ),
             targets=save_array(target / f"{split}.targets.npy", labels.targets[split]),
-            class_counts=class_counts(labels.targets[split], len(labels.classes)),
+            class_counts=_counts(labels, split) or (),
         )
         for split, array in sorted(found.inputs.items())
     }
@@ -128,6 +128,7 @@ def _pack_images(found: _Found, target: Path, limits: Limits, on_progress: OnPro
         channels=3 if channels == 3 else 1,
         size=(height, width),
         classes=labels.classes,
+        multi_label=isinstance(labels, Marks),
         mean=mean,
         std=std,
         splits=splits,
@@ -166,7 +167,8 @@ def _pack_vectors(found: _Found, target: Path, limits: Limits, on_progress: OnPr
     }
     return VectorManifest(
         features=features,
-        classes=labels.classes if isinstance(labels, Labels) else None,
+        classes=None if isinstance(labels, Values) else labels.classes,
+        multi_label=isinstance(labels, Marks),
         outputs=labels.outputs if isinstance(labels, Values) else 1,
         splits=splits,
         skipped=found.skips.listed,
@@ -178,10 +180,12 @@ def _is_small(array: StoredArray) -> bool:
     return array.header.dtype in (np.dtype(np.uint8), np.dtype(np.bool))
 
 
-def _counts(labels: Labels | Values, split: str) -> tuple[int, ...] | None:
+def _counts(labels: Targets, split: str) -> tuple[int, ...] | None:
     match labels:
         case Labels():
             return class_counts(labels.targets[split], len(labels.classes))
+        case Marks():
+            return tuple(labels.targets[split].sum(axis=0, dtype=np.int64).tolist())
         case Values():
             return None
 

@@ -1,5 +1,6 @@
 """Turns saved labels into class indices, or into regression targets."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -22,6 +23,14 @@ class Labels:
 
 
 @dataclass(frozen=True, slots=True)
+class Marks:
+    """Which labels each example has, (examples, labels) uint8 of 0 and 1, and the names of the labels."""
+
+    classes: tuple[str, ...]
+    targets: dict[str, NDArray[np.uint8]]
+
+
+@dataclass(frozen=True, slots=True)
 class Values:
     """Regression targets for each split, (examples, outputs) float32."""
 
@@ -29,14 +38,19 @@ class Values:
     targets: dict[str, NDArray[np.float32]]
 
 
-def read_targets(arrays: dict[str, StoredArray], names: StoredArray | None, limits: Limits) -> Labels | Values:
+Targets = Labels | Marks | Values
+
+
+def read_targets(arrays: dict[str, StoredArray], names: StoredArray | None, limits: Limits) -> Targets:
     """Read the targets of every split.
 
     Whole numbers, truth values and text are classes, and so are floats that are all 0 or 1; other floats are values to
-    regress.
+    regress. Several columns of 0 and 1 are labels, any number of which an example may have.
     """
     values = {split: _flat(array, _load(array, limits)) for split, array in arrays.items()}
     kinds = {array.dtype.kind for array in values.values()}
+    if _are_marks(values):
+        return _marked(arrays, values, names, limits)
     if kinds == {"f"} and not all(_is_binary(array) for array in values.values()):
         return _regression(arrays, values)
     for split, array in arrays.items():
@@ -87,6 +101,37 @@ def _is_binary(values: NDArray[np.generic]) -> bool:
     return values.ndim == 1 and bool(np.isin(values, (0, 1)).all())
 
 
+def _are_marks(values: dict[str, NDArray[np.generic]]) -> bool:
+    """Whether every target is a row of 0 and 1, with other than exactly one 1 in some: one-hot rows are classes."""
+    if not all(value.ndim == 2 and value.dtype.kind in "biuf" for value in values.values()):
+        return False
+    if not all(np.isin(value, (0, 1)).all() for value in values.values()):
+        return False
+    return any((value.astype(np.uint8).sum(axis=1, dtype=np.int64) != 1).any() for value in values.values())
+
+
+def _marked(
+    arrays: dict[str, StoredArray], values: dict[str, NDArray[np.generic]], names: StoredArray | None, limits: Limits
+) -> Marks:
+    width = _width(values)
+    _check_count(width, limits)
+    classes = tuple(map(str, range(width))) if names is None else read_class_names(names)
+    if len(classes) != width:
+        one = next(iter(arrays.values()))
+        detail = f"{printable(one.name)!r} has {width:,} columns, and there are {len(classes):,} names of classes."
+        raise IngestError("labels_mismatch", detail, one.entry.name)
+    return Marks(classes, {split: value.astype(np.uint8) for split, value in values.items()})
+
+
+def _width(targets: Mapping[str, NDArray[np.generic]]) -> int:
+    """The columns that the targets of every split have."""
+    widths: set[int] = {target.shape[1] for target in targets.values()}
+    if len(widths) > 1:
+        raise IngestError("array_shape", f"The splits have targets of different widths: {sorted(widths)}.")
+    (width,) = widths
+    return width
+
+
 def _regression(arrays: dict[str, StoredArray], values: dict[str, NDArray[np.generic]]) -> Values:
     targets = {}
     for split, array in arrays.items():
@@ -96,17 +141,15 @@ def _regression(arrays: dict[str, StoredArray], values: dict[str, NDArray[np.gen
         if len(bad):
             detail = f"The targets {printable(array.name)!r} are not finite at example {bad[0]:,}."
             raise IngestError("not_finite", detail, array.entry.name)
-    widths = {target.shape[1] for target in targets.values()}
-    if len(widths) > 1:
-        raise IngestError("array_shape", f"The splits have targets of different widths: {sorted(widths)}.")
-    return Values(widths.pop(), targets)
+    return Values(_width(targets), targets)
 
 
 def _check_one_column(array: StoredArray, values: NDArray[np.generic]) -> None:
     if values.ndim > 1:
         detail = (
             f"The labels {printable(array.name)!r} have shape {values.shape}; expected is one class for each example. "
-            "For one-hot labels save labels.argmax(axis=1); for several regression outputs save floats."
+            "For one-hot labels save labels.argmax(axis=1); labels of which an example may have several are 0 or 1; "
+            "for several regression outputs save floats."
         )
         raise IngestError("array_shape", detail, array.entry.name)
 

@@ -3,7 +3,7 @@
 Arrays are mapped into memory, not read: what the jobs of one machine share is in memory once.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import assert_never
@@ -27,7 +27,7 @@ from models.spec.manifest import (
     TableManifest,
     VectorManifest,
 )
-from models.spec.task import TRAIN, Task, held_out, task_of
+from models.spec.task import TRAIN, Task, held_out, labels_in, task_of
 from worker.training.randomness import generator_for
 from worker.training.resizing import open_images
 
@@ -56,7 +56,7 @@ class Part:
     inputs: Tensor
     """(stored, height, width, channels) uint8 or (stored, features) uint8 or float32."""
     targets: Tensor
-    """(stored,) int64 class indices or (stored, outputs) float32."""
+    """(stored,) int64 class indices, (stored, labels) float32 of 0 and 1, or (stored, outputs) float32."""
     rows: Tensor | None = None
     """(examples,) int64: which of the stored rows belong to this part; None for all."""
 
@@ -118,6 +118,7 @@ def stored_parts(
     def part(name: str) -> Part:
         split = manifest.splits[name]
         targets = map_array(folder, split.targets)
+        targets = targets.float() if task.kind == "multi_label" else targets
         if isinstance(split, ImageSplit):
             height, width = task.input_shape[1:]
             return Part(open_images(folder, split, task.input_shape[0], (height, width), cache_folder), targets)
@@ -134,7 +135,7 @@ def divide(training: Part, spec: JobSpec, task: Task, part_of: Callable[[str], P
         case Split(split=name):
             return training, part_of(name)
         case Fraction(fraction=fraction):
-            classes = None if task.kind == "regression" else training.targets
+            classes = training.targets if task.kind in ("binary", "multiclass") else None
             held = held_back(len(training), classes, held_out(len(training), fraction), spec.seed)
             keep = torch.ones(len(training), dtype=torch.bool)
             keep[held] = False
@@ -164,15 +165,14 @@ def held_back(examples: int, classes: Tensor | None, count: int, seed: int) -> T
 
 def table_parts(folder: Path, manifest: TableManifest, spec: JobSpec, task: Task) -> tuple[Part, Part | None]:
     places = {column.name: index for index, column in enumerate(manifest.columns)}
-    assert task.target is not None
-    target = places[task.target]
+    targets = [places[name] for name in task.targets]
 
     def part(name: str) -> Part:
         rows = np.load(folder / manifest.splits[name].inputs.path)
         features = [table_inputs(manifest.columns[places[column]], rows[:, places[column]]) for column in task.features]
         return Part(
             torch.from_numpy(np.concatenate(features, axis=1, dtype=np.float32)),
-            table_targets(manifest.columns[target], rows[:, target], task),
+            table_targets([manifest.columns[target] for target in targets], rows[:, targets], task, spec),
         )
 
     training, validation = divide(part(TRAIN), spec, task, part)
@@ -192,13 +192,26 @@ def table_inputs(column: Column, values: NDArray[np.float64]) -> NDArray[np.floa
             assert_never(column)
 
 
-def table_targets(column: Column, values: NDArray[np.float64], task: Task) -> Tensor:
-    """(rows,) int64 class indices, or (rows, 1) float32."""
-    if task.kind == "regression":
-        return torch.from_numpy(values[:, None].astype(np.float32))
-    if isinstance(column, NumericColumn):
-        return torch.from_numpy(np.searchsorted(np.array(column.distinct), values).astype(np.int64))
-    return torch.from_numpy(values.astype(np.int64))
+def table_targets(columns: Sequence[Column], values: NDArray[np.float64], task: Task, spec: JobSpec) -> Tensor:
+    """(rows,) int64 class indices, (rows, labels) float32 of 0 and 1, or (rows, outputs) float32."""
+    if isinstance(columns[0], CategoricalColumn) and spec.dataset.delimiter is not None:
+        return listed_labels(columns[0], values[:, 0], task.classes, spec.dataset.delimiter)
+    if task.kind in ("regression", "multi_label"):
+        return torch.from_numpy(values.astype(np.float32))
+    if isinstance(columns[0], NumericColumn):
+        return torch.from_numpy(np.searchsorted(np.array(columns[0].distinct), values[:, 0]).astype(np.int64))
+    return torch.from_numpy(values[:, 0].astype(np.int64))
+
+
+def listed_labels(
+    column: CategoricalColumn, codes: NDArray[np.float64], labels: Sequence[str], delimiter: str
+) -> Tensor:
+    """(rows, labels) float32 of 0 and 1 from cells that list labels; an empty cell has none."""
+    places = {label: place for place, label in enumerate(labels)}
+    table = torch.zeros(len(column.categories) + 1, len(labels))
+    for row, cell in enumerate(column.categories):
+        table[row, [places[label] for label in labels_in(cell, delimiter)]] = 1.0
+    return table[np.where(np.isnan(codes), len(column.categories), codes).astype(np.int64)]
 
 
 def fill_missing(training: Part, validation: Part | None) -> None:

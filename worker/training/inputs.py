@@ -80,13 +80,14 @@ class Feed:
 
 
 def smooth(targets: Tensor, epsilon: float, task: Task) -> Tensor:
-    """y · (1 − ε) + ε / classes: shares (batch, classes), or (batch,) of the second of two classes.
+    """y · (1 − ε) + ε / classes: shares (batch, classes), or (batch,) of the second of two classes; a label is one of
+    two, whether it holds or not.
 
     Szegedy et al. 2016, arXiv:1512.00567.
     """
     if task.kind == "multiclass" and not targets.is_floating_point():
         targets = F.one_hot(targets, task.outputs)
-    return targets.float() * (1.0 - epsilon) + epsilon / len(task.classes)
+    return targets.float() * (1.0 - epsilon) + epsilon / (2 if task.kind == "multi_label" else len(task.classes))
 
 
 def affine_of(normalization: Normalization, is_image: bool, device: str) -> tuple[Tensor | None, Tensor]:

@@ -36,7 +36,7 @@ def class_weights(loss: Loss, training: Part, classes: int) -> Tensor | None:
 
 def measure(loss: Loss, outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
     """A scalar; `outputs` (batch, outputs) are logits or numbers, `targets` as `Part` stores them or, of
-    mixed examples, floating shares of each class or of the second class.
+    mixed examples, floating shares of each class, of the second class or of each label.
     """
     match loss:
         case CrossEntropy():
@@ -44,7 +44,8 @@ def measure(loss: Loss, outputs: Tensor, targets: Tensor, weights: Tensor | None
             of_shares = weights is not None and targets.is_floating_point()
             return mean * (len(targets) / share(loss, targets, weights)) if of_shares else mean
         case BinaryCrossEntropy():
-            return F.binary_cross_entropy_with_logits(outputs.squeeze(1), targets.to(outputs.dtype))
+            logits = outputs if targets.dim() == 2 else outputs.squeeze(1)
+            return F.binary_cross_entropy_with_logits(logits, targets.to(outputs.dtype))
         case Focal():
             return focal(loss, outputs, targets)
         case Hinge() if outputs.shape[1] == 1:
@@ -64,7 +65,9 @@ def measure(loss: Loss, outputs: Tensor, targets: Tensor, weights: Tensor | None
 
 
 def focal(loss: Focal, outputs: Tensor, targets: Tensor) -> Tensor:
-    """One logit is the softmax of that and 0."""
+    """One logit is the softmax of that and 0; labels (batch, labels) have one each."""
+    if targets.dim() == 2:
+        outputs, targets = outputs.reshape(-1, 1), targets.reshape(-1).long()
     logits = outputs if outputs.shape[1] > 1 else torch.cat([torch.zeros_like(outputs), outputs], dim=1)
     surprise = F.cross_entropy(logits, targets, reduction="none")
     values = (-torch.expm1(-surprise)).clamp(min=SURE).pow(loss.gamma) * surprise

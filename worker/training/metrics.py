@@ -28,7 +28,7 @@ def sums_of(task: Task, loss: Loss, outputs: Tensor, targets: Tensor, mean: Tens
 
 
 def task_sums(task: Task, outputs: Tensor, targets: Tensor) -> list[Tensor]:
-    """Of mixed examples the class with the larger share is the right one."""
+    """Of mixed examples the class with the larger share is the right one; of labels the right ones count alike."""
     match task.kind:
         case "multiclass":
             targets = targets.argmax(1) if targets.is_floating_point() else targets
@@ -38,6 +38,8 @@ def task_sums(task: Task, outputs: Tensor, targets: Tensor) -> list[Tensor]:
             return right
         case "binary":
             return [((outputs.squeeze(1) > 0) == (targets > 0.5)).sum()]
+        case "multi_label":
+            return [((outputs > 0) == (targets > 0.5)).sum() / task.outputs]
         case "regression":
             errors, values = (outputs - targets).double(), targets.double()
             return [errors.abs().sum(), errors.square().sum(), *values.sum(0), *values.square().sum(0)]
@@ -46,7 +48,7 @@ def task_sums(task: Task, outputs: Tensor, targets: Tensor) -> list[Tensor]:
 
 
 def empty_sums(task: Task, device: str) -> Tensor:
-    of_task = {"multiclass": 1 + (task.outputs > TOP), "binary": 1, "regression": 2 + 2 * task.outputs}[task.kind]
+    of_task = {"regression": 2 + 2 * task.outputs, "multiclass": 1 + (task.outputs > TOP)}.get(task.kind, 1)
     return torch.zeros(FIRST + of_task, dtype=torch.float64, device=device)
 
 
@@ -55,7 +57,7 @@ def metrics_of(task: Task, sums: Tensor, part: Literal["train", "validation"]) -
     values = sums.tolist()
     metrics = {"loss": ratio(values[LOSS], values[LOSS_SHARE])}
     match task.kind:
-        case "multiclass" | "binary":
+        case "multiclass" | "binary" | "multi_label":
             metrics["accuracy"] = ratio(values[FIRST], values[EXAMPLES])
             if len(values) > FIRST + 1:
                 metrics["top_5_accuracy"] = ratio(values[FIRST + 1], values[EXAMPLES])

@@ -273,3 +273,17 @@ def test_a_network_says_which_inputs_it_reads(
     network: dict[str, Any], manifest: Manifest, pointer: str, word: str
 ) -> None:
     assert word in conflicts(manifest, network=network)[pointer].detail
+
+
+LABELS = vectors(classes=("a", "b", "c")).model_copy(update={"multi_label": True})
+
+
+def test_focal_weighs_the_absence_and_presence_of_labels() -> None:
+    assert not conflicts(LABELS, loss={"type": "focal", "alpha": [0.75, 0.25]})
+    assert conflicts(LABELS, loss={"type": "focal", "alpha": [1, 1, 1]})["/loss/alpha"].code == "wrong_length"
+
+
+def test_labels_may_be_mixed_where_the_loss_takes_shares() -> None:
+    assert not conflicts(LABELS, augmentation=[{"type": "mixup"}])
+    refused = conflicts(LABELS, augmentation=[{"type": "mixup"}], loss={"type": "focal"})
+    assert refused["/augmentation/0"].allowed == ["binary_cross_entropy"]

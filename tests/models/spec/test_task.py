@@ -59,3 +59,59 @@ def test_a_data_set_that_has_no_such_thing(dataset: dict[str, object], pointer: 
 def test_rows_without_a_target_are_refused() -> None:
     with pytest.raises(SpecInvalid, match="3 rows"):
         task_of(spec(), table(number("a"), words("b", "x", "y", missing=3)))
+
+
+TAGS = table(
+    number("size"),
+    number("sport", (0, 1)),
+    number("news", (0, 1)),
+    number("price"),
+    words("tags", "art", "art; news", "news", missing=2),
+)
+
+
+@pytest.mark.parametrize("class_mode", ["auto", "multi_label"])
+def test_several_columns_of_0_and_1_are_labels(class_mode: str) -> None:
+    task = task_of(spec(dataset={"id": "d", "target": ["sport", "news"], "class_mode": class_mode}), TAGS)
+    assert (task.kind, task.classes, task.outputs) == ("multi_label", ("sport", "news"), 2)
+    assert task.features == ("size", "price", "tags")
+
+
+@pytest.mark.parametrize(("columns", "class_mode"), [(["size", "price"], "auto"), (["sport", "news"], "regression")])
+def test_several_columns_of_numbers_are_regression_outputs(columns: list[str], class_mode: str) -> None:
+    task = task_of(spec(dataset={"id": "d", "target": columns, "class_mode": class_mode}), TAGS)
+    assert (task.kind, task.outputs, task.targets) == ("regression", 2, tuple(columns))
+
+
+def test_cells_that_list_labels_are_divided() -> None:
+    task = task_of(spec(dataset={"id": "d", "target": "tags", "delimiter": ";"}), TAGS)
+    assert (task.kind, task.classes) == ("multi_label", ("art", "news"))
+
+
+def test_images_and_vectors_with_labels() -> None:
+    task = task_of(spec(), vectors(classes=("a", "b", "c")).model_copy(update={"multi_label": True}))
+    assert (task.kind, task.outputs) == ("multi_label", 3)
+
+
+@pytest.mark.parametrize(
+    ("families", "pointer"),
+    [
+        ({"dataset": {"target": ["sport", "nws"]}}, "/dataset/target/1"),
+        ({"dataset": {"target": ["sport", "sport"]}}, "/dataset/target/1"),
+        ({"dataset": {"target": ["sport", "tags"]}}, "/dataset/target"),
+        ({"dataset": {"target": ["sport", "price"], "class_mode": "multi_label"}}, "/dataset/target"),
+        ({"dataset": {"target": "tags", "delimiter": "|"}}, None),
+        ({"dataset": {"target": "size", "delimiter": ";"}}, "/dataset/delimiter"),
+        ({"dataset": {"target": ["sport", "news"]}, "loss": {"type": "cross_entropy"}}, "/loss/type"),
+        ({"dataset": {"target": ["sport", "news"]}, "loss": {"type": "hinge"}}, "/loss/type"),
+        ({"dataset": {"target": ["sport", "news"]}, "loss": {"type": "mse"}}, "/loss/type"),
+    ],
+)
+def test_labels_that_do_not_fit(families: dict[str, dict[str, object]], pointer: str | None) -> None:
+    sent = spec(**{**families, "dataset": {"id": "d", **families["dataset"]}})
+    if pointer is None:
+        assert task_of(sent, TAGS).classes == ("art", "art; news", "news")
+        return
+    with pytest.raises(SpecInvalid) as raised:
+        task_of(sent, TAGS)
+    assert {error.pointer for error in raised.value.errors} == {pointer}

@@ -91,6 +91,24 @@ def test_labels_become_indices_of_classes(
     assert load(target, manifest.splits["train"].targets).tolist() == targets
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "bool", "int64", "float32"])
+def test_rows_of_0_and_1_are_labels_of_which_an_example_may_have_several(tmp_path: Path, dtype: str) -> None:
+    marks = np.array([[1, 1, 0], [0, 0, 0], [0, 1, 0]])
+    source = saved(
+        tmp_path / "a.npz", x=np.zeros((3, 2), "f4"), y=marks.astype(dtype), classes=np.array(["a", "b", "c"])
+    )
+    manifest, target = pack(source)
+    assert isinstance(manifest, VectorManifest)
+    assert (manifest.classes, manifest.multi_label) == (("a", "b", "c"), True)
+    assert manifest.splits["train"].class_counts == (1, 2, 0)
+    np.testing.assert_array_equal(load(target, manifest.splits["train"].targets), marks.astype("u1"))
+
+
+def test_one_hot_rows_are_refused_with_a_word_on_argmax(tmp_path: Path) -> None:
+    source = saved(tmp_path / "a.npz", x=np.zeros((3, 2), "f4"), y=np.eye(3, dtype="u1"))
+    assert "argmax" in refusal(source).detail
+
+
 def test_class_names_name_the_labels(tmp_path: Path) -> None:
     manifest, _ = pack(saved(tmp_path / "a.npz", images=IMAGES, labels=LABELS, class_names=["zebra", "ant", "bee"]))
     assert isinstance(manifest, ImageManifest)

@@ -74,15 +74,26 @@ def pack_images(folder: Path, **splits: Arrays) -> Path:
     return write(folder, manifest)
 
 
+def counts_of(targets: NDArray[Any], classes: int) -> tuple[int, ...]:
+    counts = targets.sum(0) if targets.ndim == 2 else np.bincount(targets, minlength=classes)
+    return tuple(counts.tolist())
+
+
 def pack_vectors(folder: Path, inputs: NDArray[Any], targets: NDArray[Any], classes: tuple[str, ...] | None) -> Path:
     split = VectorSplit(
         examples=len(inputs),
         inputs=array_file(folder, "train.inputs.npy", inputs),
         targets=array_file(folder, "train.targets.npy", targets),
-        class_counts=None if classes is None else tuple(np.bincount(targets, minlength=len(classes)).tolist()),
+        class_counts=None if classes is None else counts_of(targets, len(classes)),
     )
     outputs = 1 if classes is not None else targets.shape[1]
-    manifest = VectorManifest(features=inputs.shape[1], classes=classes, outputs=outputs, splits={"train": split})
+    manifest = VectorManifest(
+        features=inputs.shape[1],
+        classes=classes,
+        multi_label=classes is not None and targets.ndim == 2,
+        outputs=outputs,
+        splits={"train": split},
+    )
     return write(folder, manifest)
 
 

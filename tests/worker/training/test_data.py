@@ -132,3 +132,42 @@ def test_two_classes_of_bits_learn_through_one_logit(tmp_path: Path) -> None:
     events = run(packed, {**words, "training": {"epochs": 10, "batch_size": 16}})
     assert isinstance(events[0], Started)
     assert [event for event in events if isinstance(event, EpochDone)][-1].metrics["validation/accuracy"] > 0.95
+
+
+TAGGED = (
+    NumericColumn(name="size", missing=0, mean=2.0, std=1.0, minimum=1.0, maximum=3.0, distinct=None),
+    NumericColumn(name="sport", missing=0, mean=0.5, std=0.5, minimum=0.0, maximum=1.0, distinct=(0.0, 1.0)),
+    NumericColumn(name="news", missing=0, mean=0.5, std=0.5, minimum=0.0, maximum=1.0, distinct=(0.0, 1.0)),
+    CategoricalColumn(name="tags", missing=1, categories=("a", "a|b", "c")),
+)
+TAGGED_ROWS = np.array([[1.0, 0, 1, 0], [2.0, 1, 1, MISSING], [3.0, 0, 0, 2], [1.0, 1, 0, 1]])
+
+
+def test_columns_of_0_and_1_are_labels(tmp_path: Path) -> None:
+    _, data = load(
+        pack_table(tmp_path, TAGGED, TAGGED_ROWS), no_validation(target=["sport", "news"], features=["size"])
+    )
+    assert data.training.targets.tolist() == [[0, 1], [1, 1], [0, 0], [1, 0]]
+
+
+def test_cells_list_labels_and_an_empty_one_has_none(tmp_path: Path) -> None:
+    _, data = load(pack_table(tmp_path, TAGGED, TAGGED_ROWS), no_validation(target="tags", delimiter="|"))
+    assert data.task.classes == ("a", "b", "c")
+    assert data.training.targets.tolist() == [[1, 0, 0], [0, 0, 0], [0, 0, 1], [1, 1, 0]]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        {},
+        {"loss": {"type": "focal", "alpha": [0.75, 0.25]}},
+        {"regularization": [{"type": "label_smoothing", "epsilon": 0.1}], "augmentation": [{"type": "mixup"}]},
+    ],
+)
+def test_labels_that_follow_from_the_inputs_are_learnt(tmp_path: Path, words: dict[str, Any]) -> None:
+    inputs = np.random.default_rng(0).standard_normal((200, 4)).astype("f4")
+    labels = (inputs[:, :3] > 0).astype("u1")
+    packed = pack_vectors(tmp_path, inputs, labels, ("a", "b", "c"))
+    words = {**words, "optimizer": {"type": "adam", "learning_rate": 0.05}, "training": {"epochs": 8, "batch_size": 20}}
+    metrics = [event for event in run(packed, words) if isinstance(event, EpochDone)][-1].metrics
+    assert metrics["validation/accuracy"] > 0.9

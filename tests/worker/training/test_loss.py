@@ -73,3 +73,13 @@ def test_balanced_weights_are_inverse_to_the_counts_of_the_training_part() -> No
     loss = LOSS.validate_python({"type": "cross_entropy", "class_weights": "balanced"})
     part = Part(torch.zeros(5, 1), torch.tensor([0, 0, 0, 1, 1]), torch.tensor([0, 1, 2, 3]))
     torch.testing.assert_close(class_weights(loss, part, 2), torch.tensor([4 / 6, 4 / 2]))
+
+
+def test_of_labels_the_loss_is_the_mean_over_examples_and_labels() -> None:
+    logits, labels = torch.tensor([[0.3, -2.0], [1.5, 0.1]]), torch.tensor([[1.0, 0.0], [1.0, 1.0]])
+    p = torch.where(labels == 1, logits.sigmoid(), 1 - logits.sigmoid())
+    entropy = LOSS.validate_python({"type": "binary_cross_entropy"})
+    torch.testing.assert_close(measure(entropy, logits, labels), -p.log().mean())
+    focal = LOSS.validate_python({"type": "focal", "gamma": 1.5, "alpha": (0.75, 0.25)})
+    expected = (torch.where(labels == 1, 0.25, 0.75) * -((1 - p) ** 1.5) * p.log()).mean()
+    torch.testing.assert_close(measure(focal, logits, labels), expected)
