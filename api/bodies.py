@@ -171,5 +171,7 @@ def _announced(request: Request) -> int:
 def _require_json(request: Request) -> None:
     kind, _, parameters = request.headers.get("content-type", "").lower().partition(";")
     charset = parameters.replace(" ", "").replace('"', "")
-    if kind.strip() != "application/json" or charset not in ("", "charset=utf-8"):
-        raise UnsupportedMediaType("send application/json, in UTF-8")
+    is_patch = request.method == "PATCH" or request.url.path.endswith("/fork")
+    taken = {"application/json", "application/merge-patch+json"} if is_patch else {"application/json"}
+    if kind.strip() not in taken or charset not in ("", "charset=utf-8"):
+        raise UnsupportedMediaType(f"send {' or '.join(sorted(taken))}, in UTF-8")

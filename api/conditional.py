@@ -38,6 +38,11 @@ def reply(body: BaseModel, status: int = 200, headers: Headers | None = None) ->
     return Response(body.model_dump_json(), status, dict(headers or {}), "application/json")
 
 
+def come_again(ended: bool) -> dict[str, str]:
+    """When to ask again for what changes until it has ended."""
+    return {} if ended else {"Retry-After": "1"}
+
+
 def reply_unless_known(
     request: Request, body: BaseModel, *, tag: str | None = None, headers: Headers | None = None
 ) -> Response:

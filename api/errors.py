@@ -248,6 +248,8 @@ def pointer(location: Sequence[str | int]) -> str:
     """A JSON pointer (RFC 6901). A key that is no text at all (a lone surrogate) cannot be named: then its parent."""
     path = ""
     for part in location:
+        if part == "[key]":  # pydantic's word for a name that is wrong: the name itself came before
+            break
         token = str(part).replace("~", "~0").replace("/", "~1")
         if not token.isascii() and any("\ud800" <= character <= "\udfff" for character in token):
             break

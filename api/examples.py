@@ -59,6 +59,10 @@ _JOB_PARTS = ("cancel", "events", "stream", "metrics", "checkpoints")
 _RUNNING = Job(
     id=_JOB,
     name="digits, he + cosine",
+    tags=["baseline"],
+    notes=None,
+    metadata={"team": "vision"},
+    forked_from=None,
     status=State.RUNNING,
     desired_state=Wish.RUN,
     status_reason="training",
@@ -178,6 +182,8 @@ def _json(example: BaseModel) -> Json:
 
 EXAMPLES: dict[str, Json] = {
     JobSpec.__name__: SPEC,
+    "CreateJob": {**SPEC, "tags": ["baseline"], "metadata": {"team": "vision"}},
+    "EditJob": {"tags": ["baseline", "paper"], "notes": "the run of figure 3"},
     "CreateProject": {"name": "vision"},
     "CreateApiKey": {"name": "laptop", "scope": "submit"},
     "CreateDataset": {"name": "optical digits"},

@@ -13,7 +13,7 @@ from api import VERSION
 from api.dependencies import READ, scopes_of
 from api.examples import EXAMPLES
 from api.idempotent import once
-from api.resources import CreateApiKey, CreateDataset, CreateProject, Problem
+from api.resources import CreateApiKey, CreateDataset, CreateJob, CreateProject, EditJob, Problem
 from models.spec import JobSpec, job_spec_schema
 
 Json = dict[str, Any]
@@ -106,13 +106,15 @@ def _errors_of(operation: Json, route: APIRoute) -> set[int]:
 
 def _schemas() -> Json:
     schemas: Json = {}
-    for model in (Problem, CreateProject, CreateApiKey, CreateDataset):
+    for model in (Problem, CreateProject, CreateApiKey, CreateDataset, CreateJob, EditJob):
         schema = model.model_json_schema(ref_template=REF + "{model}")
         schemas |= schema.pop("$defs", {})
         schemas[model.__name__] = schema
     spec = _moved(job_spec_schema())
     schemas |= {f"spec.{name}": schema for name, schema in spec.pop("$defs").items()}
     schemas[JobSpec.__name__] = spec
+    labels = schemas[CreateJob.__name__]["properties"]
+    schemas[CreateJob.__name__] = spec | {"title": CreateJob.__name__, "properties": spec["properties"] | labels}
     return schemas
 
 

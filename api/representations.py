@@ -51,6 +51,10 @@ def job(row: tables.Job, queue: Queue | None) -> resources.Job:
     return resources.Job(
         id=row.id,
         name=row.name,
+        tags=row.tags,
+        notes=row.notes,
+        metadata=row.labels,
+        forked_from=row.forked_from,
         status=row.state,
         desired_state=row.desired_state,
         status_reason=_job_reason(row, queue),

@@ -6,7 +6,7 @@ The job spec itself is `models.spec.JobSpec`. Fields are only ever added; a clie
 from datetime import datetime
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from models.spec.manifest import Manifest
 from models.states import DatasetState, FailureCode, State, Wish
@@ -150,6 +150,30 @@ class Dataset(Identified):
     """Paths: `self`, `content`."""
 
 
+Tag = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$")]
+LabelName = Annotated[str, StringConstraints(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+LabelValue = Annotated[str, StringConstraints(strict=True, max_length=500)]
+
+
+class JobLabels(Request):
+    """What can be said of a job beside its spec. Nothing of it changes the run."""
+
+    tags: Annotated[tuple[Tag, ...], Field(max_length=32)] = ()
+    notes: Annotated[str, StringConstraints(strict=True, max_length=10_000)] | None = None
+    metadata: Annotated[dict[LabelName, LabelValue], Field(max_length=32)] = {}
+    """Text by name, for your own use: `GET /v1/jobs?metadata[name]=text` finds it."""
+
+
+class CreateJob(JobLabels):
+    """A job spec, and what is said of the job beside it. OpenAPI has the words of the spec here too."""
+
+
+class EditJob(JobLabels):
+    """A merge patch (RFC 7396): what is left out stays, null takes away."""
+
+    name: Name | None = None
+
+
 class JobFailure(Resource):
     """Why a job failed, and what to try."""
 
@@ -173,6 +197,11 @@ class Job(Identified):
 
     object: Literal["job"] = "job"
     name: str | None
+    tags: list[str]
+    notes: str | None
+    metadata: dict[str, str]
+    forked_from: str | None
+    """The job whose spec it began with."""
     status: State
     desired_state: Wish
     status_reason: str

@@ -6,9 +6,12 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from api.errors import Invalid, spec_item
 from api.idempotent import canonical_json
+from api.labels import split
 from models import datasets
 from models.database import Session
+from models.jobs import Labels
 from models.spec import Estimate, JobSpec, SpecError, SpecInvalid, check, estimate, parse_spec, resolve
 from models.spec.manifest import Manifest
 from models.states import DatasetState
@@ -21,6 +24,8 @@ class Runnable:
     """A spec that fits its data set."""
 
     dataset_id: str
+    labels: Labels
+    """What is said of the job beside the spec."""
     sent: dict[str, Any]
     resolved: dict[str, Any]
     warnings: list[dict[str, Any]]
@@ -31,12 +36,23 @@ class Runnable:
         return hashlib.sha256(canonical_json(self.resolved).encode()).hexdigest()
 
 
-def make_runnable(session: Session, project_id: str, sent: Any) -> Runnable:
-    """Everything that can be said about a spec before it runs.
+def make_runnable(session: Session, project_id: str, body: Any) -> Runnable:
+    """Everything that can be said about a job before it runs.
 
     Raises:
-        SpecInvalid: with every mistake that can be seen from where the first ones leave off.
+        Invalid: with every mistake that can be seen from where the first ones leave off.
     """
+    labels, items, sent = split(body)
+    try:
+        runnable = _runnable(session, project_id, labels, sent)
+    except SpecInvalid as invalid:
+        items += [spec_item(error) for error in invalid.errors]
+    if items:
+        raise Invalid(items)
+    return runnable
+
+
+def _runnable(session: Session, project_id: str, labels: Labels, sent: Any) -> Runnable:
     spec = parse_spec(sent)
     manifest = _manifest_of(session, project_id, spec)
     errors, warnings = check(spec, manifest)
@@ -44,6 +60,7 @@ def make_runnable(session: Session, project_id: str, sent: Any) -> Runnable:
         raise SpecInvalid(tuple(errors))
     return Runnable(
         dataset_id=spec.dataset.id,
+        labels=labels,
         sent=sent,
         resolved=resolve(spec, manifest).model_dump(mode="json"),
         warnings=[asdict(warning) for warning in warnings],

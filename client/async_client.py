@@ -1,14 +1,16 @@
 """The client for async code: the same shape as `Client`, with `await` and `async for`."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import httpx
 
 from . import calls, waiting
-from .calls import Call, CheckpointRef, DatasetRef, Interval, JobRef, Spec, Status
+from .calls import Call, CheckpointRef, DatasetRef, Interval, JobFilter, JobRef, Spec, Status
 from .connection import AsyncConnection, file_sha256
 from .download import Part, Progress
 from .errors import ConflictError
@@ -115,6 +117,10 @@ class AsyncDatasets:
         """All data sets, the newest first."""
         return _all(self._connection, lambda after: calls.list_datasets(after=after))
 
+    async def delete(self, dataset: DatasetRef) -> None:
+        """Delete one that no job names; raises `ConflictError` if one does."""
+        await self._connection.send(calls.delete_dataset(dataset))
+
 
 class AsyncJobs:
     """Training runs."""
@@ -122,9 +128,13 @@ class AsyncJobs:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
-    async def create(self, spec: Spec) -> Job:
-        """Start a run; raises `ValidationError` with every mistake of the spec."""
-        return await self._connection.send(calls.create_job(spec))
+    async def create(self, spec: Spec, **labels: Any) -> Job:
+        """Start a run; raises `ValidationError` with every mistake of the spec.
+
+        Args:
+            labels: `tags`, `notes` and `metadata` of the job; nothing of it changes the run.
+        """
+        return await self._connection.send(calls.create_job(spec, labels))
 
     async def validate(self, spec: Spec) -> Validation:
         """What would become of a spec: mistakes, warnings, what it means in full, what it would take."""
@@ -134,12 +144,27 @@ class AsyncJobs:
         return await self._connection.send(calls.get_job(job))
 
     def list(
-        self, *, status: Status | None = None, dataset: DatasetRef | None = None, name: str | None = None
+        self,
+        *,
+        status: Status | None = None,
+        dataset: DatasetRef | None = None,
+        name: str | None = None,
+        tags: Sequence[str] = (),
+        metadata: Mapping[str, str] | None = None,
+        created_after: datetime | None = None,
+        oldest_first: bool = False,
     ) -> AsyncIterator[Job]:
         """The jobs that fit, the newest first; more are asked for as they are needed."""
-        return _all(
-            self._connection, lambda after: calls.list_jobs(status=status, dataset=dataset, name=name, after=after)
-        )
+        which = JobFilter(status, dataset, name, tags, metadata or {}, created_after, oldest_first)
+        return _all(self._connection, lambda after: calls.list_jobs(which, after=after))
+
+    async def edit(self, job: JobRef, **changes: Any) -> Job:
+        """Change `name`, `tags`, `notes`, `metadata`: what is not given stays, None takes away."""
+        return await self._connection.send(calls.edit_job(job, changes))
+
+    async def delete(self, job: JobRef) -> None:
+        """Delete one that has ended, with its curves and checkpoints; raises `ConflictError` if it has not."""
+        await self._connection.send(calls.delete_job(job))
 
     async def cancel(self, job: JobRef) -> Job:
         """Ask for its end; asking twice is the same as once."""

@@ -5,6 +5,7 @@ import uuid
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 from urllib.parse import quote
@@ -21,17 +22,20 @@ from .resources import (
     Item,
     Job,
     Metrics,
+    Nothing,
     Page,
     Validation,
     Version,
     Worker,
 )
 
-__all__ = ["Call", "JobRef", "Spec"]
+__all__ = ["Call", "JobFilter", "JobRef", "Spec"]
 
 Reply = TypeVar("Reply", bound=BaseModel)
 Spec = Mapping[str, Any] | BaseModel
 """A job spec: a dictionary, or `trainwright.spec.JobSpec`."""
+Labels = Mapping[str, Any]
+"""`tags`, `notes`, `metadata`."""
 JobRef = Job | str
 DatasetRef = Dataset | str
 CheckpointRef = Checkpoint | str
@@ -51,7 +55,7 @@ class Call(Generic[Reply]):
     reply: type[Reply]
     method: str
     path: str
-    query: Mapping[str, str | int | float] = field(default_factory=dict)
+    query: Mapping[str, str | int | float | Sequence[str]] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     content: bytes | None = None
     file: Path | None = None
@@ -60,7 +64,7 @@ class Call(Generic[Reply]):
     """How long the service may take before it answers, on purpose."""
 
     def read(self, response: httpx.Response) -> Reply:
-        return self.reply.model_validate_json(response.content)
+        return self.reply.model_validate_json(response.content or b"{}")
 
     @property
     def timeout(self) -> httpx.Timeout:
@@ -89,8 +93,21 @@ def list_datasets(*, after: str | None = None) -> Call[Page[Dataset]]:
     return _page(Page[Dataset], "/v1/datasets", after)
 
 
-def create_job(spec: Spec) -> Call[Job]:
-    return _post(Job, "/v1/jobs", _as_json(spec))
+def delete_dataset(dataset: DatasetRef) -> Call[Nothing]:
+    return Call(Nothing, "DELETE", f"/v1/datasets/{_id(dataset)}")
+
+
+def create_job(spec: Spec, labels: Labels) -> Call[Job]:
+    return _post(Job, "/v1/jobs", {**_as_json(spec), **labels})
+
+
+def edit_job(job: JobRef, changes: Labels) -> Call[Job]:
+    headers = {"Content-Type": "application/merge-patch+json"}
+    return Call(Job, "PATCH", f"/v1/jobs/{_id(job)}", headers=headers, content=_dump(changes))
+
+
+def delete_job(job: JobRef) -> Call[Nothing]:
+    return Call(Nothing, "DELETE", f"/v1/jobs/{_id(job)}")
 
 
 def validate_job(spec: Spec) -> Call[Validation]:
@@ -101,15 +118,33 @@ def get_job(job: JobRef, *, wait: float = 0.0) -> Call[Job]:
     return _waiting(Job, f"/v1/jobs/{_id(job)}", wait)
 
 
-def list_jobs(
-    *,
-    status: Status | None = None,
-    dataset: DatasetRef | None = None,
-    name: str | None = None,
-    after: str | None = None,
-) -> Call[Page[Job]]:
-    filters = {"status": status, "dataset": None if dataset is None else _id(dataset), "name": name}
-    return _page(Page[Job], "/v1/jobs", after, {name: value for name, value in filters.items() if value is not None})
+@dataclass(frozen=True)
+class JobFilter:
+    """Which jobs are listed: those to which everything that is given applies."""
+
+    status: Status | None = None
+    dataset: DatasetRef | None = None
+    name: str | None = None
+    tags: Sequence[str] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    created_after: datetime | None = None
+    oldest_first: bool = False
+
+    def query(self) -> dict[str, str | Sequence[str]]:
+        found: dict[str, str | Sequence[str] | None] = {
+            "status": self.status,
+            "dataset": None if self.dataset is None else _id(self.dataset),
+            "name": self.name,
+            "tag": list(self.tags) or None,
+            "created_after": None if self.created_after is None else self.created_after.isoformat(),
+            "order": "asc" if self.oldest_first else None,
+            **{f"metadata[{name}]": value for name, value in self.metadata.items()},
+        }
+        return {name: value for name, value in found.items() if value is not None}
+
+
+def list_jobs(which: JobFilter, *, after: str | None = None) -> Call[Page[Job]]:
+    return _page(Page[Job], "/v1/jobs", after, which.query())
 
 
 def cancel_job(job: JobRef) -> Call[Job]:
@@ -179,7 +214,11 @@ def _id(thing: Job | Dataset | Checkpoint | str) -> str:
 def _post(reply: type[Reply], path: str, body: Any) -> Call[Reply]:
     """The key is made here, once: sent again, the call is still the same request."""
     headers = {"Content-Type": "application/json", "Idempotency-Key": str(uuid.uuid4())}
-    return Call(reply, "POST", path, headers=headers, content=json.dumps(body, allow_nan=False).encode())
+    return Call(reply, "POST", path, headers=headers, content=_dump(body))
+
+
+def _dump(body: Any) -> bytes:
+    return json.dumps(body, allow_nan=False).encode()
 
 
 def _waiting(reply: type[Reply], path: str, wait: float) -> Call[Reply]:
@@ -187,7 +226,7 @@ def _waiting(reply: type[Reply], path: str, wait: float) -> Call[Reply]:
 
 
 def _page(
-    reply: type[Page[Item]], path: str, after: str | None, filters: Mapping[str, str] | None = None
+    reply: type[Page[Item]], path: str, after: str | None, filters: Mapping[str, str | Sequence[str]] | None = None
 ) -> Call[Page[Item]]:
     return Call(reply, "GET", path, {"limit": PAGE_SIZE, **(filters or {}), **({"after": after} if after else {})})
 

@@ -1,14 +1,16 @@
 """The client for ordinary code."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import httpx
 
 from . import calls, waiting
-from .calls import Call, CheckpointRef, DatasetRef, Interval, JobRef, Spec, Status
+from .calls import Call, CheckpointRef, DatasetRef, Interval, JobFilter, JobRef, Spec, Status
 from .connection import Connection, file_sha256
 from .download import Part, Progress
 from .errors import ConflictError
@@ -111,6 +113,10 @@ class Datasets:
         """All data sets, the newest first."""
         return _all(self._connection, lambda after: calls.list_datasets(after=after))
 
+    def delete(self, dataset: DatasetRef) -> None:
+        """Delete one that no job names; raises `ConflictError` if one does."""
+        self._connection.send(calls.delete_dataset(dataset))
+
 
 class Jobs:
     """Training runs."""
@@ -118,9 +124,13 @@ class Jobs:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def create(self, spec: Spec) -> Job:
-        """Start a run; raises `ValidationError` with every mistake of the spec."""
-        return self._connection.send(calls.create_job(spec))
+    def create(self, spec: Spec, **labels: Any) -> Job:
+        """Start a run; raises `ValidationError` with every mistake of the spec.
+
+        Args:
+            labels: `tags`, `notes` and `metadata` of the job; nothing of it changes the run.
+        """
+        return self._connection.send(calls.create_job(spec, labels))
 
     def validate(self, spec: Spec) -> Validation:
         """What would become of a spec: mistakes, warnings, what it means in full, what it would take."""
@@ -130,12 +140,27 @@ class Jobs:
         return self._connection.send(calls.get_job(job))
 
     def list(
-        self, *, status: Status | None = None, dataset: DatasetRef | None = None, name: str | None = None
+        self,
+        *,
+        status: Status | None = None,
+        dataset: DatasetRef | None = None,
+        name: str | None = None,
+        tags: Sequence[str] = (),
+        metadata: Mapping[str, str] | None = None,
+        created_after: datetime | None = None,
+        oldest_first: bool = False,
     ) -> Iterator[Job]:
         """The jobs that fit, the newest first; more are asked for as they are needed."""
-        return _all(
-            self._connection, lambda after: calls.list_jobs(status=status, dataset=dataset, name=name, after=after)
-        )
+        which = JobFilter(status, dataset, name, tags, metadata or {}, created_after, oldest_first)
+        return _all(self._connection, lambda after: calls.list_jobs(which, after=after))
+
+    def edit(self, job: JobRef, **changes: Any) -> Job:
+        """Change `name`, `tags`, `notes`, `metadata`: what is not given stays, None takes away."""
+        return self._connection.send(calls.edit_job(job, changes))
+
+    def delete(self, job: JobRef) -> None:
+        """Delete one that has ended, with its curves and checkpoints; raises `ConflictError` if it has not."""
+        self._connection.send(calls.delete_job(job))
 
     def cancel(self, job: JobRef) -> Job:
         """Ask for its end; asking twice is the same as once."""

@@ -46,6 +46,10 @@ class Page(Resource, Generic[Item]):
     last_id: str | None = None
 
 
+class Nothing(Resource):
+    """What an answer without a body says."""
+
+
 class ProblemItem(Resource):
     """One thing that is wrong with a request."""
 
@@ -125,6 +129,11 @@ class Job(Resource):
 
     id: str
     name: str | None = None
+    tags: list[str] = []
+    notes: str | None = None
+    metadata: dict[str, str] = {}
+    forked_from: str | None = None
+    """The job whose spec it began with."""
     status: str
     """`queued`, `starting`, `running`, `succeeded`, `failed` or `cancelled`."""
     desired_state: str

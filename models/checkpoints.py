@@ -37,11 +37,11 @@ class Saved:
 
 def weights_key(job_id: str, attempt: int, step: int, kind: str) -> str:
     """The attempt is part of the name: two owners of one job can never write the same object."""
-    return f"jobs/{job_id}/attempt-{attempt}/step-{step:09d}-{kind}.safetensors"
+    return f"{jobs.objects_prefix(job_id)}/attempt-{attempt}/step-{step:09d}-{kind}.safetensors"
 
 
 def state_key(job_id: str, attempt: int, step: int, kind: str) -> str:
-    return f"jobs/{job_id}/attempt-{attempt}/step-{step:09d}-{kind}.state.safetensors"
+    return f"{jobs.objects_prefix(job_id)}/attempt-{attempt}/step-{step:09d}-{kind}.state.safetensors"
 
 
 def record(session: Session, job_id: str, attempt: int, saved: Saved) -> Checkpoint:

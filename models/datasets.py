@@ -3,7 +3,7 @@
 from sqlalchemy import delete, exists, select
 from sqlalchemy.orm import Session
 
-from models import ownership
+from models import discarded, ownership
 from models.clock import now_plus
 from models.ids import new_id
 from models.ownership import OwnershipLost, left, owned_by, taken
@@ -13,12 +13,16 @@ from models.tables import Dataset, Job, Json
 PROCESSING = (DatasetState.PROCESSING,)
 
 
+def objects_prefix(dataset_id: str) -> str:
+    return f"datasets/{dataset_id}"
+
+
 def upload_key(dataset_id: str, upload_id: str) -> str:
-    return f"datasets/{dataset_id}/uploads/{upload_id}"
+    return f"{objects_prefix(dataset_id)}/uploads/{upload_id}"
 
 
 def packed_prefix(dataset_id: str, content_sha256: str) -> str:
-    return f"datasets/{dataset_id}/packed/{content_sha256}"
+    return f"{objects_prefix(dataset_id)}/packed/{content_sha256}"
 
 
 def create(session: Session, *, project_id: str, name: str) -> Dataset:
@@ -130,7 +134,10 @@ def remove(session: Session, project_id: str, dataset_id: str) -> bool:
     its foreign key."""
     unused = ~exists().where(Job.dataset_id == dataset_id)
     statement = delete(Dataset).where(Dataset.id == dataset_id, Dataset.project_id == project_id, unused)
-    return session.execute(statement.returning(Dataset.id)).first() is not None
+    if session.execute(statement.returning(Dataset.id)).first() is None:
+        return False
+    discarded.add(session, objects_prefix(dataset_id))
+    return True
 
 
 def _change_owned(session: Session, dataset_id: str, attempt: int, **values: object) -> None:

@@ -3,15 +3,16 @@
 Nothing here commits: the route or the task that calls owns the transaction.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, exists, func, select, update
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
 
-from models import ownership
+from models import discarded, ownership
 from models.clock import now_plus
 from models.ids import new_id
 from models.ownership import OwnershipLost, left, owned_by, taken
@@ -38,6 +39,28 @@ class Failure:
 _USERS_TO_MEND = {FailureCode.DIVERGED, FailureCode.OUT_OF_MEMORY, FailureCode.DATASET_ERROR, FailureCode.INVALID_SPEC}
 
 
+@dataclass(frozen=True)
+class Labels:
+    """What a job's owner says of it. Nothing of it changes the run."""
+
+    tags: Sequence[str] = ()
+    notes: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which jobs of a project are meant: those to which everything here applies."""
+
+    states: Sequence[State] = ()
+    dataset_id: str | None = None
+    name: str | None = None
+    """Part of the name, whatever the case."""
+    tags: Sequence[str] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    created_after: datetime | None = None
+
+
 def create(
     session: Session,
     *,
@@ -47,12 +70,18 @@ def create(
     resolved_spec: Json,
     spec_sha256: str,
     warnings: list[Json],
+    labels: Labels = Labels(),
+    forked_from: str | None = None,
 ) -> Job:
     job = Job(
         id=new_id("job"),
         project_id=project_id,
         dataset_id=dataset_id,
         name=spec.get("name"),
+        tags=list(labels.tags),
+        notes=labels.notes,
+        labels=dict(labels.metadata),
+        forked_from=forked_from,
         spec=spec,
         resolved_spec=resolved_spec,
         spec_sha256=spec_sha256,
@@ -88,25 +117,38 @@ def pulse(session: Session, project_id: str, job_id: str) -> Pulse | None:
 def page(
     session: Session,
     project_id: str,
+    which: Filter = Filter(),
     *,
-    states: Sequence[State] = (),
-    dataset_id: str | None = None,
-    name: str | None = None,
     after: str | None = None,
     limit: int = 20,
     newest_first: bool = True,
 ) -> list[Job]:
     """One more than `limit` jobs, so that the caller knows whether there are more."""
-    query = select(Job).where(Job.project_id == project_id)
-    if states:
-        query = query.where(Job.state.in_(states))
-    if dataset_id is not None:
-        query = query.where(Job.dataset_id == dataset_id)
-    if name is not None:
-        query = query.where(func.lower(Job.name).contains(name.lower(), autoescape=True))
+    query = select(Job).where(Job.project_id == project_id, *_conditions(session, which))
     if after is not None:
         query = query.where(Job.id < after if newest_first else Job.id > after)
     return list(session.scalars(query.order_by(Job.id.desc() if newest_first else Job.id).limit(limit + 1)))
+
+
+def _conditions(session: Session, which: Filter) -> Iterator[ColumnElement[bool]]:
+    if which.states:
+        yield Job.state.in_(which.states)
+    if which.dataset_id is not None:
+        yield Job.dataset_id == which.dataset_id
+    if which.name is not None:
+        yield func.lower(Job.name).contains(which.name.lower(), autoescape=True)
+    if which.created_after is not None:
+        yield Job.created_at > which.created_after
+    for tag in which.tags:
+        yield _has_tag(session, tag)
+    for name, value in which.metadata.items():
+        yield Job.labels[name].as_string() == value
+
+
+def _has_tag(session: Session, tag: str) -> ColumnElement[bool]:
+    on_postgres = session.get_bind().dialect.name == "postgresql"
+    elements = func.json_array_elements_text(Job.tags) if on_postgres else func.json_each(Job.tags)
+    return exists().where(elements.table_valued("value").c.value == tag)
 
 
 def count_active(session: Session, project_id: str) -> int:
@@ -161,6 +203,40 @@ def request_cancel(session: Session, project_id: str, job_id: str) -> Job | None
     if job is not None:
         _add_event(session, job, "job.cancel_requested", "user", {})
     return job
+
+
+def edit(session: Session, project_id: str, job_id: str, *, name: str | None, labels: Labels) -> Job | None:
+    """Say something else of a job. The spec that was sent stays what it was."""
+    return ownership.change(
+        session,
+        Job,
+        (Job.id == job_id) & (Job.project_id == project_id),
+        name=name,
+        tags=list(labels.tags),
+        notes=labels.notes,
+        labels=dict(labels.metadata),
+    )
+
+
+def remove(session: Session, project_id: str, job_id: str) -> bool:
+    """Delete a job that has ended, with everything that hangs on it; its objects go to the discarded ones. False if it
+    has not ended, or is not there."""
+    ended = delete(Job).where(Job.id == job_id, Job.project_id == project_id, Job.state.in_(TERMINAL))
+    if session.execute(ended.returning(Job.id)).first() is None:
+        return False
+    discarded.add(session, objects_prefix(job_id))
+    return True
+
+
+def objects_prefix(job_id: str) -> str:
+    return f"jobs/{job_id}"
+
+
+def lock(session: Session, project_id: str, job_id: str) -> Job | None:
+    """The job, which nobody else changes before this transaction ends."""
+    return session.scalars(
+        select(Job).where(Job.id == job_id, Job.project_id == project_id).with_for_update()
+    ).one_or_none()
 
 
 def claim(session: Session, job_id: str, *, worker_id: str, lease_seconds: float) -> Job | None:

@@ -140,6 +140,12 @@ class Job(Owned, Table):
     project_id: Mapped[str] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"))
     dataset_id: Mapped[str] = mapped_column(ForeignKey("datasets.id"))
     name: Mapped[str | None]
+    tags: Mapped[list[str]] = mapped_column(default=list)
+    notes: Mapped[str | None]
+    labels: Mapped[Json] = mapped_column("metadata", default=dict)
+    """What its owner says of it, text by name; SQLAlchemy has `metadata` for itself."""
+    forked_from: Mapped[str | None]
+    """The job whose spec it began with, which may be gone."""
     state: Mapped[State] = mapped_column(_enum(State), default=State.QUEUED)
     desired_state: Mapped[Wish] = mapped_column(_enum(Wish), default=Wish.RUN)
     spec: Mapped[Json]
@@ -242,6 +248,16 @@ class IdempotentReply(Table):
     headers: Mapped[Json | None]
     body: Mapped[Json | None]
     created_at: Mapped[datetime] = mapped_column(default=now_plus(), index=True)
+
+
+class Discarded(Table):
+    """Objects that lost their rows: to be deleted, in the transaction's own words, so that a crash forgets none."""
+
+    __tablename__ = "discarded"
+
+    prefix: Mapped[str] = mapped_column(primary_key=True)
+    """What their keys begin with."""
+    discarded_at: Mapped[datetime] = mapped_column(default=now_plus(), index=True)
 
 
 class Worker(Table):

@@ -9,7 +9,7 @@ import threading
 
 import structlog
 
-from models import datasets, idempotency, jobs
+from models import datasets, discarded, idempotency, jobs, storage
 from models.database import OUTAGES
 from models.tables import Worker
 from worker.site import Site
@@ -65,6 +65,21 @@ def reconcile(site: Site) -> None:
         datasets.recover_lost(session, fruitless_limit=settings.fruitless_attempts)
         idempotency.forget_old(session, settings.idempotency_hours)
     _ring(site)
+    _sweep(site)
+
+
+def _sweep(site: Site) -> None:
+    """Delete what deleted jobs and data sets have left in the store."""
+    with site.database.read() as session:
+        prefixes = discarded.overdue(session, limit=10)
+    for prefix in prefixes:
+        try:
+            discarded.sweep(site.database, site.storage, prefix)
+        except (*storage.OUTAGES, OSError) as error:
+            log.warning("sweep_put_off", error=type(error).__name__)
+            return
+        with site.database.write() as session:
+            discarded.forget(session, prefix)
 
 
 def _ring(site: Site) -> None:

@@ -9,19 +9,19 @@ from starlette.concurrency import run_in_threadpool
 
 from api import representations
 from api.bodies import body_of, refuse_encoded
-from api.conditional import reply, reply_unless_known, waits_for_more
-from api.dependencies import After, DatabaseDep, DatasetId, Limit, Reader, ServicesDep, StorageDep, Submitter, Wait
+from api.conditional import come_again, reply, reply_unless_known, waits_for_more
+from api.dependencies import After, DatabaseDep, DatasetId, Limit, Reader, ServicesDep, Submitter, Wait
 from api.errors import Conflict, NotFound
 from api.idempotent import Done, OnceDep, created
 from api.openapi import also, sends, sends_bytes
 from api.resources import CreateDataset, Dataset, Page
+from api.sweeping import sweep
 from api.uploads import FilenameDep, receive
 from api.waiting import until
 from models import datasets
 from models.database import OUTAGES, Database, Session
 from models.ids import new_id
 from models.states import DatasetState
-from models.storage import Storage
 
 router = APIRouter(tags=["datasets"])
 
@@ -69,7 +69,7 @@ async def get_dataset(
 
         await until(request, look, lambda seen: seen != version, min(wait, services.settings.wait_max_seconds))
         dataset, _ = await run_in_threadpool(read)
-    return reply_unless_known(request, dataset, headers={} if _is_settled(dataset) else {"Retry-After": "1"})
+    return reply_unless_known(request, dataset, headers=come_again(_is_settled(dataset)))
 
 
 @router.put(
@@ -117,14 +117,14 @@ async def upload_dataset(
 
 
 @router.delete("/v1/datasets/{dataset_id}", status_code=204, responses=also(409))
-def delete_dataset(caller: Submitter, database: DatabaseDep, storage: StorageDep, dataset_id: DatasetId) -> Response:
+def delete_dataset(caller: Submitter, services: ServicesDep, dataset_id: DatasetId) -> Response:
     """Delete a data set that no job names."""
-    with database.write() as session:
+    with services.database.write() as session:
         if not datasets.remove(session, caller.project_id, dataset_id):
             if datasets.get(session, caller.project_id, dataset_id) is None:
                 raise NotFound
             raise Conflict("jobs name this data set", code="in_use")
-    return Response(status_code=204, background=BackgroundTask(_sweep, storage, f"datasets/{dataset_id}"))
+    return Response(status_code=204, background=BackgroundTask(sweep, services, datasets.objects_prefix(dataset_id)))
 
 
 def _require_room(read: Callable[[], tuple[Dataset, int]]) -> None:
@@ -146,8 +146,3 @@ def _reader(database: Database, project_id: str, dataset_id: str) -> Callable[[]
             return representations.dataset(row), row.version
 
     return read
-
-
-def _sweep(storage: Storage, prefix: str) -> None:
-    for key in list(storage.keys(prefix)):
-        storage.delete(key)

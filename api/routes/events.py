@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 
 from api import representations
-from api.conditional import is_known, reply, tag_of, unchanged
+from api.conditional import come_again, is_known, reply, tag_of, unchanged
 from api.dependencies import After, JobId, Reader, ServicesDep, Wait
 from api.errors import NotFound, parameter_error
 from api.openapi import also
@@ -49,11 +49,12 @@ async def list_job_events(
         request, history.pulse, lambda pulse: _has_more(pulse, start) or pulse.state.is_terminal, seconds
     )
     tag = tag_of("events", job_id, start, limit, pulse.event_count)
+    again = come_again(pulse.state.is_terminal)
     if is_known(request, tag):
-        return unchanged(tag)
+        return unchanged(tag, again)
     events = await run_in_threadpool(history.events_after, start, limit + 1)
     page = representations.page(events[:limit], has_more=len(events) > limit)
-    return reply(page, headers={"ETag": tag, "Cache-Control": "private, no-cache"})
+    return reply(page, headers={"ETag": tag, "Cache-Control": "private, no-cache", **again})
 
 
 @router.get(

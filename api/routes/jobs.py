@@ -1,31 +1,50 @@
-"""Jobs: made, looked at, cancelled."""
+"""Jobs: made, looked at, named, cancelled, deleted."""
 
+import re
 from collections.abc import Callable
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import AwareDatetime
+from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 
 from api import representations
 from api.bodies import JsonBody
-from api.conditional import reply, reply_unless_known, waits_for_more
-from api.dependencies import After, DatabaseDep, JobId, Limit, Reader, ServicesDep, SettingsDep, Submitter, Wait, Word
-from api.errors import Conflict, NotFound, TooManyJobs, spec_item
+from api.conditional import come_again, reply, reply_unless_known, tag_of_body, waits_for_more
+from api.dependencies import (
+    After,
+    DatabaseDep,
+    JobId,
+    Limit,
+    Reader,
+    Services,
+    ServicesDep,
+    SettingsDep,
+    Submitter,
+    Wait,
+    Word,
+)
+from api.errors import Conflict, Invalid, NotFound, TooManyJobs, parameter_error
 from api.idempotent import Done, OnceDep, created
+from api.labels import edited
 from api.openapi import also, sends
-from api.resources import Estimate, Job, Page, SpecIssue, Validation
-from api.specs import make_runnable
+from api.resources import CreateJob, EditJob, Estimate, Job, Page, SpecIssue, Validation
+from api.specs import Runnable, make_runnable
+from api.sweeping import sweep
 from api.waiting import until
 from models import jobs, tables
 from models.database import Database, Session
+from models.jobs import Filter
+from models.projects import Caller
 from models.settings import Settings
-from models.spec import JobSpec, SpecInvalid
 from models.states import State
 
 router = APIRouter(tags=["jobs"])
+LABEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
-@router.post("/v1/jobs", status_code=201, response_model=Job, openapi_extra=sends(JobSpec), responses=also(429))
+@router.post("/v1/jobs", status_code=201, response_model=Job, openapi_extra=sends(CreateJob), responses=also(429))
 def create_job(caller: Submitter, spec: JsonBody, once: OnceDep, services: ServicesDep) -> Response:
     """Train a network.
 
@@ -33,26 +52,12 @@ def create_job(caller: Submitter, spec: JsonBody, once: OnceDep, services: Servi
     """
 
     def create(session: Session) -> Done:
-        if jobs.count_active(session, caller.project_id) >= services.settings.active_jobs_per_project:
-            raise TooManyJobs("this project has as many queued and running jobs as it may have")
-        runnable = make_runnable(session, caller.project_id, spec)
-        row = jobs.create(
-            session,
-            project_id=caller.project_id,
-            dataset_id=runnable.dataset_id,
-            spec=runnable.sent,
-            resolved_spec=runnable.resolved,
-            spec_sha256=runnable.sha256,
-            warnings=runnable.warnings,
-        )
-        session.refresh(row)
-        job = _represent(session, services.settings, row)
-        return created(job, job.urls["self"], after_commit=lambda: services.ringer.ring("train", job.id))
+        return _create(session, services, caller, make_runnable(session, caller.project_id, spec))
 
     return once.do(caller, create)
 
 
-@router.post("/v1/jobs/validate", response_model=Validation, openapi_extra=sends(JobSpec))
+@router.post("/v1/jobs/validate", response_model=Validation, openapi_extra=sends(CreateJob))
 def validate_job(caller: Reader, spec: JsonBody, database: DatabaseDep) -> Response:
     """Say what would become of a spec, and make nothing of it.
 
@@ -61,8 +66,8 @@ def validate_job(caller: Reader, spec: JsonBody, database: DatabaseDep) -> Respo
     with database.read() as session:
         try:
             runnable = make_runnable(session, caller.project_id, spec)
-        except SpecInvalid as invalid:
-            errors = [spec_item(error) for error in invalid.errors]
+        except Invalid as invalid:
+            errors = list(invalid.errors)
             return reply(Validation(valid=False, errors=errors, warnings=[], resolved_spec=None, estimate=None))
     return reply(
         Validation(
@@ -75,29 +80,53 @@ def validate_job(caller: Reader, spec: JsonBody, database: DatabaseDep) -> Respo
     )
 
 
-@router.get("/v1/jobs", response_model=Page[Job])
-def list_jobs(
-    caller: Reader,
-    services: ServicesDep,
+def _filter(
+    request: Request,
     status: Annotated[list[State], Query(description="Only in these states; may be given more than once.")] = [],  # noqa: B006
     dataset: Annotated[Word | None, Query(description="Only on this data set.")] = None,
     name: Annotated[Word | None, Query(description="Only with this in the name, whatever the case.")] = None,
+    tag: Annotated[list[Word], Query(max_length=32, description="Only with all of these tags.")] = [],  # noqa: B006
+    created_after: Annotated[
+        AwareDatetime | None, Query(description="Only made after this moment (RFC 3339, with its offset).")
+    ] = None,
+) -> Filter:
+    return Filter(tuple(status), dataset, name, tuple(tag), _metadata(request), created_after)
+
+
+def _metadata(request: Request) -> dict[str, str]:
+    """`metadata[name]=text`: the one parameter whose name is the caller's."""
+    found: dict[str, str] = {}
+    for parameter, value in request.query_params.multi_items():
+        name = parameter.removeprefix("metadata[").removesuffix("]")
+        if len(parameter) == len(name) + len("metadata[]"):
+            if not LABEL_NAME.fullmatch(name) or "\0" in value or found.get(name, value) != value:
+                raise parameter_error("metadata", "invalid", "give metadata[name]=text, each name once")
+            found[name] = value
+    return found
+
+
+METADATA = {
+    "name": "metadata",
+    "in": "query",
+    "style": "deepObject",
+    "explode": True,
+    "description": "Only with this text under this name: `metadata[name]=text`.",
+    "schema": {"type": "object", "additionalProperties": {"type": "string"}},
+}
+
+
+@router.get("/v1/jobs", response_model=Page[Job], openapi_extra={"parameters": [METADATA]})
+def list_jobs(
+    caller: Reader,
+    services: ServicesDep,
+    which: Annotated[Filter, Depends(_filter)],
     order: Annotated[Literal["desc", "asc"], Query(description="`desc`: the newest first.")] = "desc",
     after: After = None,
     limit: Limit = 20,
 ) -> Response:
-    """List the jobs of the project."""
+    """List the jobs of the project to which everything that is asked applies."""
     with services.database.read() as session:
-        rows = jobs.page(
-            session,
-            caller.project_id,
-            states=status,
-            dataset_id=dataset,
-            name=name,
-            after=after,
-            limit=limit,
-            newest_first=order == "desc",
-        )
+        rows = jobs.page(session, caller.project_id, which, after=after, limit=limit, newest_first=order == "desc")
         shown = rows[:limit]
         queue = representations.queue_of(session, shown, seen_within=services.settings.lease_seconds)
     items = [representations.job(row, queue) for row in shown]
@@ -122,7 +151,38 @@ async def get_job(request: Request, caller: Reader, services: ServicesDep, job_i
 
         await until(request, look, lambda seen: seen != version, min(wait, services.settings.wait_max_seconds))
         job, _ = await run_in_threadpool(read)
-    return reply_unless_known(request, job, headers={} if job.status.is_terminal else {"Retry-After": "1"})
+    return reply_unless_known(request, job, headers=come_again(job.status.is_terminal))
+
+
+@router.patch("/v1/jobs/{job_id}", response_model=Job, openapi_extra=sends(EditJob))
+def edit_job(
+    caller: Submitter, patch: JsonBody, database: DatabaseDep, settings: SettingsDep, job_id: JobId
+) -> Response:
+    """Name a job, tag it, take notes, whatever state it is in.
+
+    The body is a JSON Merge Patch (RFC 7396): what is left out stays, null takes away, a list is replaced whole.
+    """
+    with database.write() as session:
+        row = jobs.lock(session, caller.project_id, job_id)
+        if row is None:
+            raise NotFound
+        name, labels = edited(row, patch)
+        row = jobs.edit(session, caller.project_id, job_id, name=name, labels=labels)
+        assert row is not None, "it is locked"
+        job = _represent(session, settings, row)
+    return reply(job, headers={"ETag": tag_of_body(job)})
+
+
+@router.delete("/v1/jobs/{job_id}", status_code=204, responses=also(409))
+def delete_job(caller: Submitter, services: ServicesDep, job_id: JobId) -> Response:
+    """Delete a job that has ended, with its events, curves and checkpoints."""
+    with services.database.write() as session:
+        if not jobs.remove(session, caller.project_id, job_id):
+            row = jobs.get(session, caller.project_id, job_id)
+            if row is None:
+                raise NotFound
+            raise Conflict(f"this job has not ended: it is {row.state}; cancel it first", code="job_not_ended")
+    return Response(status_code=204, background=BackgroundTask(sweep, services, jobs.objects_prefix(job_id)))
 
 
 @router.post("/v1/jobs/{job_id}/cancel", status_code=202, response_model=Job, responses=also(409))
@@ -142,6 +202,27 @@ def cancel_job(caller: Submitter, database: DatabaseDep, settings: SettingsDep, 
                 raise Conflict(f"this job has ended already: {row.state}", code="job_ended")
         job = _represent(session, settings, row)
     return reply(job, 202)
+
+
+def _create(
+    session: Session, services: Services, caller: Caller, runnable: Runnable, *, forked_from: str | None = None
+) -> Done:
+    if jobs.count_active(session, caller.project_id) >= services.settings.active_jobs_per_project:
+        raise TooManyJobs("this project has as many queued and running jobs as it may have")
+    row = jobs.create(
+        session,
+        project_id=caller.project_id,
+        dataset_id=runnable.dataset_id,
+        spec=runnable.sent,
+        resolved_spec=runnable.resolved,
+        spec_sha256=runnable.sha256,
+        warnings=runnable.warnings,
+        labels=runnable.labels,
+        forked_from=forked_from,
+    )
+    session.refresh(row)
+    job = _represent(session, services.settings, row)
+    return created(job, job.urls["self"], after_commit=lambda: services.ringer.ring("train", job.id))
 
 
 def _reader(database: Database, settings: Settings, project_id: str, job_id: str) -> Callable[[], tuple[Job, int]]:

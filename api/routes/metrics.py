@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 
-from api.conditional import is_known, reply, tag_of, unchanged
+from api.conditional import come_again, is_known, reply, tag_of, unchanged
 from api.dependencies import DatabaseDep, JobId, Reader, Word
 from api.downsampling import downsample
 from api.errors import NotFound
@@ -35,8 +35,9 @@ def get_job_metrics(
         if pulse is None:
             raise NotFound
         tag = tag_of("metrics", job_id, pulse.version, wanted, since_step, interval, max_points)
+        again = come_again(pulse.state.is_terminal)
         if is_known(request, tag):
-            return unchanged(tag)
+            return unchanged(tag, again)
         series = metrics.read(session, job_id, interval, since_step=since_step, keys=wanted)
     steps = series.columns["step"]
     shown = series if max_points is None else downsample(series, max_points)
@@ -50,4 +51,4 @@ def get_job_metrics(
         total_points=len(steps),
         downsampled=shown is not series,
     )
-    return reply(body, headers={"ETag": tag, "Cache-Control": "private, no-cache"})
+    return reply(body, headers={"ETag": tag, "Cache-Control": "private, no-cache", **again})

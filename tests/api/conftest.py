@@ -144,14 +144,14 @@ class Tenant:
             datasets.ready(session, row.id, 1, manifest=MANIFEST.model_dump(mode="json"), content_sha256="1" * 64)
         return row.id
 
-    def job(self) -> str:
+    def job(self, **changes: Any) -> str:
         """One that is queued."""
-        answer = self.submitter.post("/v1/jobs", json=spec_on(self.dataset()))
+        answer = self.submitter.post("/v1/jobs", json=spec_on(self.dataset(), **changes))
         assert answer.status_code == 201, answer.text
         return str(answer.json()["id"])
 
-    def running_job(self) -> str:
-        job_id = self.job()
+    def running_job(self, **changes: Any) -> str:
+        job_id = self.job(**changes)
         with self.world.services.database.write() as session:
             jobs.claim(session, job_id, worker_id="w", lease_seconds=60)
             jobs.start(session, job_id, 1, environment={}, start_step=0, data={})
@@ -194,6 +194,9 @@ class Asking:
 
     def put(self, path: str, **options: Any) -> httpx.Response:
         return self.request("PUT", path, **options)
+
+    def patch(self, path: str, **options: Any) -> httpx.Response:
+        return self.request("PATCH", path, **options)
 
     def delete(self, path: str, **options: Any) -> httpx.Response:
         return self.request("DELETE", path, **options)

@@ -7,7 +7,7 @@ from fastapi.testclient import TestClient
 
 from api.dependencies import require_scopes, scopes_of
 from api.main import ROUTERS
-from tests.api.conftest import Tenant
+from tests.api.conftest import Json, Tenant
 
 ROUTES = [
     (method, route)
@@ -56,7 +56,8 @@ def test_what_is_theirs_looks_like_what_is_not_there(
     found = {"job_id": job_id, "checkpoint_id": theirs.checkpoint(job_id).id, "dataset_id": theirs.dataset()}
     found["key_id"] = theirs.admin.get("/v1/api-keys").json()["last_id"]
     asked = [route.path.format(**found), _path(route, "0" * 32)]
-    foreign, unknown = (ours.admin.request(method, path, params={"filename": "a.zip"}) for path in asked)
+    body: dict[str, Json] = {"json": {}} if method in ("POST", "PATCH") else {}
+    foreign, unknown = (ours.admin.request(method, path, params={"filename": "a.zip"}, **body) for path in asked)
     assert foreign.status_code == unknown.status_code == 404
     if method != "HEAD":
         assert foreign.json() | {"request_id": ""} == unknown.json() | {"request_id": ""}

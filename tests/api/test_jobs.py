@@ -9,9 +9,11 @@ import time
 import hypothesis
 import pytest
 from hypothesis import strategies as st
+from sqlalchemy import select
 
 from api.examples import SPEC
 from models import jobs
+from models.tables import Attempt, Checkpoint, Event, MetricChunk
 from tests.api.conftest import Json, Tenant, spec_on
 
 
@@ -230,3 +232,47 @@ def test_what_has_ended_cannot_be_cancelled(ours: Tenant) -> None:
     ours.succeed(job_id)
     answer = ours.submitter.post(f"/v1/jobs/{job_id}/cancel")
     assert (answer.status_code, answer.headers["x-should-retry"]) == (409, "false")
+
+
+def test_a_job_that_ended_is_deleted_with_its_rows_and_its_objects(ours: Tenant) -> None:
+    job_id, other = ours.running_job(), ours.running_job()
+    for one in (job_id, other):
+        ours.report(one, {"step": [1], "train/loss": [0.5]})
+        ours.checkpoint(one)
+        ours.succeed(one)
+    assert ours.submitter.delete(f"/v1/jobs/{job_id}").status_code == 204
+    storage = ours.world.services.storage
+    assert list(storage.keys(f"jobs/{job_id}")) == []
+    assert len(list(storage.keys(f"jobs/{other}"))) == 1
+    for path in ("", "/events", "/metrics", "/checkpoints"):
+        assert ours.reader.get(f"/v1/jobs/{job_id}{path}").status_code == 404
+    with ours.world.services.database.read() as session:
+        for table in (Event, Attempt, MetricChunk, Checkpoint):
+            assert session.scalars(select(table).where(table.job_id == job_id)).all() == []
+    assert ours.submitter.delete(f"/v1/jobs/{job_id}").status_code == 404
+
+
+def test_a_job_that_has_not_ended_is_not_deleted(ours: Tenant) -> None:
+    for job_id in (ours.job(), ours.running_job()):
+        answer = ours.submitter.delete(f"/v1/jobs/{job_id}")
+        assert (answer.status_code, answer.json()["error"]["code"]) == (409, "job_not_ended")
+
+
+def test_a_data_set_can_go_once_its_jobs_are_gone(ours: Tenant) -> None:
+    job_id = ours.running_job()
+    ours.succeed(job_id)
+    dataset_id = ours.reader.get(f"/v1/jobs/{job_id}").json()["dataset_id"]
+    assert ours.submitter.delete(f"/v1/datasets/{dataset_id}").status_code == 409
+    ours.submitter.delete(f"/v1/jobs/{job_id}")
+    assert ours.submitter.delete(f"/v1/datasets/{dataset_id}").status_code == 204
+
+
+@pytest.mark.parametrize("part", ["", "/events", "/metrics"])
+def test_while_a_job_runs_its_answers_say_when_to_come_again(ours: Tenant, part: str) -> None:
+    job_id = ours.running_job()
+    running = ours.reader.get(f"/v1/jobs/{job_id}{part}")
+    known = {"If-None-Match": running.headers["etag"]}
+    assert running.headers["retry-after"] == "1"
+    assert ours.reader.get(f"/v1/jobs/{job_id}{part}", headers=known).status_code == 304
+    ours.succeed(job_id)
+    assert "retry-after" not in ours.reader.get(f"/v1/jobs/{job_id}{part}").headers

@@ -8,6 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api import VERSION
+from api.labels import split
 from api.main import create_app
 from models.spec import parse_spec
 from tests.api.conftest import Json, settings_for
@@ -55,7 +56,10 @@ def test_every_json_has_an_example(document: Json) -> None:
 
 def test_the_example_of_a_spec_is_one(document: Json) -> None:
     body = document["paths"]["/v1/jobs"]["post"]["requestBody"]["content"]["application/json"]
-    parse_spec(body["example"])
+    labels, mistakes, spec = split(body["example"])
+    assert labels.tags
+    assert not mistakes
+    parse_spec(spec)
 
 
 def test_nothing_is_referred_to_that_is_not_there(document: Json) -> None:

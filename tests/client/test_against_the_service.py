@@ -10,7 +10,18 @@ from typing import Any
 
 import pytest
 
-from client import AsyncClient, Client, Dataset, Event, Job, JobFailed, NotFoundError, ValidationError, WaitTimedOut
+from client import (
+    AsyncClient,
+    Client,
+    ConflictError,
+    Dataset,
+    Event,
+    Job,
+    JobFailed,
+    NotFoundError,
+    ValidationError,
+    WaitTimedOut,
+)
 from tests.local.machine import ROOT, Machine, one_machine
 from tests.local.processes import naming
 
@@ -139,6 +150,18 @@ def test_lists_are_asked_for_page_by_page(
     ids = [job.id for job in itertools.islice(client.jobs.list(dataset=digits), 3)]
     assert ids == sorted(ids, reverse=True)
     assert finished.id in [job.id for job in client.jobs.list(status="succeeded")]
+
+
+def test_a_job_is_labelled_found_by_its_labels_and_deleted(client: Client, digits: Dataset) -> None:
+    job = client.jobs.create(spec(digits, epochs=1), tags=["throwaway"], metadata={"team": "a&b=c"})
+    assert client.jobs.edit(job, name="renamed", notes="x").metadata == {"team": "a&b=c"}
+    with pytest.raises(ConflictError):
+        client.datasets.delete(digits)
+    client.jobs.wait(job, 60)
+    found = client.jobs.list(tags=["throwaway"], metadata={"team": "a&b=c"}, created_after=digits.created_at)
+    assert [one.name for one in found] == ["renamed"]
+    client.jobs.delete(job)
+    assert list(client.jobs.list(tags=["throwaway"], oldest_first=True)) == []
 
 
 def test_what_is_not_there_is_an_exception_of_its_own(client: Client) -> None:

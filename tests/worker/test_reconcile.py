@@ -5,10 +5,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
+from models.clock import now_plus
+from models.discarded import GRACE_SECONDS
 from models.queue import Bell
 from models.settings import Settings
-from worker.reconcile import Reconciler
+from models.tables import Discarded
+from worker.reconcile import Reconciler, reconcile
 from worker.site import Site
 
 
@@ -38,3 +42,18 @@ def test_a_round_that_goes_wrong_is_not_the_last_one(site: Site, monkeypatch: py
     reconciler.start()
     assert again.wait(5)
     reconciler.stop()
+
+
+def test_what_deleted_jobs_left_in_the_store_is_cleared_away(site: Site) -> None:
+    """The API ended between its commit and the deletion, and a late owner wrote once more."""
+    for key in ("jobs/job_a/attempt-1/x", "jobs/job_ab/y"):
+        writer = site.storage.writer(key)
+        writer.write(b"x")
+        writer.commit()
+    with site.database.write() as session:
+        session.add(Discarded(prefix="jobs/job_a", discarded_at=now_plus(-GRACE_SECONDS - 1)))
+        session.add(Discarded(prefix="jobs/job_ab"))
+    reconcile(site)
+    assert list(site.storage.keys("jobs")) == ["jobs/job_ab/y"]
+    with site.database.read() as session:
+        assert session.scalars(select(Discarded.prefix)).all() == ["jobs/job_ab"]

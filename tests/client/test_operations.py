@@ -1,0 +1,74 @@
+"""Every operation of the API can be asked for with a method, in ordinary code and in async code."""
+
+from pathlib import Path
+
+import pytest
+
+from api.main import create_app
+from client import AsyncClient, Client
+from models.settings import Settings
+
+METHODS = {
+    "createJob": "jobs.create",
+    "validateJob": "jobs.validate",
+    "listJobs": "jobs.list",
+    "getJob": "jobs.get",
+    "editJob": "jobs.edit",
+    "deleteJob": "jobs.delete",
+    "cancelJob": "jobs.cancel",
+    "listJobEvents": "jobs.events",
+    "streamJobEvents": "jobs.stream",
+    "getJobMetrics": "jobs.metrics",
+    "listJobCheckpoints": "jobs.checkpoints",
+    "getBestCheckpoint": "checkpoints.best",
+    "getLastCheckpoint": "checkpoints.last",
+    "getCheckpoint": "checkpoints.get",
+    "downloadCheckpoint": "checkpoints.download",
+    "createDataset": "datasets.create",
+    "uploadDataset": "datasets.upload",
+    "listDatasets": "datasets.list",
+    "getDataset": "datasets.get",
+    "deleteDataset": "datasets.delete",
+    "getCatalog": "catalog",
+    "getCatalogFamily": "catalog_family",
+    "listWorkers": "workers",
+    "getVersion": "version",
+}
+ELSEWHERE = {
+    "describeCheckpointContent": "checkpoints.download",
+    "getCatalogEntry": "catalog_family",
+    "getJobSpecSchema": "for editors, not for code",
+    "getHealth": "for probes",
+    "getReadiness": "for probes",
+    "getOpenapi": "for generators of clients",
+    "listProjects": "to come",
+    "createProject": "to come",
+    "listApiKeys": "to come",
+    "createApiKey": "to come",
+    "revokeApiKey": "to come",
+}
+"""Operations that need no method of their own, and why."""
+
+
+@pytest.fixture(scope="module")
+def operations(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
+    objects = tmp_path_factory.mktemp("objects")
+    app = create_app(Settings(database_url="sqlite://", storage_url=f"file://{objects}"))
+    return {
+        operation["operationId"]
+        for path, operations in app.openapi()["paths"].items()
+        for operation in operations.values()
+    }
+
+
+def test_every_operation_has_a_method(operations: set[str]) -> None:
+    assert operations == METHODS.keys() | ELSEWHERE.keys()
+
+
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+@pytest.mark.parametrize("name", METHODS.values())
+def test_the_method_is_there(kind: type[Client] | type[AsyncClient], name: str, tmp_path: Path) -> None:
+    found: object = kind("http://127.0.0.1:1", "tw_x")
+    for part in name.split("."):
+        found = getattr(found, part)
+    assert callable(found)
