@@ -13,6 +13,8 @@ Degrees = Annotated[float, Field(ge=0.0, le=180.0)]
 
 Factor = Annotated[float, Field(gt=0.0, le=10.0)]
 
+Brightness = Annotated[float, Field(ge=0.0, le=10.0)]
+
 Ratio = Annotated[float, Field(ge=0.1, le=10.0)]
 
 PositiveShare = Annotated[float, Field(ge=0.001, le=1.0)]
@@ -179,7 +181,7 @@ class VerticalFlip(Timed):
 
 class ImageDataGenerator(Timed):
     """Keras's ImageDataGenerator by its own names and meanings: one matrix, rotation · shift · shear · zoom about the
-    centre, then the flips.
+    centre, then the channel shift, the flips and the brightness.
 
     Angles uniform in ±rotation_range degrees; shifts in ± a fraction of the side; shear in ±shear_range (degrees, as
     Keras's code has it since 2017: 0.2 hardly shears; say `shear_unit: "radians"` for the older meaning); zoom drawn
@@ -200,9 +202,24 @@ class ImageDataGenerator(Timed):
     horizontal_flip: bool = False
     vertical_flip: bool = False
     fill_mode: Fill = "nearest"
+    channel_shift_range: Annotated[float, Field(ge=0.0, le=255.0)] = 0.0
+    """One number of levels (of 255) uniform in ± this is added to all channels of an image, which keeps between the
+    lowest and the highest value that it had.
+    """
+    brightness_range: tuple[Brightness, Brightness] | None = None
+    """The smallest and the largest factor of the pixels, which are whole levels up to 255 before and after, rounded
+    down.
+    """
+
+    @property
+    def recolors(self) -> bool:
+        """Whether it does more than move pixels."""
+        return self.channel_shift_range > 0.0 or self.brightness_range is not None
 
     @model_validator(mode="after")
     def _ranges(self) -> Self:
+        if self.brightness_range is not None:
+            check_order("brightness_range", self.brightness_range)
         if self.shear_unit == "radians" and self.shear_range >= 1.55:
             raise PydanticCustomError("shear_range", "`shear_range` in radians is below 1.55 (89 degrees)")
         if isinstance(self.zoom_range, tuple):

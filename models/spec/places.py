@@ -95,11 +95,11 @@ def convolutions(network: Network, plan: Planned) -> tuple[str, ...]:
 
 def late_convolutions(network: Network, plan: Planned) -> tuple[str, ...]:
     """The blocks of the last two stages of a residual network, the last two convolutions of another."""
-    names = convolutions(network, plan)
     if not isinstance(network, Resnet | WideResnet | Convnext):
-        return names[-2:]
-    stages = sorted({name.split(".")[1] for name in names if name.startswith("stages.")})[-2:]
-    return tuple(name for name in names if name.startswith(tuple(f"stages.{stage}." for stage in stages)))
+        return convolutions(network, plan)[-2:]
+    blocks = [layer.name.removesuffix(SUM) for layer in plan if layer.kind == "sum"]
+    late = sorted({name.split(".")[1] for name in blocks})[-2:]
+    return tuple(name for name in blocks if name.split(".")[1] in late)
 
 
 def hidden_layers(network: Network, plan: Planned) -> tuple[str, ...]:

@@ -121,8 +121,9 @@ def tiny(words: dict[str, Any]) -> tuple[Any, Task]:
     return spec.model_copy(update={"network": network}), Task("multiclass", ("a", "b"), 2, (1, 8, 8), 10, 0)
 
 
-def test_by_default_blocks_are_dropped_in_the_last_two_stages() -> None:
-    words = {"network": {"type": "resnet", "depth": 8}, "regularization": [{"type": "drop_block", "block_size": 3}]}
-    network = build_network(*tiny(words))
-    assert isinstance(network.dropout, NamedDropout)
-    assert list(network.dropout.acting) == ["stages.1.0", "stages.2.0"]
+@pytest.mark.parametrize("network", [{"type": "resnet", "depth": 8}, {"type": "wide_resnet", "depth": 10}])
+def test_by_default_blocks_are_dropped_in_the_last_two_stages(network: dict[str, Any]) -> None:
+    words = {"network": network, "regularization": [{"type": "drop_block", "block_size": 3}]}
+    built_network = build_network(*tiny(words))
+    assert isinstance(built_network.dropout, NamedDropout)
+    assert list(built_network.dropout.acting) == ["stages.1.0", "stages.2.0"]

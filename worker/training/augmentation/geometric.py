@@ -64,8 +64,10 @@ def sampling_of(operation: Geometric) -> Sampling:
 
 
 def shared(operations: Sequence[Geometric]) -> Sampling | None:
-    """The sampling that serves them all, or None."""
-    if any(isinstance(operation, Elastic) for operation in operations[:-1]):
+    """The sampling that serves them all, or None; what does more than read from places can only come last."""
+    if any(
+        isinstance(one, Elastic) or (isinstance(one, ImageDataGenerator) and one.recolors) for one in operations[:-1]
+    ):
         return None
     samplings = [sampling_of(operation) for operation in operations]
     fills = {sampling.fill for sampling in samplings if sampling.fill is not None}
@@ -75,6 +77,10 @@ def shared(operations: Sequence[Geometric]) -> Sampling | None:
     return Sampling(next(iter(fills), None), next(iter(interpolations), None))
 
 
+def does_more(operation: Geometric) -> bool:
+    return isinstance(operation, Elastic) or (isinstance(operation, ImageDataGenerator) and operation.recolors)
+
+
 def move(images: Tensor, operations: Sequence[Geometric], draws: Draws) -> Tensor:
     """Images (batch, channels, height, width), float, moved by operations that share a sampling."""
     if all(isinstance(operation, Flip) for operation in operations):
@@ -82,12 +88,16 @@ def move(images: Tensor, operations: Sequence[Geometric], draws: Draws) -> Tenso
     sampling = shared(operations)
     assert sampling is not None
     maps = geometry.identity(draws.samples)
+    last, chosen = operations[-1], torch.ones(draws.samples, dtype=torch.bool)
     for operation in operations:
-        maps = maps @ draw_maps(operation, draws, (images.shape[2], images.shape[3]))
-    last = operations[-1]
+        drawn, chosen = draw_maps(operation, draws, (images.shape[2], images.shape[3]))
+        maps = maps @ drawn
     displacement = displaced(images, last, draws) if isinstance(last, Elastic) else None
     fill, interpolation = sampling.fill or "nearest", sampling.interpolation or "nearest"
-    return geometry.resample(images, maps, fill, interpolation, displacement=displacement)
+    images = geometry.resample(images, maps, fill, interpolation, displacement=displacement)
+    if isinstance(last, ImageDataGenerator) and last.recolors:
+        images = torch.where(per_sample(chosen, images), keras_colors(images, last, draws), images)
+    return images
 
 
 def flip(images: Tensor, operations: Sequence[Geometric], draws: Draws) -> Tensor:
@@ -106,10 +116,12 @@ def displaced(images: Tensor, operation: Elastic, draws: Draws) -> Tensor:
     return reach * blurred(noise, torch.full((draws.samples,), operation.sigma))
 
 
-def draw_maps(operation: Geometric, draws: Draws, size: tuple[int, int]) -> Tensor:
-    """Maps from output to input, (samples, 3, 3); the identity for those that `p` spares."""
-    maps = draw_operation(operation, draws, size)
-    return torch.where(draws.chosen(operation.p)[:, None, None], maps, torch.eye(3))
+def draw_maps(operation: Geometric, draws: Draws, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Maps from output to input, (samples, 3, 3), the identity for those that `p` spares; and (samples,) which are not
+    spared.
+    """
+    maps, chosen = draw_operation(operation, draws, size), draws.chosen(operation.p)
+    return torch.where(chosen[:, None, None], maps, torch.eye(3)), chosen
 
 
 def draw_operation(operation: Geometric, draws: Draws, size: tuple[int, int]) -> Tensor:
@@ -210,3 +222,21 @@ def keras_maps(operation: ImageDataGenerator, draws: Draws, size: tuple[int, int
         across = draws.sign(KERAS_FLIP if operation.horizontal_flip else 0.0)
         maps = maps @ geometry.scaling(down, across)
     return maps
+
+
+ROUNDING = 1e-3
+"""Levels: what a whole number may have lost in the resampling."""
+
+
+def keras_colors(images: Tensor, operation: ImageDataGenerator, draws: Draws) -> Tensor:
+    """Keras's `apply_channel_shift` and `apply_brightness_shift`, the latter by Pillow on whole levels. Flips stand
+    between them there, which none of them sees.
+    """
+    if operation.channel_shift_range:
+        low, high = images.amin((1, 2, 3), keepdim=True), images.amax((1, 2, 3), keepdim=True)
+        shift = per_sample(draws.symmetric(operation.channel_shift_range), images)
+        images = torch.minimum(torch.maximum(images + shift, low), high)
+    if operation.brightness_range is not None:
+        factor = per_sample(draws.between(*operation.brightness_range), images)
+        images = ((images + ROUNDING).floor() * factor).floor().clamp(max=255.0)
+    return images

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageEnhance
 from scipy import ndimage
 from torch import Tensor
 
@@ -36,7 +36,7 @@ DRAWN_AS_MAPS = [words for words in GEOMETRIC if words["type"] != "elastic"]
 
 
 def maps_of(words: dict[str, Any], samples: int = 4000) -> Tensor:
-    return draw_maps(operation(words), Draws(samples, generator()), SIZE)
+    return draw_maps(operation(words), Draws(samples, generator()), SIZE)[0]
 
 
 @pytest.mark.parametrize("words", GEOMETRIC, ids=lambda words: words["type"])
@@ -58,7 +58,7 @@ def test_neighbours_compose_into_the_one_matrix_that_scipy_reads_through() -> No
     image, draws = picture(20, 17), Draws(1, generator(3))
     maps = torch.eye(3)
     for one in words:
-        maps = maps @ draw_maps(operation(one), draws, (20, 17))[0]
+        maps = maps @ draw_maps(operation(one), draws, (20, 17))[0][0]
     expected = affine_transform(image[0], maps.double().numpy(), "nearest")
     np.testing.assert_allclose(augmented(image, words, seed=3)[0].numpy(), expected, atol=0.02)
 
@@ -66,8 +66,8 @@ def test_neighbours_compose_into_the_one_matrix_that_scipy_reads_through() -> No
 def test_operations_apply_in_the_order_of_the_list() -> None:
     """A shift first and a zoom then moves the zoomed picture by the zoomed distance."""
     draws = Draws(1, generator())
-    shift = draw_maps(operation({"type": "shift", "shift": [0.5, 0]}), draws, SIZE)
-    zoom = draw_maps(operation({"type": "zoom", "zoom": [2, 2]}), draws, SIZE)
+    shift = draw_maps(operation({"type": "shift", "shift": [0.5, 0]}), draws, SIZE)[0]
+    zoom = draw_maps(operation({"type": "zoom", "zoom": [2, 2]}), draws, SIZE)[0]
     centre_comes_from = (shift @ zoom)[0, 1, 2]
     assert centre_comes_from == shift[0, 1, 2]
     assert (zoom @ shift)[0, 1, 2] == shift[0, 1, 2] / 2
@@ -104,6 +104,45 @@ def test_keras_composition_is_rotation_shift_shear_zoom_then_flips() -> None:
             @ np.diag([down[i], across[i], 1])
         )
         np.testing.assert_allclose(ours[i], expected, atol=1e-5)
+
+
+def keras_channel_shift(image: np.ndarray, intensity: float) -> np.ndarray:
+    """Keras's `apply_channel_shift`: every channel is clipped to what the whole image had."""
+    return np.stack([np.clip(channel + intensity, np.min(image), np.max(image)) for channel in image])
+
+
+def keras_brightness(image: np.ndarray, factor: float) -> np.ndarray:
+    """Keras's `apply_brightness_shift` without scaling: through Pillow, as 8-bit levels."""
+    picture = Image.fromarray(image.astype("uint8").transpose(1, 2, 0))
+    bright: np.ndarray = np.asarray(ImageEnhance.Brightness(picture).enhance(factor)).transpose(2, 0, 1)
+    return bright.astype(np.float32)
+
+
+def test_keras_shifts_channels_then_flips_then_brightens() -> None:
+    images = torch.randint(10, 246, (8, 3, 9, 7), generator=generator()).float()
+    words = {"channel_shift_range": 80, "brightness_range": [0.4, 1.8], "horizontal_flip": True}
+    ours = augmented(images, [{"type": "image_data_generator", **words}], seed=5).numpy()
+    draws = Draws(8, generator(5))
+    [draws.symmetric(0.0) for _ in range(4)], draws.between(1, 1), draws.between(1, 1), draws.sign(0.0)
+    across, shifts, factors = draws.sign(0.5), draws.symmetric(80), draws.between(0.4, 1.8)
+    for i in range(8):
+        shifted = keras_channel_shift(images[i].numpy(), shifts[i].item())
+        flipped = shifted[:, :, ::-1] if across[i] < 0 else shifted
+        np.testing.assert_allclose(ours[i], keras_brightness(flipped, factors[i].item()), atol=0.01)
+    assert {-1.0, 1.0} == set(across.tolist())
+
+
+def test_a_generator_colors_only_those_that_p_chooses_and_ends_its_run() -> None:
+    images = picture(9, 7).repeat(200, 1, 1, 1)
+    words = {"type": "image_data_generator", "brightness_range": [0.5, 0.5], "rotation_range": 40, "p": 0.3}
+    ours = augmented(images, [words])
+    spared = (ours - images).abs().amax((1, 2, 3)) < 0.01
+    assert 0.55 < spared.float().mean() < 0.85
+    assert (ours[~spared].amax((1, 2, 3)) <= images.max() / 2).all()
+    runs = plan([operation({**words, "p": 1.0}), operation({"type": "rotation"})], 10, 100)
+    assert [len(run) for run in runs] == [1, 1]
+    runs = plan([operation({"type": "rotation"}), operation({**words, "p": 1.0})], 10, 100)
+    assert [len(run) for run in runs] == [2]
 
 
 @pytest.mark.parametrize(("unit", "largest"), [("degrees", math.radians(0.2)), ("radians", 0.2)])
@@ -197,7 +236,7 @@ def test_a_resized_crop_that_never_fits_is_the_largest_box_in_the_middle() -> No
 
 def test_a_perspective_is_what_pillow_makes_of_the_same_map() -> None:
     image = picture(24, 31)
-    matrix = draw_maps(operation(GEOMETRIC[8]), Draws(1, generator(5)), (24, 31))
+    matrix = draw_maps(operation(GEOMETRIC[8]), Draws(1, generator(5)), (24, 31))[0]
     top_left = torch.tensor([[1.0, 0, -12], [0, 1, -15.5], [0, 0, 1]])
     of_corners = (torch.linalg.inv(top_left) @ matrix[0] @ top_left).double().numpy()
     coefficients = (of_corners[[1, 1, 1, 0, 0, 0, 2, 2], [1, 0, 2, 1, 0, 2, 1, 0]] / of_corners[2, 2]).tolist()
@@ -234,7 +273,7 @@ def test_an_elastic_displacement_is_the_papers_blurred_noise() -> None:
 def test_elastic_and_what_stands_before_it_read_where_scipy_reads() -> None:
     image, draws = picture(20, 17), Draws(1, generator(3))
     words: list[dict[str, Any]] = [{"type": "rotation", "rotation": 30}, {"type": "elastic"}]
-    matrix = draw_maps(operation(words[0]), draws, (20, 17))[0].double().numpy()
+    matrix = draw_maps(operation(words[0]), draws, (20, 17))[0][0].double().numpy()
     draws.chosen(1.0)
     bent = displaced(image, operation(words[1]), draws)[0].double().numpy()
     centre = np.array([9.5, 8.0])[:, None, None]
