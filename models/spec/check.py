@@ -21,8 +21,8 @@ from .layers import (
 from .loss import BinaryCrossEntropy, CrossEntropy, Focal
 from .manifest import ImageManifest, Manifest, TableManifest
 from .network import ActivationLayer, Conv, Dense, Sequential
-from .optimizer import Adam, AdamW, RMSprop
-from .optimizer_check import optimizer_errors, optimizer_warnings
+from .optimizer import Sgd
+from .optimizer_check import optimizer_errors, optimizer_warnings, own_decay
 from .places import branches, image_places, places_of
 from .plan import PlannedLayer, ShapeMismatch
 from .regularization import (
@@ -319,7 +319,7 @@ def _starts_that_do_not_fit(resolved: JobSpec) -> Iterator[SpecWarning]:
 
 def _penalty_and_decay(spec: JobSpec) -> Iterator[SpecWarning]:
     decays = any(isinstance(technique, WeightDecay) for technique in spec.regularization)
-    decays = decays or (isinstance(spec.optimizer, AdamW) and spec.optimizer.weight_decay > 0.0)
+    decays = decays or own_decay(spec.optimizer) is not None
     for index, technique in enumerate(spec.regularization):
         if not isinstance(technique, L2 | L1L2):
             continue
@@ -327,7 +327,7 @@ def _penalty_and_decay(spec: JobSpec) -> Iterator[SpecWarning]:
         if decays:
             detail = "L2 and weight decay both: each shrinks the weights, so what you see is their sum"
             yield SpecWarning(pointer, "l2_and_decay", detail)
-        elif isinstance(spec.optimizer, Adam | RMSprop):
+        elif not isinstance(spec.optimizer, Sgd):
             detail = (
                 f"Under {spec.optimizer.type} the gradient of L2 is divided by the size of the gradients: "
                 "weights that move much are shrunk little. `weight_decay` shrinks all alike"

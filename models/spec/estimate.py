@@ -1,6 +1,6 @@
 """What a run will cost, worked out from the spec and the manifest alone."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import assert_never
 
@@ -8,8 +8,24 @@ from .errors import SpecError, SpecInvalid
 from .job import JobSpec
 from .layers import layers_of
 from .manifest import Manifest
-from .optimizer import Adadelta, Adagrad, Adam, Adamax, AdamW, NAdam, Optimizer, RAdam, RMSprop, Sgd
+from .optimizer import (
+    Adadelta,
+    Adafactor,
+    Adagrad,
+    Adam,
+    Adamax,
+    AdamW,
+    Lamb,
+    Lion,
+    Muon,
+    NAdam,
+    Optimizer,
+    RAdam,
+    RMSprop,
+    Sgd,
+)
 from .plan import PlannedLayer, ShapeMismatch
+from .targets import hidden_kernels
 from .task import Task, task_of
 from .training import Training
 
@@ -49,7 +65,7 @@ def estimate_task(spec: JobSpec, task: Task, layers: tuple[PlannedLayer, ...]) -
     """The cost of training these layers on this task."""
     parameters = sum(layer.parameters for layer in layers)
     buffers = sum(layer.buffers for layer in layers)
-    averages = parameters * averages_of(spec.optimizer)
+    averages = averages_of(spec.optimizer, layers)
     averaged = 0 if spec.training.averaging is None else parameters + buffers
     batch = min(spec.training.batch_size, max(1, task.train))
     values = prod(task.input_shape) + sum(prod(layer.output) for layer in layers if layer.kind != "flatten")
@@ -66,19 +82,32 @@ def estimate_task(spec: JobSpec, task: Task, layers: tuple[PlannedLayer, ...]) -
     )
 
 
-def averages_of(optimizer: Optimizer) -> int:
-    """How many numbers the optimizer keeps for each parameter."""
+def averages_of(optimizer: Optimizer, layers: tuple[PlannedLayer, ...]) -> int:
+    """How many numbers the optimizer keeps, if nothing is frozen."""
+    parameters = sum(layer.parameters for layer in layers)
     match optimizer:
         case Sgd():
-            return int(optimizer.momentum > 0.0)
-        case Adam() | AdamW() | NAdam() | RAdam() | Adamax() | Adadelta():
-            return 2
-        case Adagrad():
-            return 1
+            return parameters * (optimizer.momentum > 0.0)
+        case Adam() | AdamW() | NAdam() | RAdam() | Adamax() | Adadelta() | Lamb():
+            return 2 * parameters
+        case Adagrad() | Lion():
+            return parameters
         case RMSprop():
-            return 1 + int(optimizer.momentum > 0.0) + int(optimizer.centered)
+            return parameters * (1 + (optimizer.momentum > 0.0) + optimizer.centered)
+        case Adafactor():
+            return sum(factored(layer) for layer in layers)
+        case Muon():
+            hidden = hidden_kernels(layers)
+            rest = tuple(replace(layer, kernel=0) if layer.name in hidden else layer for layer in layers)
+            return sum(layer.kernel for layer in layers if layer.name in hidden) + averages_of(optimizer.other, rest)
         case _:
             assert_never(optimizer)
+
+
+def factored(layer: PlannedLayer) -> int:
+    """Rows and columns of everything that is a matrix or taken as one, and as many numbers as the rest has."""
+    shapes = [shape for name, shape in layer.tensors.items() if not name.startswith("running")]
+    return sum(shape[0] + (prod(shape[1:]) if len(shape) > 1 else 0) for shape in shapes)
 
 
 def steps_per_epoch(examples: int, batch_size: int) -> int:

@@ -153,6 +153,99 @@ class Adagrad(Stepping):
     initial_accumulator: Annotated[float, Field(ge=0.0, le=1e6)] = 0.0
 
 
+class Adafactor(Stepping):
+    """Adafactor: w ← w − max(smallest_scale, RMS(w)) · min(learning_rate, 1 / √t) · u / max(1, RMS(u) /
+    clip_threshold), u = g / √v̂, with v̂ the product of the running means of g² + epsilon over the rows and over the
+    columns of a matrix: it keeps rows + columns numbers of a kernel instead of rows · columns.
+
+    The share of the newest gradient in the means is t^−decay; there is no momentum. The step is relative to the size of
+    the weights, and the learning rate, which the schedule moves, a ceiling: after 1 / learning_rate² steps 1 / √t is
+    below it. A convolution's kernel is taken as the matrix filters × the rest.
+
+    Reference: Shazeer & Stern 2018, "Adafactor: adaptive learning rates with sublinear memory cost", arXiv:1804.04235.
+    """
+
+    type: Literal["adafactor"] = "adafactor"
+    learning_rate: LearningRate = 0.01
+    decay: Annotated[float, Field(gt=0.0, le=1.0)] = 0.8
+    epsilon: Epsilon = 1e-30
+    smallest_scale: Annotated[float, Field(gt=0.0, le=1e6)] = 1e-3
+    """What the root mean square of the weights counts as at least, so that weights of 0 can move."""
+    clip_threshold: Annotated[float, Field(gt=0.0, le=1e6)] = 1.0
+    """The largest root mean square of u."""
+
+
+class Lion(Stepping):
+    """Lion: w ← w − learning_rate · sign(betas[0] · m + (1 − betas[0]) · g), m ← betas[1] · m + (1 − betas[1]) · g.
+
+    Every weight moves by the learning rate, which is therefore 3 to 10 times smaller than Adam's, and a `weight_decay`
+    beside it as many times larger.
+
+    Reference: Chen et al. 2023, "Symbolic discovery of optimization algorithms", arXiv:2302.06675.
+    """
+
+    type: Literal["lion"] = "lion"
+    learning_rate: LearningRate = 1e-4
+    betas: tuple[Decay, Decay] = (0.9, 0.99)
+
+
+class Lamb(Stepping):
+    """LAMB, Adam for large batches: w ← w − learning_rate · ‖w‖ / ‖r‖ · r for each kernel, r = m̂ / (√v̂ + epsilon) +
+    weight_decay · w.
+
+    Biases and norms are exempt from decay and ratio, as in the authors' code: their step is Adam's.
+
+    Reference: You et al. 2020, "Large batch optimization for deep learning: training BERT in 76 minutes",
+    arXiv:1904.00962.
+    """
+
+    type: Literal["lamb"] = "lamb"
+    learning_rate: LearningRate = 0.001
+    betas: tuple[Decay, Decay] = (0.9, 0.999)
+    epsilon: Epsilon = 1e-6
+    weight_decay: Weight = 0.01
+
+
+Elementwise = Annotated[
+    Sgd | Adam | AdamW | NAdam | RAdam | Adamax | RMSprop | Adagrad | Adadelta | Adafactor | Lion | Lamb,
+    Field(discriminator="type"),
+]
+"""What takes parameters of any shape."""
+
+
+class Muon(Stepping):
+    """Muon: w ← w − learning_rate · ratio · U · Vᵀ for the kernels of hidden layers, where U · S · Vᵀ is (nearly) the
+    singular value decomposition of g + momentum · (m − g), m ← momentum · m + (1 − momentum) · g: a step of the same
+    length in every direction.
+
+    `other` steps for all that is no hidden matrix: biases and norms, positions and class tokens, the kernels of the
+    first layer (an embedding of the inputs) and of the last. Its learning rate goes along the same schedule. A
+    convolution's kernel is taken as the matrix filters × the rest; kernels of several gates, of queries, keys and
+    values, or of groups as one matrix each. U · Vᵀ comes from five iterations of Newton and Schulz in bfloat16.
+
+    Reference: Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks"; Liu et al. 2025, "Muon is
+    scalable for LLM training", arXiv:2502.16982, for `match_rms_adamw`.
+    """
+
+    type: Literal["muon"] = "muon"
+    learning_rate: LearningRate = 0.02
+    momentum: Decay = 0.95
+    nesterov: bool = True
+    """Without it the step is made of m."""
+    steps: Annotated[int, Field(ge=1, le=20)] = 5
+    """Iterations of Newton and Schulz."""
+    adjust: Literal["original", "match_rms_adamw"] = "original"
+    """The ratio: √max(1, rows / columns), or 0.2 · √max(rows, columns), with which AdamW's learning rates fit."""
+    other: Elementwise = AdamW(learning_rate=3e-4, betas=(0.9, 0.95), epsilon=1e-10, weight_decay=0.0)
+
+    @model_validator(mode="after")
+    def _one_set_of_multipliers(self) -> Self:
+        if self.other.multipliers:
+            raise PydanticCustomError("multipliers", "`multipliers` stand in `muon` itself and act on all parameters")
+        return self
+
+
 Optimizer = Annotated[
-    Sgd | Adam | AdamW | NAdam | RAdam | Adamax | RMSprop | Adagrad | Adadelta, Field(discriminator="type")
+    Sgd | Adam | AdamW | NAdam | RAdam | Adamax | RMSprop | Adagrad | Adadelta | Adafactor | Lion | Muon | Lamb,
+    Field(discriminator="type"),
 ]

@@ -48,9 +48,10 @@ class L1(L1Penalty):
     A sum, not a mean, as in Keras. The gradient weight · sign(w) brings weights near 0 but rarely to exactly 0. With
     `mode="proximal"` there is no such gradient; after each step every weight moves towards 0 by as much as the
     optimizer would have moved it in the long run, and stops there: w ← sign(w) · max(|w| − t, 0) with t = learning_rate
-    · weight · (1 − dampening) / (1 − momentum) under sgd, learning_rate · weight / (√v̂ + ε) under adam and adamw, and
-    learning_rate · weight / ((√v + ε) · (1 − momentum)) under rmsprop. That pulls as hard as the penalty and gives
-    exact zeros; their share is the metric `train/sparsity`.
+    · weight · (1 − dampening) / (1 − momentum) under sgd, learning_rate · weight / (√v̂ + ε) under adam, adamw, nadam
+    and (once it trusts v̂) radam, learning_rate · weight / u under adamax, / (√s + ε) under adagrad, and learning_rate ·
+    weight / ((√v + ε) · (1 − momentum)) under rmsprop. That pulls as hard as the penalty and gives exact zeros; their
+    share is the metric `train/sparsity`. Other optimizers have no such factor and refuse it.
 
     Reference: Tibshirani 1996, "Regression shrinkage and selection via the lasso"; Parikh & Boyd 2014, "Proximal
     algorithms".

@@ -9,17 +9,34 @@ import torch
 from torch import Tensor, nn
 
 from models.spec.job import JobSpec
-from models.spec.layers import layer_name
+from models.spec.layers import kernel_names, layer_name
 from models.spec.network import Network, Sequential
-from models.spec.optimizer import Adadelta, Adagrad, Adam, Adamax, AdamW, NAdam, Optimizer, RAdam, RMSprop, Sgd
+from models.spec.optimizer import (
+    Adadelta,
+    Adafactor,
+    Adagrad,
+    Adam,
+    Adamax,
+    AdamW,
+    Elementwise,
+    Lamb,
+    Lion,
+    Muon,
+    NAdam,
+    RAdam,
+    RMSprop,
+    Sgd,
+)
 from models.spec.targets import is_meant
-from worker.training import rmsprop
+from worker.training import adafactor, lamb, lion, muon, rmsprop
+from worker.training.layers import parts_of
+from worker.training.network import module_name
 from worker.training.projection import Projections
 from worker.training.regularization import decays_of, kinds_of
 from worker.training.undo import begin_at_zero, step_unless
 
-UNDONE = torch.optim.NAdam | torch.optim.RAdam | torch.optim.Adamax | torch.optim.Adagrad | torch.optim.Adadelta
-"""PyTorch's own that do not know `found_inf`."""
+LEAVES_OUT = torch.optim.SGD | torch.optim.Adam | torch.optim.AdamW | rmsprop.RMSprop
+"""Those that know `found_inf`; a step of the others is undone."""
 
 Group = dict[str, Any]
 """Parameters and the factor of their learning rate, as `params` and `factor`."""
@@ -41,7 +58,7 @@ class Stepper:
             parameter.requires_grad_(factors[name] > 0.0)
             if decays[name] * factors[name]:
                 self.decayed[decays[name] * factors[name]].append(parameter)
-        self.optimizer = build_optimizer(spec.optimizer, network, factors)
+        self.optimizer = build_optimizer(spec, network, factors)
         self.projections = Projections(spec, network, self.optimizer)
 
     @torch.no_grad()
@@ -52,11 +69,11 @@ class Stepper:
                 torch._foreach_mul_(moving, 1.0 - learning_rate * decay * (1.0 - skipped))
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate * group["factor"]
-        if isinstance(self.optimizer, UNDONE):
-            step_unless(self.optimizer, skipped)
-        else:
-            self.optimizer.found_inf = skipped  # type: ignore[attr-defined]
+        if isinstance(self.optimizer, LEAVES_OUT):
+            self.optimizer.found_inf = skipped  # type: ignore[union-attr]
             self.optimizer.step()
+        else:
+            step_unless(self.optimizer, skipped)
         self.projections.project(skipped)
 
     def tensors(self) -> dict[str, Tensor]:
@@ -102,8 +119,34 @@ def grouped(names: Iterable[str], network: nn.Module, factors: Mapping[str, floa
     return [{"params": parameters, "factor": factor} for factor, parameters in alike.items()]
 
 
-def build_optimizer(spec: Optimizer, network: nn.Module, factors: Mapping[str, float]) -> torch.optim.Optimizer:
+def build_optimizer(spec: JobSpec, network: nn.Module, factors: Mapping[str, float]) -> torch.optim.Optimizer:
     """With all averages already there: what a step would first make, it could not leave out."""
+    match spec.optimizer:
+        case Muon():
+            return with_muon(spec, spec.optimizer, network, factors)
+        case _:
+            return elementwise(spec.optimizer, network, factors)
+
+
+def with_muon(
+    spec: JobSpec, technique: Muon, network: nn.Module, factors: Mapping[str, float]
+) -> torch.optim.Optimizer:
+    """Muon for the hidden matrices, and its `other` for the rest at its own rate of the same schedule."""
+    names = [module_name(spec.network, layer) for layer in kernel_names(spec.network)[1:-1]]
+    hidden = {f"{name}.weight": network.get_submodule(name) for name in names}
+    share = technique.other.learning_rate / technique.learning_rate
+    rest = {name: 0.0 if name in hidden else factor * share for name, factor in factors.items()}
+    other = elementwise(technique.other, network, rest) if any(rest.values()) else None
+    groups = grouped(hidden, network, factors)
+    if not groups:
+        assert other is not None
+        return other
+    parts = {layer.weight: parts_of(layer) for layer in hidden.values() if isinstance(layer, nn.Linear | nn.Conv2d)}
+    words = technique.model_dump(include={"momentum", "nesterov", "steps", "adjust"})
+    return muon.Muon(groups, parts, other, lr=technique.learning_rate, **words)
+
+
+def elementwise(spec: Elementwise, network: nn.Module, factors: Mapping[str, float]) -> torch.optim.Optimizer:
     rate = spec.learning_rate
     kinds = kinds_of(network)
     groups = grouped(kinds, network, factors)
@@ -117,10 +160,7 @@ def build_optimizer(spec: Optimizer, network: nn.Module, factors: Mapping[str, f
             optimizer = torch.optim.Adam(groups, rate, spec.betas, spec.epsilon, fused=True)
             begin_at_zero(optimizer, "exp_avg", "exp_avg_sq")
         case AdamW():
-            kernels = [name for name, kind in kinds.items() if kind == "kernel"]
-            others = [name for name, kind in kinds.items() if kind != "kernel"]
-            spared = [{**group, "weight_decay": 0.0} for group in grouped(others, network, factors)]
-            groups = [*grouped(kernels, network, factors), *spared]
+            groups = apart(network, factors, {"weight_decay": 0.0})
             optimizer = torch.optim.AdamW(groups, rate, spec.betas, spec.epsilon, spec.weight_decay, fused=True)
             begin_at_zero(optimizer, "exp_avg", "exp_avg_sq")
         case NAdam() | RAdam() | Adamax() | Adadelta():
@@ -134,9 +174,25 @@ def build_optimizer(spec: Optimizer, network: nn.Module, factors: Mapping[str, f
             optimizer = rmsprop.RMSprop(
                 groups, lr=rate, alpha=spec.alpha, eps=spec.epsilon, momentum=spec.momentum, centered=spec.centered
             )
+        case Adafactor():
+            words = spec.model_dump(include={"decay", "smallest_scale", "clip_threshold"})
+            optimizer = adafactor.Adafactor(groups, lr=rate, eps=spec.epsilon, **words)
+        case Lion():
+            optimizer = lion.Lion(groups, lr=rate, betas=spec.betas)
+        case Lamb():
+            groups = apart(network, factors, {"weight_decay": 0.0, "adapted": False})
+            optimizer = lamb.Lamb(groups, lr=rate, betas=spec.betas, eps=spec.epsilon, weight_decay=spec.weight_decay)
         case _:
             assert_never(spec)
     return optimizer
+
+
+def apart(network: nn.Module, factors: Mapping[str, float], others: Group) -> list[Group]:
+    """Groups of kernels, and of biases and norms with the options `others`."""
+    kinds = kinds_of(network)
+    kernels = grouped((name for name, kind in kinds.items() if kind == "kernel"), network, factors)
+    rest = grouped((name for name, kind in kinds.items() if kind != "kernel"), network, factors)
+    return [*kernels, *({**group, **others} for group in rest)]
 
 
 def adaptive(spec: NAdam | RAdam | Adamax | Adadelta, groups: list[Group]) -> torch.optim.Optimizer:

@@ -8,7 +8,22 @@ import torch
 from torch import Tensor, nn
 
 from models.spec.job import JobSpec
-from models.spec.optimizer import Adadelta, Adagrad, Adam, Adamax, AdamW, NAdam, Optimizer, RAdam, RMSprop, Sgd
+from models.spec.optimizer import (
+    Adadelta,
+    Adafactor,
+    Adagrad,
+    Adam,
+    Adamax,
+    AdamW,
+    Lamb,
+    Lion,
+    Muon,
+    NAdam,
+    Optimizer,
+    RAdam,
+    RMSprop,
+    Sgd,
+)
 from models.spec.regularization import L1, MaxNorm
 from worker.training.regularization import kernels_of
 
@@ -51,18 +66,36 @@ def step_size(spec: Optimizer, optimizer: torch.optim.Optimizer, kernel: Tensor)
         case Sgd():
             size = (1.0 - spec.dampening) / (1.0 - spec.momentum) if spec.momentum else 1.0
             return torch.full((), size, device=kernel.device)
-        case Adam() | AdamW():
+        case Adam() | AdamW() | NAdam():
             spread: Tensor = averages["exp_avg_sq"] / (1.0 - spec.betas[1] ** averages["step"])
             return 1.0 / (spread.sqrt() + spec.epsilon)
+        case RAdam():
+            return rectified(spec, averages["exp_avg_sq"], averages["step"])
+        case Adamax():
+            largest: Tensor = averages["exp_inf"]
+            return 1.0 / largest
+        case Adagrad():
+            total: Tensor = averages["sum"]
+            return 1.0 / (total.sqrt() + spec.epsilon)
         case RMSprop():
             spread = averages["square_average"]
             if spec.centered:
                 spread = (spread - averages["gradient_average"].square()).clamp(min=0.0)
             return 1.0 / ((spread.sqrt() + spec.epsilon) * (1.0 - spec.momentum))
-        case NAdam() | RAdam() | Adamax() | Adagrad() | Adadelta():
+        case Adadelta() | Adafactor() | Lion() | Muon() | Lamb():
             raise AssertionError(f"proximal L1 with {spec.type} is refused by the check")
         case _:
             assert_never(spec)
+
+
+def rectified(spec: RAdam, squares: Tensor, step: Tensor) -> Tensor:
+    """What RAdam divides by once it trusts its mean of squares, times its rectification; 1 until then."""
+    known = 1.0 - spec.betas[1] ** step
+    longest = 2.0 / (1.0 - spec.betas[1]) - 1.0
+    length = longest - 2.0 * step * spec.betas[1] ** step / known
+    share = (length - 4.0) * (length - 2.0) * longest / ((longest - 4.0) * (longest - 2.0) * length)
+    trusted = share.clamp(min=0.0).sqrt() * known.sqrt() / (squares.sqrt() + spec.epsilon)
+    return torch.where(length > 5.0, trusted, 1.0)
 
 
 def limit(kernel: Tensor, longest: float, skipped: Tensor) -> None:

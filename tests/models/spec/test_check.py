@@ -132,6 +132,36 @@ REFUSALS: list[tuple[Manifest, dict[str, Any], str, str]] = [
     ),
     (
         images(),
+        {"optimizer": {"type": "lamb"}, "regularization": [{"type": "weight_decay"}]},
+        "/regularization/0",
+        "decay_twice",
+    ),
+    (
+        images(),
+        {
+            "optimizer": {"type": "muon", "other": {"type": "adamw"}},
+            "regularization": [{"type": "weight_decay"}],
+        },
+        "/regularization/0",
+        "decay_twice",
+    ),
+    (
+        images(),
+        {"optimizer": {"type": "muon"}, "network": {"type": "mlp", "hidden": [9]}},
+        "/optimizer/type",
+        "network_does_not_fit",
+    ),
+    *(
+        (
+            images(),
+            {"optimizer": {"type": kind}, "regularization": [{"type": "l1", "mode": "proximal"}]},
+            "/regularization/0/mode",
+            "optimizer_does_not_fit",
+        )
+        for kind in ("adadelta", "adafactor", "lion", "muon", "lamb")
+    ),
+    (
+        images(),
         {"optimizer": {"type": "sgd", "multipliers": {"outptu": 0.1}}},
         "/optimizer/multipliers/outptu",
         "unknown_target",

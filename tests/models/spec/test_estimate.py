@@ -86,3 +86,22 @@ def test_the_last_batch_of_an_epoch_may_be_smaller() -> None:
 def test_a_checkpoint_holds_the_weights_and_the_optimizers_averages(optimizer: dict[str, Any], copies: int) -> None:
     cost = estimate(spec(optimizer=optimizer), images())
     assert cost.checkpoint_bytes == 4 * copies * cost.parameters
+
+
+HIDDEN, FIRST, LAST = 128 * 128, 784 * 128, 128 * 10
+VECTORS = 128 + 128 + 10
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "numbers"),
+    [
+        ({"type": "lion"}, HIDDEN + FIRST + LAST + VECTORS),
+        ({"type": "lamb"}, 2 * (HIDDEN + FIRST + LAST + VECTORS)),
+        ({"type": "adafactor"}, 784 + 128 + 128 + 128 + 128 + 10 + VECTORS),
+        ({"type": "muon"}, HIDDEN + 2 * (FIRST + LAST + VECTORS)),
+        ({"type": "muon", "other": {"type": "sgd"}}, HIDDEN),
+    ],
+)
+def test_an_optimizer_keeps_what_its_paper_says(optimizer: dict[str, Any], numbers: int) -> None:
+    cost = estimate(spec(optimizer=optimizer), images())
+    assert cost.checkpoint_bytes == 4 * (cost.parameters + numbers)

@@ -43,6 +43,10 @@ OPTIMIZERS = [
     {"type": "adamax"},
     {"type": "adagrad"},
     {"type": "adadelta"},
+    {"type": "adafactor"},
+    {"type": "lion", "multipliers": {"biases": 2, "convolutions.0": 0}},
+    {"type": "lamb"},
+    {"type": "muon", "other": {"type": "sgd", "momentum": 0.9}},
 ]
 
 

@@ -33,11 +33,22 @@ FAMILY: list[tuple[dict[str, Any], Make]] = [
 ]
 
 
-def network_and_stepper(optimizer: dict[str, Any]) -> tuple[nn.Module, Stepper]:
-    words = {"network": {"type": "cnn", "widths": [4], "head": [], "pooling": "each"}, "optimizer": optimizer}
+SMALL: dict[str, Any] = {"type": "cnn", "widths": [4], "head": [], "pooling": "each"}
+DEEPER: dict[str, Any] = {
+    "type": "cnn",
+    "widths": [4, 6],
+    "head": [5],
+    "norm": "batch",
+    "pooling": "each",
+    "padding": "same",
+}
+
+
+def network_and_stepper(optimizer: dict[str, Any], network: dict[str, Any] = SMALL) -> tuple[nn.Module, Stepper]:
+    words = {"network": network, "optimizer": optimizer}
     spec = parse_spec({**SMALL_RUN, **words, "initialization": {"type": "kaiming_normal"}})
-    network = build_network(spec, TASK)
-    return network, Stepper(spec, network)
+    built = build_network(spec, TASK)
+    return built, Stepper(spec, built)
 
 
 def give_gradients(network: nn.Module, step: int) -> None:

@@ -14,7 +14,7 @@ from tests.worker.training.little import SMALL_RUN, pack_vectors, run
 from worker.training import Finished
 from worker.training.network import build_network
 from worker.training.optimizer import Stepper
-from worker.training.projection import limit
+from worker.training.projection import limit, step_size
 
 TASK = Task("multiclass", ("a", "b"), 2, (6,), 10, 0)
 PROXIMAL = {"type": "l1", "weight": 0.02, "mode": "proximal"}
@@ -23,6 +23,10 @@ SIZES: list[tuple[dict[str, Any], Any]] = [
     ({"type": "sgd"}, torch.ones_like),
     ({"type": "adam", "epsilon": 0.1}, lambda g: 1 / (g.abs() + 0.1)),
     ({"type": "adamw", "epsilon": 0.1, "weight_decay": 0.0}, lambda g: 1 / (g.abs() + 0.1)),
+    ({"type": "nadam", "epsilon": 0.1}, lambda g: 1 / (g.abs() + 0.1)),
+    ({"type": "radam", "epsilon": 0.1}, torch.ones_like),
+    ({"type": "adamax", "epsilon": 0.1}, lambda g: 1 / (g.abs() + 0.1)),
+    ({"type": "adagrad", "epsilon": 0.1}, lambda g: 1 / (g.abs() + 0.1)),
     ({"type": "rmsprop", "alpha": 0.75, "epsilon": 0.1, "momentum": 0.5}, lambda g: 2 / (0.5 * g.abs() + 0.1)),
 ]
 
@@ -49,6 +53,24 @@ def test_the_soft_threshold_follows_the_optimizers_own_step(optimizer: dict[str,
         threshold = 0.3 * 0.02 * size(gradient_of(before)) if before.dim() > 1 else torch.zeros_like(before)
         shrunk = torch.sign(before) * torch.relu(before.abs() - threshold)
         torch.testing.assert_close(after, shrunk.detach(), check_stride=False)
+
+
+@pytest.mark.parametrize("kind", ["nadam", "radam", "adamax", "adagrad"])
+def test_the_soft_threshold_is_what_a_constant_gradient_comes_to_move(kind: str) -> None:
+    """A gradient that stays what it is moves a weight by the step size times itself."""
+    optimizer = {"type": kind, "betas": [0.5, 0.8]} if kind != "adagrad" else {"type": kind}
+    words = {"optimizer": optimizer, "initialization": {"type": "normal", "std": 0.3}}
+    spec = parse_spec({**SMALL_RUN, **words})
+    network = build_network(spec, TASK)
+    stepper, kernel = Stepper(spec, network), network.get_parameter("output.weight")
+    for _ in range(40):
+        before = kernel.detach().clone()
+        for parameter in network.parameters():
+            parameter.grad = gradient_of(parameter)
+        stepper.step(0.3, torch.tensor(0.0))
+    size = step_size(spec.optimizer, stepper.optimizer, kernel)
+    moved = 0.3 * size * gradient_of(kernel)
+    torch.testing.assert_close(before - kernel.detach(), moved, rtol=2e-2, atol=1e-4, check_stride=False)
 
 
 def test_a_unit_longer_than_the_maximum_is_scaled_to_it_as_by_renorm() -> None:
