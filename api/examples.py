@@ -163,6 +163,7 @@ _OTHERS: tuple[BaseModel, ...] = (
             parameters=151_306,
             buffers=192,
             activation_bytes=4_718_592,
+            passes=1,
             memory_bytes=10_800_000,
             steps=130,
             steps_per_epoch=13,

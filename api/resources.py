@@ -242,6 +242,8 @@ class Estimate(Resource):
     """Numbers kept beside the parameters: running means and variances."""
     activation_bytes: int
     """The input of one batch and what every layer makes of it."""
+    passes: int
+    """How often a step goes forward and backward through each of its batches: twice with `sam`."""
     memory_bytes: int
     """Parameters, gradients, the optimizer's averages, activations and their gradients."""
     steps: int

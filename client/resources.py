@@ -171,6 +171,8 @@ class Estimate(Resource):
     parameters: int
     activation_bytes: int
     """The input of one batch and what every layer makes of it."""
+    passes: int = 1
+    """How often a step goes forward and backward through each of its batches: twice with `sam`."""
     memory_bytes: int | None = None
     """Parameters, gradients, the optimizer's averages, activations and their gradients."""
     steps: int

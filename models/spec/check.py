@@ -37,6 +37,7 @@ from .regularization import (
     LabelSmoothing,
     MaxNorm,
     Orthogonality,
+    Sam,
     SpatialDropout,
     WeightDecay,
 )
@@ -142,6 +143,9 @@ def _places(spec: JobSpec, layers: tuple[PlannedLayer, ...]) -> Iterator[SpecErr
                     yield SpecError(pointer, "no_place", detail)
             case LabelSmoothing() | WeightDecay():
                 pass
+            case Sam():
+                if any(isinstance(one, Sam) for one in spec.regularization[:index]):
+                    yield SpecError(pointer, "twice", "`sam` stands in the list already: a step climbs once")
             case _:
                 assert_never(technique)
 

@@ -25,6 +25,7 @@ from .optimizer import (
     Sgd,
 )
 from .plan import PlannedLayer, ShapeMismatch
+from .regularization import Sam
 from .targets import hidden_kernels
 from .task import Task, task_of
 from .training import Training
@@ -43,8 +44,12 @@ class Estimate:
     """What is kept beside it: running means and variances."""
     activation_bytes: int
     """The input of one batch and what every layer makes of it, in the precision of the run."""
+    passes: int
+    """How often a step goes forward and backward through each of its batches: twice with `sam`."""
     memory_bytes: int
-    """Parameters, their gradients, their averages and those of the optimizer; activations with their gradients."""
+    """Parameters, their gradients, their averages, those of the optimizer and what `sam` sets aside; activations with
+    their gradients.
+    """
     steps_per_epoch: int
     steps: int
     checkpoint_bytes: int
@@ -67,6 +72,8 @@ def estimate_task(spec: JobSpec, task: Task, layers: tuple[PlannedLayer, ...]) -
     buffers = sum(layer.buffers for layer in layers)
     averages = averages_of(spec.optimizer, layers)
     averaged = 0 if spec.training.averaging is None else parameters + buffers
+    sharpness = any(isinstance(technique, Sam) for technique in spec.regularization)
+    aside = 2 * parameters + buffers if sharpness else 0
     batch = min(spec.training.batch_size, max(1, task.train))
     values = prod(task.input_shape) + sum(prod(layer.output) for layer in layers if layer.kind != "flatten")
     activation_bytes = (FLOAT32 if spec.training.precision == "float32" else FLOAT16) * batch * values
@@ -75,7 +82,8 @@ def estimate_task(spec: JobSpec, task: Task, layers: tuple[PlannedLayer, ...]) -
         parameters=parameters,
         buffers=buffers,
         activation_bytes=activation_bytes,
-        memory_bytes=FLOAT32 * (2 * parameters + buffers + averages + averaged) + 2 * activation_bytes,
+        passes=2 if sharpness else 1,
+        memory_bytes=FLOAT32 * (2 * parameters + buffers + averages + averaged + aside) + 2 * activation_bytes,
         steps_per_epoch=per_epoch,
         steps=total_steps(spec.training, per_epoch),
         checkpoint_bytes=FLOAT32 * (parameters + buffers + averages + averaged),

@@ -226,6 +226,34 @@ class LabelSmoothing(Technique):
     epsilon: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
 
 
+class Sam(Technique):
+    """Sharpness-aware minimization: the step takes the gradient not at w but at w + rho · g / ‖g‖, where the loss
+    within the distance rho is about highest; it leads to flat minima. Each step goes through its batches twice.
+
+    With `adaptive` (ASAM) the distance counts in weights: w + rho · T² · g / ‖T · g‖ with T = |w| + 0.01, and 1 for
+    biases.
+
+    Both passes see the same examples, augmented alike, with the same units dropped. g is the gradient of the loss and
+    of activity penalties over all batches of the step; penalties on weights are added once, to the gradient that the
+    step takes, and loss, metrics and the running means of batch norms are those of the first pass.
+
+    Reference: Foret et al. 2021, "Sharpness-aware minimization for efficiently improving generalization",
+    arXiv:2010.01412; Kwon et al. 2021, "ASAM", arXiv:2102.11600.
+    """
+
+    type: Literal["sam"] = "sam"
+    rho: Annotated[float, Field(gt=0.0, le=100.0)] | None = None
+    """0.05 unless said, and 0.5 with `adaptive`: what the papers take for CIFAR-10."""
+    adaptive: bool = False
+
+
+def usual_rho(sam: Sam) -> float:
+    """Its own, or what its paper takes."""
+    if sam.rho is not None:
+        return sam.rho
+    return 0.5 if sam.adaptive else 0.05
+
+
 class WeightDecay(Technique):
     """Decoupled weight decay: w ← w − learning_rate · weight · w at each step, beside the optimizer's own update
     (AdamW, SGDW).
@@ -253,6 +281,7 @@ Regularization = Annotated[
     | MaxNorm
     | Orthogonality
     | LabelSmoothing
-    | WeightDecay,
+    | WeightDecay
+    | Sam,
     Field(discriminator="type"),
 ]

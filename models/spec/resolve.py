@@ -16,6 +16,7 @@ from .loss import BinaryCrossEntropy, CrossEntropy, Loss, MeanSquaredError
 from .manifest import Manifest
 from .network import AnyLayer, AveragePooling, Cnn, MaxPooling, Mlp, Network, Resnet, Sequential
 from .plan import ShapeMismatch
+from .regularization import Regularization, Sam, usual_rho
 from .schedule import Cyclic, InverseSqrt, Plateau, Schedule, Sequence, step_down_of, timescale_of
 from .sequence_layers import steps_of
 from .sequences import Gru, Lstm, Rnn, Transformer
@@ -42,6 +43,7 @@ def resolve(spec: JobSpec, manifest: Manifest) -> JobSpec:
         network=_network(spec.network, task),
         initialization=spec.initialization or default_initialization(spec.network),
         loss=spec.loss or default_loss(task),
+        regularization=tuple(_regularization(technique) for technique in spec.regularization),
         schedule=_schedule(spec.schedule),
         training=_training(spec.training),
         checkpoints=_checkpoints(spec.checkpoints, task),
@@ -118,6 +120,10 @@ def _layer(layer: AnyLayer) -> AnyLayer:
     if isinstance(layer, MaxPooling | AveragePooling):
         return _with(layer, stride=layer.stride or layer.size)
     return layer
+
+
+def _regularization(technique: Regularization) -> Regularization:
+    return _with(technique, rho=usual_rho(technique)) if isinstance(technique, Sam) else technique
 
 
 def _schedule(schedule: Schedule) -> Schedule:

@@ -79,6 +79,9 @@ def step(run: Run) -> None:
     rate = run.learning_rate
 
     loss, activity, sums = differentiate(run)
+    if run.ascent is not None:
+        with run.ascent.uphill():
+            differentiate(run)
 
     with torch.no_grad():
         penalty = activity

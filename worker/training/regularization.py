@@ -30,6 +30,7 @@ from models.spec.regularization import (
     LayerRegularization,
     MaxNorm,
     Orthogonality,
+    Sam,
     SpatialDropout,
     Target,
     WeightDecay,
@@ -154,6 +155,7 @@ def penalized_modules(spec: JobSpec, kernels: list[str]) -> list[tuple[str, floa
                 | Orthogonality()
                 | LabelSmoothing()
                 | WeightDecay()
+                | Sam()
             ):
                 pass
             case _:

@@ -34,6 +34,7 @@ from worker.training.precision import Precision
 from worker.training.randomness import derive_seed, permutation
 from worker.training.regularization import penalties_of
 from worker.training.schedule import Clock, learning_rate
+from worker.training.sharpness import ascent_of
 
 FLUSH_STEPS = 50
 FLUSH_SECONDS = 1.0
@@ -71,6 +72,7 @@ class Run:
         self.stepper = Stepper(spec, self.network)
         self.precision = Precision(spec.training, device)
         self.penalties = penalties_of(spec, self.network)
+        self.ascent = ascent_of(spec, self.network)
         averaging = spec.training.averaging
         self.average = None if averaging is None else Average(averaging, self.network, self.clock)
         weights = class_weights(spec.loss, data.training, data.task.outputs)

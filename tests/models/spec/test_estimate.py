@@ -105,3 +105,9 @@ VECTORS = 128 + 128 + 10
 def test_an_optimizer_keeps_what_its_paper_says(optimizer: dict[str, Any], numbers: int) -> None:
     cost = estimate(spec(optimizer=optimizer), images())
     assert cost.checkpoint_bytes == 4 * (cost.parameters + numbers)
+
+
+def test_sam_goes_through_each_batch_twice_and_sets_the_weights_aside() -> None:
+    with_it, without = (estimate(spec(regularization=one), images()) for one in ([{"type": "sam"}], []))
+    assert (with_it.passes, without.passes) == (2, 1)
+    assert with_it.memory_bytes == without.memory_bytes + 2 * 4 * without.parameters

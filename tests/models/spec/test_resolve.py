@@ -4,6 +4,7 @@ import pytest
 
 from models.spec import check, parse_spec, resolve
 from models.spec.manifest import Manifest
+from models.spec.regularization import Sam
 from tests.models.spec.manifests import WINE, images, vectors
 from tests.models.spec.specs import ARTICLE_FOLDER, ARTICLE_VECTORS, FASHION, HELD_BACK, raw, spec
 
@@ -64,3 +65,9 @@ def test_what_was_said_stays() -> None:
     resolved = resolve(parse_spec(sent), images()).model_dump(mode="json")
     assert resolved["optimizer"]["learning_rate"] == 0.05
     assert resolved["augmentation"][0]["zoom"] == [0.8, 1.2]
+
+
+def test_the_distance_of_sam_is_that_of_its_paper() -> None:
+    both = ({"type": "sam"}, {"type": "sam", "adaptive": True}, {"type": "sam", "rho": 0.2, "adaptive": True})
+    resolved = [resolve(spec(regularization=[one]), images()).regularization[0] for one in both]
+    assert [one.rho for one in resolved if isinstance(one, Sam)] == [0.05, 0.5, 0.2]
