@@ -76,6 +76,13 @@ def job(row: tables.Job, queue: Queue | None) -> resources.Job:
     )
 
 
+def listed_job(row: tables.Job, queue: Queue | None) -> resources.Job:
+    """As one of many: its summary without the report, which may be long."""
+    whole = job(row, queue)
+    summary = whole.summary and {name: value for name, value in whole.summary.items() if name != "report"}
+    return whole.model_copy(update={"summary": summary})
+
+
 def _job_reason(row: tables.Job, queue: Queue | None) -> str:
     if row.desired_state == Wish.CANCEL and not row.state.is_terminal:
         return "stopping: a cancel was asked for"

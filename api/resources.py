@@ -223,7 +223,9 @@ class Job(Identified):
     environment: Json | None
     """Versions, device and threads of the attempt that ran last."""
     summary: Json | None
-    """Best and last metrics, once it has succeeded."""
+    """Once it has succeeded: `best` and `last` metrics, the `reason` of its end, and the `report` of the best
+    evaluation (tables, confusions, calibration), which a list of jobs leaves out.
+    """
     failure: JobFailure | None
     created_at: datetime
     started_at: datetime | None

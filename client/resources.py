@@ -153,7 +153,9 @@ class Job(Resource):
     """How many times a worker has taken it up."""
     environment: Json | None = None
     summary: Json | None = None
-    """Best and last metrics, once it has succeeded."""
+    """Once it has succeeded: `best` and `last` metrics, the `reason` of its end, and the `report` of the best
+    evaluation (tables, confusions, calibration), which a list of jobs leaves out.
+    """
     failure: JobFailure | None = None
     created_at: datetime
     started_at: datetime | None = None

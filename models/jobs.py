@@ -289,14 +289,17 @@ def add_event(session: Session, job_id: str, attempt: int, type_: str, data: Jso
 
 
 def succeed(session: Session, job_id: str, attempt: int, *, summary: Json) -> Job:
-    """End well, unless somebody has asked for a cancel meanwhile: then that is what the job ends as."""
+    """End well, unless somebody has asked for a cancel meanwhile: then that is what the job ends as.
+
+    The summary's `report`, which may be long, is not told in the event.
+    """
     job = _move(
         session,
         "job.succeeded",
         "worker",
         owned_by(Job, job_id, attempt, OWNED),
         Job.desired_state == Wish.RUN,
-        data=summary,
+        data={name: value for name, value in summary.items() if name != "report"},
         **left(summary=summary, finished_at=now_plus()),
     )
     if job is None:

@@ -27,6 +27,9 @@ from worker.training import (
 )
 from worker.training.data import read_manifest
 
+HEADLINES = ("loss", "accuracy", "top_k_accuracy", "exact_match", "f1_macro", "mae", "r2")
+"""Of the metrics of an epoch, what is shown while one waits; all are written."""
+
 NEWEST = ("last.safetensors", "last.state.safetensors")
 BEST = ("best.safetensors", "best.state.safetensors")
 
@@ -95,7 +98,8 @@ def take(event: Event, out: Path, metrics: TextIO) -> None:
             write_line(metrics, {"type": "steps", **event.as_json()})
         case EpochDone():
             write_line(metrics, {"type": "epoch", **event.as_json()})
-            shown = "  ".join(f"{name} {value:.4f}" for name, value in event.metrics.items())
+            headlines = {name: value for name, value in event.metrics.items() if name.partition("/")[2] in HEADLINES}
+            shown = "  ".join(f"{name} {value:.4f}" for name, value in headlines.items())
             say(f"epoch {event.epoch}/{event.progress.epochs}  {shown}  {event.samples_per_second:,.0f}/s")
         case CheckpointReady():
             for weights, state in [NEWEST, BEST] if event.is_best else [NEWEST]:

@@ -29,6 +29,12 @@ from worker.warm import Trainer
 
 log = structlog.get_logger()
 LISTEN_SECONDS = 0.1
+CLOCKED = {
+    "train/seconds": "seconds",
+    "train/samples_per_second": "samples_per_second",
+    "validation/seconds": "evaluation_seconds",
+}
+"""Columns of an epoch that the clock decides: apart from its metrics, which are equal in equal runs."""
 MANIFEST: TypeAdapter[Manifest] = TypeAdapter(Manifest)
 
 
@@ -231,6 +237,7 @@ class _Supervisor:
 
     def _epoch(self, message: dict[str, Any]) -> None:
         columns = {name: [value] for name, value in message["metrics"].items()}
+        columns |= {name: [message[field]] for name, field in CLOCKED.items()}
         columns |= {"step": [message["step"]], "epoch": [message["epoch"]]}
 
         event = metrics.strict({name: message[name] for name in ("epoch", "step", "metrics")})

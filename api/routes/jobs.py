@@ -129,7 +129,7 @@ def list_jobs(
         rows = jobs.page(session, caller.project_id, which, after=after, limit=limit, newest_first=order == "desc")
         shown = rows[:limit]
         queue = representations.queue_of(session, shown, seen_within=services.settings.lease_seconds)
-    items = [representations.job(row, queue) for row in shown]
+    items = [representations.listed_job(row, queue) for row in shown]
     return reply(representations.page(items, has_more=len(rows) > limit))
 
 

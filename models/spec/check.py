@@ -20,6 +20,7 @@ from .layers import (
 )
 from .loss import BinaryCrossEntropy, CrossEntropy, Focal
 from .manifest import ImageManifest, Manifest, TableManifest
+from .metric_check import metric_errors
 from .network import ActivationLayer, Conv, Dense, Sequential
 from .optimizer import Sgd
 from .optimizer_check import optimizer_errors, optimizer_warnings, own_decay
@@ -42,12 +43,10 @@ from .regularization import (
     WeightDecay,
 )
 from .resolve import SATURATING, resolve
-from .schedule import Plateau
 from .schedule_check import schedule_errors, schedule_warnings
 from .sequences import Lstm
 from .starts import start_errors
 from .task import Task, task_of
-from .technique import Metric
 from .training import MAX_STEPS
 
 SMALLEST_CLIP = 1e-6
@@ -61,7 +60,7 @@ def check(
     """Every conflict of the spec with the data set, itself and the workers' memory, and every warning."""
     task, layers, errors = _plan(spec, manifest)
     errors += chain(
-        _metrics(spec, task),
+        metric_errors(spec, task),
         augmentation_errors(spec, manifest, task),
         _places(spec, layers),
         _clipping(spec),
@@ -86,46 +85,6 @@ def _plan(spec: JobSpec, manifest: Manifest) -> tuple[Task | None, tuple[Planned
         return task, layers_of(spec.network, task.input_shape, task.outputs), []
     except ShapeMismatch as mismatch:
         return task, (), [SpecError(mismatch.pointer, "shape", mismatch.detail)]
-
-
-def _metrics(spec: JobSpec, task: Task | None) -> Iterator[SpecError]:
-    for pointer, metric in _watched(spec):
-        if metric.startswith("validation/") and spec.dataset.validation is None:
-            detail = (
-                "Watches a validation metric, and nothing is held back for validation: "
-                'add "validation": {"fraction": 0.1} to the dataset'
-            )
-            yield SpecError(pointer, "no_validation", detail, suggestion="/dataset/validation")
-        elif task is not None and not _is_measured(metric, task):
-            allowed = [name for name in _METRICS if _is_measured(name, task)]
-            kind = "numbers" if task.kind == "regression" else "classes"
-            detail = f"This is not measured where the targets are {kind}"
-            yield SpecError(pointer, "metric_does_not_fit", detail, allowed, "validation/loss")
-
-
-_METRICS: tuple[Metric, ...] = (
-    "train/loss",
-    "train/accuracy",
-    "validation/loss",
-    "validation/accuracy",
-    "validation/mae",
-    "validation/r2",
-)
-
-
-def _is_measured(metric: Metric, task: Task) -> bool:
-    if metric.endswith("/accuracy"):
-        return task.kind != "regression"
-    return metric.endswith("/loss") or task.kind == "regression"
-
-
-def _watched(spec: JobSpec) -> Iterator[tuple[str, Metric]]:
-    if isinstance(spec.schedule, Plateau):
-        yield "/schedule/metric", spec.schedule.metric
-    if spec.training.early_stopping is not None:
-        yield "/training/early_stopping/metric", spec.training.early_stopping.metric
-    if spec.checkpoints.keep_best is not None:
-        yield "/checkpoints/keep_best/metric", spec.checkpoints.keep_best.metric
 
 
 def _places(spec: JobSpec, layers: tuple[PlannedLayer, ...]) -> Iterator[SpecError]:

@@ -8,6 +8,7 @@ from .augmentation import Augmentation
 from .checkpoints import Checkpoints
 from .clipping import Clipping
 from .dataset import Dataset
+from .evaluation import Evaluation
 from .initialization import Initialization
 from .loss import Loss
 from .network import Network
@@ -39,4 +40,5 @@ class JobSpec(Technique):
     schedule: Schedule = Constant()
     clipping: Clipping | None = None
     training: Training
+    evaluation: Evaluation = Evaluation()
     checkpoints: Checkpoints = Checkpoints()

@@ -7,6 +7,7 @@ from typing import Any, TypeVar, assert_never
 
 from .checkpoints import Checkpoints, KeepBest
 from .dataset import Dataset
+from .evaluation import Evaluation
 from .image_layers import convnext_stages, stem_of, vit_patch
 from .images import Convnext, Vgg, Vit, WideResnet
 from .initialization import AnyInitialization, KaimingNormal, XavierNormal, XavierUniform
@@ -14,6 +15,7 @@ from .job import JobSpec
 from .layers import activations_of, cnn_pooling, resnet_width
 from .loss import BinaryCrossEntropy, CrossEntropy, Loss, MeanSquaredError
 from .manifest import Manifest
+from .metrics import better, usual_top_k
 from .network import AnyLayer, AveragePooling, Cnn, MaxPooling, Mlp, Network, Resnet, Sequential
 from .plan import ShapeMismatch
 from .regularization import Regularization, Sam, usual_rho
@@ -21,7 +23,7 @@ from .schedule import Cyclic, InverseSqrt, Plateau, Schedule, Sequence, step_dow
 from .sequence_layers import steps_of
 from .sequences import Gru, Lstm, Rnn, Transformer
 from .task import Task, task_of
-from .technique import Technique, better
+from .technique import Technique
 from .training import EarlyStopping, Training
 
 AnyTechnique = TypeVar("AnyTechnique", bound=Technique)
@@ -46,6 +48,7 @@ def resolve(spec: JobSpec, manifest: Manifest) -> JobSpec:
         regularization=tuple(_regularization(technique) for technique in spec.regularization),
         schedule=_schedule(spec.schedule),
         training=_training(spec.training),
+        evaluation=_evaluation(spec.evaluation, task),
         checkpoints=_checkpoints(spec.checkpoints, task),
     )
 
@@ -145,6 +148,10 @@ def _training(training: Training) -> Training:
     if training.early_stopping is None:
         return training
     return _with(training, early_stopping=_with_mode(training.early_stopping))
+
+
+def _evaluation(evaluation: Evaluation, task: Task) -> Evaluation:
+    return _with(evaluation, top_k=evaluation.top_k or usual_top_k(task))
 
 
 def _checkpoints(checkpoints: Checkpoints, task: Task) -> Checkpoints:

@@ -41,14 +41,41 @@ gave it.
 """
 
 Metric = Literal[
-    "train/loss", "train/accuracy", "validation/loss", "validation/accuracy", "validation/mae", "validation/r2"
+    "train/loss",
+    "train/accuracy",
+    "train/exact_match",
+    "train/top_k_accuracy",
+    "train/mae",
+    "train/rmse",
+    "train/r2",
+    "validation/loss",
+    "validation/accuracy",
+    "validation/exact_match",
+    "validation/top_k_accuracy",
+    "validation/precision",
+    "validation/recall",
+    "validation/f1",
+    "validation/precision_macro",
+    "validation/recall_macro",
+    "validation/f1_macro",
+    "validation/precision_weighted",
+    "validation/recall_weighted",
+    "validation/f1_weighted",
+    "validation/precision_micro",
+    "validation/recall_micro",
+    "validation/f1_micro",
+    "validation/roc_auc",
+    "validation/average_precision",
+    "validation/calibration_error",
+    "validation/mae",
+    "validation/rmse",
+    "validation/r2",
 ]
-"""What is measured at the end of every epoch. `loss` is the data loss alone, without penalties."""
+"""What is measured at the end of every epoch, as far as the task has it. `loss` is the data loss alone, without
+penalties.
+"""
 
 Mode = Literal["auto", "min", "max"]
-"""Which way is better; `auto` is `max` for accuracy and r2, else `min`. A resolved spec says min or max."""
-
-
-def better(metric: Metric) -> Literal["min", "max"]:
-    """Which way of this metric is better."""
-    return "max" if metric.endswith(("/accuracy", "/r2")) else "min"
+"""Which way is better; `auto` is `min` for a loss or an error (mae, rmse, calibration_error), else `max`. A resolved
+spec says min or max.
+"""

@@ -276,3 +276,12 @@ def test_while_a_job_runs_its_answers_say_when_to_come_again(ours: Tenant, part:
     assert ours.reader.get(f"/v1/jobs/{job_id}{part}", headers=known).status_code == 304
     ours.succeed(job_id)
     assert "retry-after" not in ours.reader.get(f"/v1/jobs/{job_id}{part}").headers
+
+
+def test_a_report_is_told_by_the_job_and_neither_by_a_list_nor_by_its_event(ours: Tenant) -> None:
+    job_id = ours.running_job()
+    ours.succeed(job_id)
+    path, last = f"/v1/jobs/{job_id}", {"last": {"train/loss": 0.5}}
+    assert ours.reader.get(path).json()["summary"] == {**last, "report": {"epoch": 1}}
+    assert ours.reader.get("/v1/jobs").json()["data"][0]["summary"] == last
+    assert ours.reader.get(f"{path}/events").json()["data"][-1]["data"] == last

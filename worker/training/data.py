@@ -63,6 +63,11 @@ class Part:
     def __len__(self) -> int:
         return len(self.inputs) if self.rows is None else len(self.rows)
 
+    @property
+    def all_targets(self) -> Tensor:
+        """Of its examples in order: (examples,) or (examples, outputs)."""
+        return self.targets if self.rows is None else self.targets[self.rows]
+
     def to(self, device: str) -> "Part":
         rows = None if self.rows is None else self.rows.to(device)
         return Part(self.inputs.to(device), self.targets.to(device), rows)

@@ -1,41 +1,58 @@
 """The end of an epoch: what it measured, and what follows from that for the rest of the run."""
 
 import time
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
 from models.spec.averaging import Swa
+from models.spec.metrics import measured_on
 from models.spec.schedule import Plateau
 from worker.training.averaging import refresh_norms as refresh_statistics
 from worker.training.clipping import gradient_norm
 from worker.training.data import Part, slices
 from worker.training.events import EpochDone, Metrics
-from worker.training.loss import measure
-from worker.training.metrics import empty_sums, metrics_of, ratio, sums_of
+from worker.training.loss import measure, predictions, share
+from worker.training.metrics import metrics_of, ratio
+from worker.training.predictions import Predictions, predictions_of
 from worker.training.run import EVALUATION_BATCH, Run
 from worker.training.watching import is_better
+
+PART = "validation/"
 
 
 def evaluate(run: Run) -> EpochDone:
     """Ends the epoch: measures, lets everybody who watches a metric know, and says whether the run is over."""
-    seconds = time.monotonic() - run.epoch_begun
-    metrics = metrics_of(run.data.task, run.sums, "train") | metrics_of_steps(run)
+    begun = time.monotonic()
+    seconds = begun - run.epoch_begun
+    metrics = metrics_of(run.data.task, run.sums) | metrics_of_steps(run)
+    predicted = None
     with run.averaged():
         refresh_norms(run)
         if run.data.validation is not None:
-            metrics |= metrics_of(run.data.task, measure_part(run, run.data.validation), "validation")
+            measured, predicted = measure_part(run, run.data.validation)
+            metrics |= measured
     run.position.epoch += 1
     run.position.last = {**metrics, "epoch": run.position.epoch}
-    run.sums = empty_sums(run.data.task, run.device)
+    run.sums = run.no_sums()
     run.totals.zero_()
     watch(run, metrics)
+    if run.improved and predicted is not None:
+        run.position.report = {"epoch": run.position.epoch, **predicted.report()}
     steps = run.position.step - run.steps_at_epoch_begin
     examples = min(steps * run.spec.training.examples_per_step, len(run.data.training))
     run.steps_at_epoch_begin = run.position.step
     run.epoch_begun = run.flushed_at = time.monotonic()
-    speed = examples / max(seconds, 1e-9)
-    return EpochDone(run.position.epoch, run.position.step, metrics, seconds, speed, run.progress())
+    return EpochDone(
+        epoch=run.position.epoch,
+        step=run.position.step,
+        metrics=metrics,
+        seconds=seconds,
+        samples_per_second=examples / max(seconds, 1e-9),
+        evaluation_seconds=run.epoch_begun - begun,
+        progress=run.progress(),
+    )
 
 
 def metrics_of_steps(run: Run) -> dict[str, float]:
@@ -68,19 +85,32 @@ def refresh_norms(run: Run) -> None:
 
 
 @torch.inference_mode()
-def measure_part(run: Run, part: Part) -> Tensor:
-    """The sums over a whole part, unchanged and without dropout."""
+def measure_part(run: Run, part: Part) -> tuple[dict[str, float], Predictions]:
+    """The metrics of a whole part, unchanged and without dropout, and the predictions they were made of.
+
+    Nothing waits for the device before all batches are under way.
+    """
     run.network.eval()
-    sums = empty_sums(run.data.task, run.device)
+    predicted = predictions_of(run.data.task, run.loss, run.spec.evaluation, part.all_targets, run.device)
+    weights = None if run.class_weights is None else run.class_weights.double()
+    total, counted = torch.zeros(2, dtype=torch.float64, device=run.device)
     for positions in slices(len(part), max(EVALUATION_BATCH, run.spec.training.batch_size)):
         inputs, targets = run.feed.evaluation_batch(part, positions)
         with run.precision.autocast():
             outputs = run.network(inputs)
         outputs = outputs.float()
-        loss = measure(run.loss, outputs, targets, run.class_weights)
-        sums += sums_of(run.data.task, run.loss, outputs, targets, loss, run.class_weights)
+        count = share(run.loss, targets, weights)
+        total, counted = total + measure(run.loss, outputs.double(), targets, weights) * count, counted + count
+        predicted.take(predictions(run.loss, outputs), targets)
     run.network.train()
-    return sums
+    return told(run, {"loss": total / counted, **predicted.metrics()}), predicted
+
+
+def told(run: Run, measured: Mapping[str, Tensor]) -> dict[str, float]:
+    """Those of the scalars that the task has, by the names that a spec knows them by."""
+    names = [name for name in measured_on(run.data.task, run.loss, run.spec.evaluation.top_k) if PART in name]
+    values = torch.stack([measured[name.removeprefix(PART)] for name in names]).tolist()
+    return dict(zip(names, values, strict=True))
 
 
 def watch(run: Run, metrics: Metrics) -> None:

@@ -92,6 +92,7 @@ class EpochDone:
     seconds: float
     """Training time of the epoch, evaluation not counted; of an interrupted one, the part since its resume."""
     samples_per_second: float
+    evaluation_seconds: float
     progress: Progress
 
     def as_json(self) -> dict[str, Any]:
@@ -126,6 +127,10 @@ class Finished:
     """Metrics of the best evaluation, by `checkpoints.keep_best`, with its `epoch`."""
     last: Metrics
     """Metrics of the final weights, with their `epoch`."""
+    report: Mapping[str, Any] | None
+    """Of the best evaluation, as JSON: tables, confusions, calibration, with its `epoch`. None where nothing was held
+    back.
+    """
 
     def as_json(self) -> dict[str, Any]:
         return {**vars(self), "best": dict(self.best), "last": dict(self.last)}

@@ -18,7 +18,7 @@ from worker.training.evaluation import evaluate
 from worker.training.events import Event
 from worker.training.loss import measure, share
 from worker.training.lsuv import calibrate
-from worker.training.metrics import empty_sums, sums_of
+from worker.training.metrics import sums_of
 from worker.training.run import Run
 from worker.training.snapshot import checkpoint, restore, take_up, will_restore
 from worker.training.state import Resume
@@ -119,7 +119,7 @@ def differentiate(run: Run) -> tuple[Tensor, Tensor, Tensor]:
     run.seed_dropout()
 
     loss, activity, whole = torch.zeros(3, device=run.device)
-    sums = empty_sums(run.data.task, run.device)
+    sums = run.no_sums()
     for index, batch in enumerate(batches):
         inputs, targets = run.feed.training_batch(training, batch, epoch, number, index)
         with run.precision.autocast():
@@ -130,7 +130,8 @@ def differentiate(run: Run) -> tuple[Tensor, Tensor, Tensor]:
         torch.autograd.backward(run.precision.scaled((mean + of_activity) * part))
         with torch.no_grad():
             loss, activity, whole = loss + mean * part, activity + of_activity * part, whole + part
-            sums += sums_of(run.data.task, run.loss, outputs, targets, mean, run.class_weights)
+            top_k = spec.evaluation.top_k
+            sums += sums_of(run.data.task, run.loss, top_k, outputs, targets, mean, run.class_weights)
 
     gradients = [parameter.grad for parameter in run.parameters if parameter.grad is not None]
     run.precision.unscale(gradients)

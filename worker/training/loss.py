@@ -29,7 +29,7 @@ def class_weights(loss: Loss, training: Part, classes: int) -> Tensor | None:
         return None
     if loss.class_weights != "balanced":
         return torch.tensor(loss.class_weights)
-    targets = training.targets if training.rows is None else training.targets[training.rows]
+    targets = training.all_targets
     counts = torch.bincount(targets, minlength=classes)
     return (len(targets) / (classes * counts.clamp(min=1))).float()
 

@@ -25,6 +25,8 @@ class Position:
     """Metrics of the best evaluation by `checkpoints.keep_best`, with its `epoch`."""
     restorable: dict[str, float] = field(default_factory=dict)
     """Metrics of the weights that early stopping would restore, with their `epoch`."""
+    report: dict[str, Any] | None = None
+    """Of the best evaluation: what needs more than a number. None before the first, and where nothing is held back."""
     last: dict[str, float] = field(default_factory=dict)
     """Metrics of the last evaluation, with its `epoch`."""
     ended: Reason | None = None

@@ -78,7 +78,7 @@ class Run:
         weights = class_weights(spec.loss, data.training, data.task.outputs)
         self.class_weights = None if weights is None else weights.to(device)
         self.position = Position()
-        self.sums = empty_sums(data.task, device)
+        self.sums = self.no_sums()
         self.totals = torch.zeros(len(MEASURED), dtype=torch.float64, device=device)
         self.only_skipped = torch.eye(len(MEASURED), device=device)[SKIPPED]
         self.restorable: dict[str, Tensor] = {}
@@ -91,6 +91,10 @@ class Run:
         self.rows: list[Tensor] = []
         self.rates: list[float] = []
         self.speed = 0.0
+
+    def no_sums(self) -> Tensor:
+        """Of an epoch that begins."""
+        return empty_sums(self.data.task, self.spec.evaluation.top_k, self.device)
 
     # The position
 
@@ -256,9 +260,9 @@ class Run:
             yield Warned("inputs_not_normalized", detail)
 
     def finished(self) -> Finished:
-        assert self.position.ended is not None
         position = self.position
-        return Finished(position.step, position.epoch, self.position.ended, position.best, position.last)
+        assert position.ended is not None
+        return Finished(position.step, position.epoch, position.ended, position.best, position.last, position.report)
 
 
 def resident(data: Dataset, device: str) -> Dataset:

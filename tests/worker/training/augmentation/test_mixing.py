@@ -79,9 +79,9 @@ def test_soft_cross_entropy_is_the_mixture_of_the_hard_ones() -> None:
 
 def test_accuracy_is_against_the_class_with_the_larger_part() -> None:
     soft = torch.tensor([[0.6, 0.4, 0, 0], [0.1, 0.2, 0.7, 0]])
-    assert task_sums(TASK, torch.tensor([[9.0, 0, 0, 0], [0, 9.0, 0, 0]]), soft)[0] == 1
+    assert task_sums(TASK, None, torch.tensor([[9.0, 0, 0, 0], [0, 9.0, 0, 0]]), soft)[0] == 1
     binary = Task("binary", ("no", "yes"), 1, (1,), 2, 0)
-    assert task_sums(binary, torch.tensor([[-1.0], [1.0]]), torch.tensor([0.3, 0.4]))[0] == 1
+    assert task_sums(binary, None, torch.tensor([[-1.0], [1.0]]), torch.tensor([0.3, 0.4]))[0] == 1
     assert measure(BinaryCrossEntropy(), torch.zeros(2, 1), torch.tensor([0.3, 0.4])).item() == pytest.approx(np.log(2))
 
 
