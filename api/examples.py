@@ -151,6 +151,7 @@ _OTHERS: tuple[BaseModel, ...] = (
         nonfinite={"train/loss": [2]},
         last_step=2,
         total_points=2,
+        has_more=False,
         downsampled=False,
     ),
     Readiness(status="ready", parts={"database": "ok", "storage": "ok", "broker": "ok"}),

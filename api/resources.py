@@ -298,9 +298,11 @@ class Metrics(Resource):
     nonfinite: dict[str, list[int]]
     """Column → steps at which the value was not a finite number."""
     last_step: int | None
-    """The newest step known (before downsampling): pass it as `since_step` to get what is new."""
+    """The last step that was looked at: pass it as `since_step` to go on, or to get what is new."""
     total_points: int
-    """Rows before downsampling."""
+    """Rows after `since_step`, before downsampling; up to a chunk too many when there are more than are shown."""
+    has_more: bool
+    """Whether rows behind `last_step` are left for the next request."""
     downsampled: bool
     """Whether rows were left out. The smallest and the greatest value of every column in every bucket are kept."""
 

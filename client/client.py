@@ -204,9 +204,14 @@ class Jobs:
         max_points: int | None = None,
     ) -> Metrics:
         """Its curves: those named `keys`, or all; after `since_step`; thinned out to about `max_points` rows."""
-        return self._connection.send(
-            calls.get_metrics(job, interval=interval, keys=keys, since_step=since_step, max_points=max_points)
-        )
+
+        def after(step: int) -> Call[Metrics]:
+            return calls.get_metrics(job, interval=interval, keys=keys, since_step=step, max_points=max_points)
+
+        metrics = self._connection.send(after(since_step))
+        while metrics.has_more:
+            metrics = metrics.followed_by(self._connection.send(after(metrics.last_step or 0)))
+        return metrics
 
     def checkpoints(self, job: JobRef) -> Iterator[Checkpoint]:
         return _all(self._connection, lambda after: calls.list_checkpoints(job, after=after))

@@ -228,7 +228,25 @@ class Metrics(Resource):
     """The newest step known: pass it as `since_step` to get what is new."""
     total_points: int = 0
     """Rows before downsampling."""
+    has_more: bool = False
     downsampled: bool = False
+
+    def followed_by(self, more: "Metrics") -> "Metrics":
+        """Both as one."""
+        lengths = [len(part.columns["step"]) for part in (self, more)]
+        columns = {
+            name: [
+                *self.columns.get(name, [None] * lengths[0]),
+                *more.columns.get(name, [None] * lengths[1]),
+            ]
+            for name in {**self.columns, **more.columns}
+        }
+        flags = {
+            name: [*self.nonfinite.get(name, []), *more.nonfinite.get(name, [])]
+            for name in {**self.nonfinite, **more.nonfinite}
+        }
+        rows = {"columns": columns, "nonfinite": flags, "total_points": sum(lengths)}
+        return more.model_copy(update=rows)
 
 
 class Checkpoint(Resource):

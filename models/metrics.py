@@ -5,12 +5,12 @@ once. Numbers are JSON's: one that is not finite is null in its column and named
 """
 
 import math
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select, true
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -28,6 +28,28 @@ class Series:
     columns: dict[str, Column] = field(default_factory=dict)
     nonfinite: dict[str, list[int]] = field(default_factory=dict)
     """Column name → the steps at which the value was not a finite number."""
+
+    def extend(self, more: "Series") -> None:
+        """Put what comes after it behind it."""
+        length = len(self.columns["step"])
+        for name, values in more.columns.items():
+            self.columns.setdefault(name, [None] * length).extend(values)
+        for column in self.columns.values():
+            column.extend([None] * (len(self.columns["step"]) - len(column)))
+        for name, steps in more.nonfinite.items():
+            self.nonfinite.setdefault(name, []).extend(steps)
+
+    def head(self, rows: int) -> "Series":
+        """Its first rows."""
+        steps = self.columns["step"]
+        if len(steps) <= rows:
+            return self
+        shown = set(steps[:rows])
+        flags = {name: [step for step in at if step in shown] for name, at in self.nonfinite.items()}
+        return Series(
+            {name: values[:rows] for name, values in self.columns.items()},
+            {name: at for name, at in flags.items() if at},
+        )
 
 
 def append(
@@ -52,6 +74,7 @@ def append(
             interval=interval,
             first_step=steps[0],
             last_step=steps[-1],
+            points=len(steps),
             attempt=attempt,
             columns={
                 "columns": {name: [finite(value) for value in values] for name, values in columns.items()},
@@ -67,37 +90,89 @@ def drop_after(session: Session, job_id: str, attempt: int, step: int) -> None:
     _drop(session, job_id, MetricChunk.first_step > step)
 
 
-def read(session: Session, job_id: str, interval: Interval, *, since_step: int = 0, keys: Sequence[str] = ()) -> Series:
-    """The columns of the steps after `since_step`."""
-    query = (
-        select(MetricChunk)
-        .where(MetricChunk.job_id == job_id, MetricChunk.interval == interval, MetricChunk.last_step > since_step)
-        .order_by(MetricChunk.first_step)
-    )
-    series = Series(columns={"step": []})
-    nonfinite: dict[str, list[int]] = defaultdict(list)
-    for chunk in session.scalars(query):
-        _extend(series.columns, chunk.columns["columns"], since_step, keys)
-        for name, steps in chunk.columns["nonfinite"].items():
-            if name in series.columns:
-                nonfinite[name] += [step for step in steps if step > since_step]
-    series.nonfinite = dict(nonfinite)
-    return series
+@dataclass(frozen=True)
+class Wanted:
+    """Which part of which curves of a job."""
+
+    job_id: str
+    interval: Interval
+    since_step: int = 0
+    """Only what comes after this step."""
+    keys: Sequence[str] = ()
+    """Only these columns, and `step`; all when there are none."""
+
+    @property
+    def conditions(self) -> ColumnElement[bool]:
+        mine = (MetricChunk.job_id == self.job_id) & (MetricChunk.interval == self.interval)
+        return mine & (MetricChunk.last_step > self.since_step)
+
+
+class Extent(NamedTuple):
+    """How much there is, before any of it is read."""
+
+    rows: int
+    """A little more when `since_step` falls inside a chunk."""
+    first_step: int
+    last_step: int
+
+
+def extent(session: Session, wanted: Wanted) -> Extent | None:
+    counts = select(func.sum(MetricChunk.points), func.min(MetricChunk.first_step), func.max(MetricChunk.last_step))
+    rows, first, last = session.execute(counts.where(wanted.conditions)).one()
+    return None if rows is None else Extent(int(rows), max(first, wanted.since_step + 1), last)
+
+
+def names(session: Session, wanted: Wanted) -> list[str]:
+    """Names of the columns that there are, `step` first."""
+    on_postgres = session.get_bind().dialect.name == "postgresql"
+    kept = MetricChunk.columns["columns"]
+    if on_postgres:
+        each = func.json_object_keys(kept).table_valued("key").render_derived()
+    else:
+        each = func.json_each(kept).table_valued("key")
+    query = select(each.c.key).select_from(MetricChunk).join(each, true()).where(wanted.conditions).distinct()
+    found = set(session.scalars(query))
+    shown = found & set(wanted.keys) if wanted.keys else found
+    return ["step", *sorted(shown - {"step"})]
+
+
+def pieces(session: Session, wanted: Wanted) -> Generator[Series]:
+    """The curves chunk by chunk; only what is wanted leaves the database, and never all of it at once."""
+    query = select(*_parts(wanted)).where(wanted.conditions).order_by(MetricChunk.first_step)
+    with session.execute(query.execution_options(yield_per=64)) as rows:
+        for nonfinite, *columns in rows:
+            chunk = dict(zip(("step", *wanted.keys), columns, strict=True)) if wanted.keys else columns[0]
+            yield _piece(chunk, nonfinite, wanted.since_step)
+
+
+def _parts(wanted: Wanted) -> list[ColumnElement[Any]]:
+    kept, flags = MetricChunk.columns["columns"], MetricChunk.columns["nonfinite"]
+    return [flags, kept["step"], *(kept[key] for key in wanted.keys)] if wanted.keys else [flags, kept]
+
+
+def _piece(chunk: Mapping[str, Column | None], nonfinite: Mapping[str, list[int]], since_step: int) -> Series:
+    steps = chunk["step"] or []
+    kept = [index for index, step in enumerate(steps) if step is not None and step > since_step]
+    columns = {name: [values[index] for index in kept] for name, values in chunk.items() if values is not None}
+    flags = {name: [step for step in at if step > since_step] for name, at in nonfinite.items() if name in columns}
+    return Series(columns, {name: at for name, at in flags.items() if at})
+
+
+def read(session: Session, wanted: Wanted, limit: int) -> tuple[Series, bool]:
+    """At most `limit` rows, and whether there are more behind them."""
+    series = Series({"step": []})
+    with closing(pieces(session, wanted)) as chunks:
+        for piece in chunks:
+            room = limit - len(series.columns["step"])
+            series.extend(piece.head(room))
+            if room < len(piece.columns["step"]):
+                return series, True
+    return series, False
 
 
 def _drop(session: Session, job_id: str, *conditions: ColumnElement[bool]) -> None:
     statement = delete(MetricChunk).where(MetricChunk.job_id == job_id, *conditions)
     session.execute(statement, execution_options={"synchronize_session": False})
-
-
-def _extend(columns: dict[str, Column], chunk: dict[str, Column], since_step: int, keys: Sequence[str]) -> None:
-    kept = [index for index, step in enumerate(chunk["step"]) if step is not None and step > since_step]
-    length = len(columns["step"])
-    for name in chunk:
-        if name == "step" or not keys or name in keys:
-            columns.setdefault(name, [None] * length).extend(chunk[name][index] for index in kept)
-    for column in columns.values():
-        column.extend([None] * (length + len(kept) - len(column)))
 
 
 def finite(value: float) -> float | None:

@@ -206,6 +206,7 @@ class MetricChunk(Table):
     """`step` or `epoch`."""
     first_step: Mapped[int] = mapped_column(primary_key=True)
     last_step: Mapped[int]
+    points: Mapped[int]
     attempt: Mapped[int]
     columns: Mapped[Json]
 

@@ -1,8 +1,11 @@
 """Curves over HTTP."""
 
+import csv
+import io
 import math
 
 import pytest
+from pyarrow import parquet
 
 from tests.api.conftest import Tenant
 
@@ -56,6 +59,60 @@ def test_a_long_curve_says_that_it_was_thinned(ours: Tenant, job_id: str) -> Non
     assert (body["downsampled"], body["total_points"], body["last_step"]) == (True, 1004, 1004)
     assert len(body["columns"]["step"]) <= 20
     assert 9.0 in body["columns"]["train/loss"]
+
+
+def test_a_long_curve_comes_in_pages(ours: Tenant, job_id: str) -> None:
+    seen: list[int] = []
+    since, has_more = 0, True
+    while has_more:
+        body = ours.reader.get(f"/v1/jobs/{job_id}/metrics?limit=3&since_step={since}").json()
+        seen += body["columns"]["step"]
+        since, has_more = body["last_step"], body["has_more"]
+    assert (seen, since) == ([1, 2, 3, 4], 4)
+
+
+@pytest.mark.parametrize("query", ["", "&keys=learning_rate", "&since_step=3", "&interval=epoch"])
+def test_files_hold_the_same_as_json(ours: Tenant, job_id: str, query: str) -> None:
+    path = f"/v1/jobs/{job_id}/metrics?"
+    body = ours.reader.get(f"{path}{query}").json()
+    expected = {
+        name: [math.nan if step in body["nonfinite"].get(name, []) else value
+               for step, value in zip(body["columns"]["step"], values, strict=True)]
+        for name, values in body["columns"].items()
+    }  # fmt: skip
+    text = ours.reader.get(f"{path}format=csv{query}")
+    assert text.headers["content-type"].startswith("text/csv")
+    rows = list(csv.DictReader(io.StringIO(text.text)))
+    read = {name: [float(row[name]) if row[name] else None for row in rows] for name in expected}
+    assert repr(read) == repr({name: [None if v is None else float(v) for v in expected[name]] for name in expected})
+    table = parquet.read_table(io.BytesIO(ours.reader.get(f"{path}format=parquet{query}").content))
+    assert repr(table.to_pydict()) == repr({name: expected[name] for name in table.column_names})
+    assert set(table.column_names) == set(expected)
+
+
+def test_a_file_is_written_in_pieces_and_whole(ours: Tenant, job_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.routes.metrics.PIECE", 3)
+    ours.report(job_id, {"step": [*range(5, 30)], "train/loss": [1.0] * 25})
+    content = ours.reader.get(f"/v1/jobs/{job_id}/metrics?format=parquet").content
+    file = parquet.ParquetFile(io.BytesIO(content))
+    assert file.num_row_groups == 10
+    assert file.read()["step"].to_pylist() == list(range(1, 30))
+    rows = ours.reader.get(f"/v1/jobs/{job_id}/metrics?format=csv").text.splitlines()
+    assert [int(row.split(",")[0]) for row in rows[1:]] == list(range(1, 30))
+
+
+def test_a_file_can_be_thinned_out_and_is_not_sent_twice(ours: Tenant, job_id: str) -> None:
+    ours.report(job_id, {"step": [*range(5, 505)], "train/loss": [1.0] * 500})
+    path = f"/v1/jobs/{job_id}/metrics?format=csv&max_points=8"
+    answer = ours.reader.get(path)
+    assert len(answer.text.splitlines()) <= 9
+    assert ours.reader.get(path, headers={"If-None-Match": answer.headers["etag"]}).status_code == 304
+
+
+@pytest.mark.parametrize("query", ["keys=a%22b", "keys=" + ",".join(map(str, range(101))), "format=xml", "limit=0"])
+def test_what_cannot_be_shown_is_refused_by_name(ours: Tenant, job_id: str, query: str) -> None:
+    answer = ours.reader.get(f"/v1/jobs/{job_id}/metrics?{query}")
+    assert (answer.status_code, answer.json()["errors"][0]["parameter"]) == (422, query.split("=")[0])
 
 
 def test_epochs_have_curves_of_their_own(ours: Tenant, job_id: str) -> None:

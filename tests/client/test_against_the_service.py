@@ -5,6 +5,7 @@ import itertools
 import os
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,11 @@ from client import (
     Event,
     Job,
     JobFailed,
+    Metrics,
     NotFoundError,
     ValidationError,
     WaitTimedOut,
+    calls,
 )
 from tests.local.machine import ROOT, Machine, one_machine
 from tests.local.processes import naming
@@ -110,6 +113,21 @@ def test_metrics_are_columns_and_can_be_asked_for_in_part(client: Client, finish
     assert steps.columns["step"][0] == 11
     assert set(steps.columns) == {"step", "train/loss"}
     assert len(client.jobs.metrics(finished, interval="epoch").columns["validation/accuracy"]) == 2
+
+
+def test_long_metrics_are_asked_for_page_by_page(
+    client: Client, finished: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = client.jobs.metrics(finished)
+    ask = calls.get_metrics
+
+    def in_small_pages(*arguments: Any, **options: Any) -> calls.Call[Metrics]:
+        call = ask(*arguments, **options)
+        return replace(call, query={**call.query, "limit": 5})
+
+    monkeypatch.setattr(calls, "get_metrics", in_small_pages)
+    assert client.jobs.metrics(finished) == whole
+    assert len(whole.columns["step"]) > 10
 
 
 def test_a_half_downloaded_checkpoint_is_gone_on_with(client: Client, finished: Job, tmp_path: Path) -> None:
