@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 
 from models import datasets
-from models.spec.manifest import ArrayFile, ImageManifest, Manifest, TableManifest, VectorManifest
+from models.spec.manifest import ArrayFile, ImageManifest, Manifest, TableManifest, TextFiles, VectorManifest
 from models.storage import get_file
 from models.tables import Dataset
 from worker.site import Site
@@ -57,7 +57,20 @@ def files_of(manifest: Manifest) -> list[ArrayFile]:
         case VectorManifest():
             return [file for split in manifest.splits.values() for file in (split.inputs, split.targets)]
         case TableManifest():
-            return [split.inputs for split in manifest.splits.values()]
+            return [
+                *(split.inputs for split in manifest.splits.values()),
+                *(text.vocabulary for text in manifest.texts),
+                *(
+                    file
+                    for split in manifest.splits.values()
+                    for text in split.texts.values()
+                    for file in text_files(text)
+                ),
+            ]
+
+
+def text_files(text: TextFiles) -> tuple[ArrayFile, ArrayFile]:
+    return text.words, text.offsets
 
 
 def sha256_of(file: Path) -> str:

@@ -63,12 +63,23 @@ class VectorSplit(Frozen):
     class_counts: tuple[int, ...] | None = None
 
 
+class TextFiles(Frozen):
+    """The texts of one column and split, end to end."""
+
+    words: ArrayFile
+    """(words,) int32: places in the column's vocabulary."""
+    offsets: ArrayFile
+    """(examples + 1,) int64: where each text begins, and where the last one ends."""
+
+
 class TableSplit(Frozen):
     """Rows of one split: `inputs` (examples, columns) float64 in the order of `columns`; NaN where a value is missing;
-    category codes for text."""
+    codes of categories."""
 
     examples: int
     inputs: ArrayFile
+    texts: dict[str, TextFiles] = {}
+    """By the name of the column."""
 
 
 class NumericColumn(Frozen):
@@ -88,6 +99,24 @@ class CategoricalColumn(Frozen):
     name: str
     missing: int
     categories: tuple[str, ...]
+
+
+class TextColumn(Frozen):
+    """A column of longer texts, as the words of `models.spec.words`."""
+
+    type: Literal["text"] = "text"
+    name: str
+    missing: int
+    words: int
+    """Of all rows together."""
+    longest: int
+    """Words of the longest text."""
+    distinct: int
+    """Different words: the length of the vocabulary."""
+    common: tuple[str, ...]
+    """The most frequent words, at most 20, the most frequent first."""
+    vocabulary: ArrayFile
+    """(bytes,) uint8: the different words in the order of their code points, UTF-8 with a line feed between two."""
 
 
 Column = Annotated[NumericColumn | CategoricalColumn, Field(discriminator="type")]
@@ -129,6 +158,8 @@ class TableManifest(Frozen):
     kind: Literal["table"] = "table"
     format_version: Literal[1] = 1
     columns: tuple[Column, ...]
+    """Of numbers and categories."""
+    texts: tuple[TextColumn, ...] = ()
     splits: dict[str, TableSplit]
     skipped: tuple[Skipped, ...] = ()
     skipped_total: int = 0

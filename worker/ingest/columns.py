@@ -1,7 +1,8 @@
 """What is learnt of the columns of a table while its cells go by."""
 
+from collections.abc import Sequence
 from itertools import starmap
-from math import isinf, nan
+from math import nan
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from models.spec.manifest import NumericColumn
 from worker.ingest.errors import IngestError, printable
 from worker.ingest.limits import Limits
+from worker.ingest.rows import Cells
 
 MISSING = frozenset({"", "na", "nan", "null", "?"})
 """What stands for no value, in any case of letters."""
@@ -22,8 +24,10 @@ def is_missing(cell: str) -> bool:
     return cell.lower() in MISSING
 
 
-def numbers(cells: tuple[str, ...]) -> list[float] | None:
+def numbers(cells: Cells) -> Sequence[float] | Numbers | None:
     """The cells as numbers, NaN where a value is missing, or None when one of them is text."""
+    if not isinstance(cells, tuple):
+        return cells
     try:
         values = list(map(float, cells))
     except ValueError:
@@ -34,9 +38,10 @@ def numbers(cells: tuple[str, ...]) -> list[float] | None:
     return None if any("_" in cell for cell in cells) else values  # Python reads 1_000, a table does not mean it
 
 
-def first_infinite(values: list[float]) -> int | None:
+def first_infinite(values: Sequence[float] | Numbers) -> int | None:
     """The place of the first value too large for a float64, or written as infinite."""
-    return next((place for place, value in enumerate(values) if isinf(value)), None)
+    places = np.flatnonzero(np.isinf(values))
+    return int(places[0]) if len(places) else None
 
 
 class Categories:
@@ -60,6 +65,8 @@ class Categories:
             self._give_up(f"text with more than {self._limits.categories:,} different values")
         elif len(cell) > self._limits.category_characters:
             self._give_up(f"text of more than {self._limits.category_characters:,} characters")
+        elif not cell.isprintable():
+            self._give_up("text of several lines")
         return code
 
     def _give_up(self, reason: str) -> None:

@@ -12,6 +12,7 @@ Code = Literal[
     "crashed",
     "damaged_archive",
     "damaged_images",
+    "damaged_parquet",
     "duplicate_column",
     "duplicate_entry",
     "empty",

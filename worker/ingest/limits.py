@@ -35,6 +35,8 @@ class Limits:
     category_characters: int = 256
     categories_total: int = 200_000
     """Over all the columns of one table."""
+    vocabulary: int = 500_000
+    """Different words, over all the columns of one table."""
 
     memory_bytes: int = 480 * MIB
     """Private memory of the decoding process, which holds its resident size under 512 MiB."""

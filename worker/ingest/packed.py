@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from models.spec.manifest import ArrayFile, ImageSplit, Manifest, TableSplit, VectorSplit
+from models.spec.manifest import ArrayFile, ImageSplit, Manifest, TableManifest, TableSplit, VectorSplit
 from worker.ingest.npy import file_sha256
 
 MANIFEST = "manifest.json"
@@ -58,7 +58,8 @@ def read_manifest(folder: Path) -> Manifest:
 
 def array_files(manifest: Manifest) -> list[ArrayFile]:
     """Every array that a manifest names."""
-    return [file for split in manifest.splits.values() for file in _split_files(split)]
+    files = [file for split in manifest.splits.values() for file in _split_files(split)]
+    return files + ([text.vocabulary for text in manifest.texts] if isinstance(manifest, TableManifest) else [])
 
 
 def verify(folder: Path) -> Manifest:
@@ -90,7 +91,7 @@ def _split_files(split: ImageSplit | VectorSplit | TableSplit) -> list[ArrayFile
         case VectorSplit():
             return [split.inputs, split.targets]
         case TableSplit():
-            return [split.inputs]
+            return [split.inputs, *(file for text in split.texts.values() for file in (text.words, text.offsets))]
 
 
 def _is_regular(path: Path) -> bool:

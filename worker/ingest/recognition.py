@@ -6,9 +6,9 @@ from typing import Literal
 from worker.ingest.errors import IngestError, printable
 from worker.ingest.tars import is_tar
 
-Format = Literal["zip", "npz", "tar", "tar.gz", "csv"]
+Format = Literal["zip", "npz", "tar", "tar.gz", "csv", "parquet"]
 
-ACCEPTED = "an image folder as .zip, .tar or .tar.gz, arrays as .npz, or a table as .csv"
+ACCEPTED = "an image folder as .zip, .tar or .tar.gz, arrays as .npz, or a table as .csv or .parquet"
 _SUFFIXES: dict[str, Format] = {
     ".tar.gz": "tar.gz",
     ".tgz": "tar.gz",
@@ -16,12 +16,15 @@ _SUFFIXES: dict[str, Format] = {
     ".zip": "zip",
     ".npz": "npz",
     ".csv": "csv",
+    ".parquet": "parquet",
+    ".pq": "parquet",
 }
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 _GZIP = b"\x1f\x8b"
+_PARQUET = b"PAR1"
 _FOREIGN = {
     b"\x93NUMPY": "a single .npy array; save inputs and labels together with numpy.savez",
-    b"PAR1": "a Parquet file, which is not read yet; save the table as CSV",
+    b"PARE": "an encrypted Parquet file; save it without encryption",
     b"\x89PNG": "a single PNG image; send a zip with one folder of images for each class",
     b"\xff\xd8\xff": "a single JPEG image; send a zip with one folder of images for each class",
     b"RIFF": "a RIFF file such as a single WebP image; send a zip with one folder of images for each class",
@@ -71,6 +74,8 @@ def _by_content(source: Path) -> Format | None:
         return "zip"
     if start.startswith(_GZIP):
         return "tar.gz"
+    if start.startswith(_PARQUET):
+        return "parquet"
     if is_tar(source):
         return "tar"
     for magic, kind in _FOREIGN.items():
@@ -106,4 +111,5 @@ def _described(kind: Format) -> str:
         "tar": "a tar archive",
         "tar.gz": "a gzip file",
         "csv": "text",
+        "parquet": "a Parquet file",
     }[kind]

@@ -1,11 +1,16 @@
-"""Reads the rows of a CSV file with bounds on cells, rows and memory; every refusal names its row."""
+"""Rows of a table in blocks of columns, and those of a CSV file with bounds on cells, rows and memory; every refusal
+names its row.
+"""
 
 import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from worker.ingest.errors import IngestError, printable
 from worker.ingest.limits import MIB, Limits
@@ -16,12 +21,33 @@ MAX_HEADER = 256
 _BOM = b"\xef\xbb\xbf"
 
 
+Cells = tuple[str, ...] | NDArray[np.float64]
+"""One column: stripped text, or numbers with NaN where there is none."""
+
+
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Some consecutive rows as columns of stripped text; `rows` holds the number of each, the header being row 1."""
+    """Some consecutive rows as columns; `rows` holds the number of each, a CSV file's header being row 1."""
 
-    rows: tuple[int, ...]
-    columns: list[tuple[str, ...]]
+    rows: Sequence[int]
+    columns: Sequence[Cells]
+
+    def text(self, index: int) -> tuple[str, ...]:
+        """A column that is not of numbers."""
+        cells = self.columns[index]
+        assert isinstance(cells, tuple)
+        return cells
+
+
+class Rows(Protocol):
+    """What the readers of tables have in common."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the columns."""
+
+    def blocks(self) -> Iterator[Block]:
+        """Every row, as often as asked for."""
 
 
 class Table:
@@ -149,13 +175,19 @@ def _header(cells: list[str]) -> tuple[str, ...]:
         raise IngestError(
             "malformed_csv", f"The header has no comma but {other[0]!r}; separate cells by commas.", row=1
         )
+    check_names(names)
+    if all(_is_number(name) for name in names):
+        raise IngestError("header_missing", "The first row must name the columns, and holds only numbers.", row=1)
+    return names
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Raises IngestError for columns without a name, or with the same."""
     for position, name in enumerate(names, 1):
         if not name or len(name) > MAX_HEADER or not name.isprintable():
             shown = printable(name, 40)
             detail = f"The header's cell {position} must be a name of 1 to {MAX_HEADER} characters, not {shown!r}."
             raise IngestError("header_missing", detail, row=1)
-    if all(_is_number(name) for name in names):
-        raise IngestError("header_missing", "The first row must name the columns, and holds only numbers.", row=1)
     double = (
         next((name for position, name in enumerate(names) if name in names[:position]), None)
         if len(set(names)) < len(names)
@@ -163,7 +195,6 @@ def _header(cells: list[str]) -> tuple[str, ...]:
     )
     if double is not None:
         raise IngestError("duplicate_column", f"The header names the column {printable(double)!r} twice.", row=1)
-    return names
 
 
 def _is_number(text: str) -> bool:

@@ -1,4 +1,6 @@
-"""Packs a CSV table: finds the type of each column, then writes every cell as one float64."""
+"""Packs a table: finds the type of each column, then writes every number and category as one float64, and texts as
+words.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,27 +13,31 @@ from worker.ingest.errors import IngestError, printable
 from worker.ingest.limits import Limits
 from worker.ingest.npy import CHUNK, ArrayWriter
 from worker.ingest.progress import OnProgress, Progress
-from worker.ingest.rows import Block, Table
+from worker.ingest.rows import Block, Rows, Table
 from worker.ingest.skips import Skips
 from worker.ingest.splits import TRAIN
+from worker.ingest.texts import write_texts
 
 
-def pack_table(source: Path, target: Path, *, limits: Limits, on_progress: OnProgress) -> TableManifest:
-    """Read a CSV file twice, to find which columns are numbers and to write them; all rows are the `train` split."""
-    table = Table(source, limits)
+def pack_csv(source: Path, target: Path, *, limits: Limits, on_progress: OnProgress) -> TableManifest:
+    """Read a CSV file; all rows are the `train` split."""
+    return pack_table(Table(source, limits), target, Skips(), limits=limits, on_progress=on_progress)
+
+
+def pack_table(table: Rows, target: Path, skips: Skips, *, limits: Limits, on_progress: OnProgress) -> TableManifest:
+    """Read a table twice, to find which columns are numbers and to write them, and once more for longer texts."""
     rows, numeric = _survey(table, limits)
     texts = {index: Categories(limits) for index, is_numeric in enumerate(numeric) if not is_numeric}
     scratch = target / "cells"
     try:
         present = _write_cells(table, texts, scratch, limits, lambda done: on_progress(Progress("rows", done, rows)))
-        skips = Skips()
-        kept = [
-            index
-            for index in range(len(table.names))
-            if _keep(table.names[index], present[index], texts.get(index), skips)
-        ]
+        longer = [index for index, categories in texts.items() if categories.given_up is not None]
+        written = write_texts(table, longer, target, limits, skips, on_progress)
+        kept = [index for index in range(len(table.names)) if index not in longer and present[index]]
+        for index in {*range(len(table.names))} - {*kept, *longer}:
+            skips.add(f"column {table.names[index]}", "no row has a value")
         if not kept:
-            raise IngestError("no_columns", "No column has values that can be learnt from.")
+            raise IngestError("no_columns", "No column of numbers or categories has values that can be learnt from.")
         statistics, inputs = _write_kept(scratch, target / f"{TRAIN}.inputs.npy", kept, texts, rows)
     finally:
         scratch.unlink(missing_ok=True)
@@ -39,17 +45,18 @@ def pack_table(source: Path, target: Path, *, limits: Limits, on_progress: OnPro
         columns=tuple(
             _column(table.names[index], place, texts.get(index), statistics) for place, index in enumerate(kept)
         ),
-        splits={TRAIN: TableSplit(examples=rows, inputs=inputs)},
+        texts=tuple(column for column, _ in written),
+        splits={TRAIN: TableSplit(examples=rows, inputs=inputs, texts={text.name: files for text, files in written})},
         skipped=skips.listed,
         skipped_total=skips.total,
     )
 
 
-def _survey(table: Table, limits: Limits) -> tuple[int, list[bool]]:
+def _survey(table: Rows, limits: Limits) -> tuple[int, list[bool]]:
     """How many rows there are, and which columns hold nothing but numbers."""
     rows = 0
     numeric = [True] * len(table.names)
-    infinite: dict[int, tuple[int, str]] = {}
+    infinite: dict[int, tuple[int, object]] = {}
     for block in table.blocks():
         rows += len(block.rows)
         for index, cells in enumerate(block.columns):
@@ -66,7 +73,7 @@ def _survey(table: Table, limits: Limits) -> tuple[int, list[bool]]:
     for index, (row, cell) in infinite.items():
         if numeric[index]:
             detail = (
-                f"Row {row:,}, column {table.names[index]!r}: {printable(cell, 40)!r} is no finite number. "
+                f"Row {row:,}, column {table.names[index]!r}: {printable(str(cell), 40)!r} is no finite number. "
                 "Leave the cell empty where the value is unknown."
             )
             raise IngestError("not_finite", detail, row=row)
@@ -74,7 +81,7 @@ def _survey(table: Table, limits: Limits) -> tuple[int, list[bool]]:
 
 
 def _write_cells(
-    table: Table, texts: dict[int, Categories], scratch: Path, limits: Limits, on_rows: Callable[[int], None]
+    table: Rows, texts: dict[int, Categories], scratch: Path, limits: Limits, on_rows: Callable[[int], None]
 ) -> list[bool]:
     """Write every cell as a float64, texts as numbers by appearance; tells which columns have any value."""
     present = np.zeros(len(table.names), np.bool)
@@ -95,20 +102,10 @@ def _write_cells(
 def _cells(block: Block, texts: dict[int, Categories]) -> Numbers:
     cells = np.empty((len(block.rows), len(block.columns)))
     for index, column in enumerate(block.columns):
-        values = texts[index].encode(column) if index in texts else numbers(column)
+        values = texts[index].encode(block.text(index)) if index in texts else numbers(column)
         assert values is not None  # the survey found numbers in every row
         cells[:, index] = values
     return cells
-
-
-def _keep(name: str, has_values: bool, categories: Categories | None, skips: Skips) -> bool:
-    """Whether a column is packed; says why when it is not."""
-    reason = "no row has a value" if not has_values else None
-    if categories is not None and categories.given_up is not None:
-        reason = categories.given_up
-    if reason is not None:
-        skips.add(f"column {name}", reason)
-    return reason is None
 
 
 def _write_kept(

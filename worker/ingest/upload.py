@@ -11,9 +11,10 @@ from worker.ingest.errors import IngestError
 from worker.ingest.folders import pack_folder
 from worker.ingest.limits import DEFAULT_LIMITS, Limits
 from worker.ingest.packed import sync_folder, write_manifest
+from worker.ingest.parquet import pack_parquet
 from worker.ingest.progress import OnProgress, ignore
 from worker.ingest.recognition import Format, recognize
-from worker.ingest.tables import pack_table
+from worker.ingest.tables import pack_csv
 from worker.ingest.tars import TarArchive, gunzip, is_tar
 from worker.ingest.zips import ZipArchive
 
@@ -60,7 +61,9 @@ def _pack(source: Path, workshop: Path, filename: str, limits: Limits, on_progre
         case "tar.gz":
             return _pack_gzip(source, workshop, size, limits, on_progress)
         case "csv":
-            return pack_table(source, workshop, limits=limits, on_progress=on_progress)
+            return pack_csv(source, workshop, limits=limits, on_progress=on_progress)
+        case "parquet":
+            return pack_parquet(source, workshop, limits=limits, on_progress=on_progress)
         case _:
             assert_never(kind)
 

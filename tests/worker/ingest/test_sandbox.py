@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -96,6 +98,19 @@ def large_lossy_webp(folder: Path) -> Path:
     return zipped(folder / "a.zip", {"cat/1.webp": image(1500, 1200, kind="WEBP")})
 
 
+def parquet_of_a_million_long_texts(folder: Path) -> Path:
+    text = pa.DictionaryArray.from_arrays(pa.array(np.zeros(1_000_000, np.int8)), pa.array(["x " * 30_000]))
+    pq.write_table(pa.table({"a": text}), folder / "a.parquet", row_group_size=1_000_000)
+    return folder / "a.parquet"
+
+
+def parquet_of_one_page_of_zeros(folder: Path) -> Path:
+    zeros = pa.table({str(number): pa.array(np.zeros(2_000_000, np.int8)) for number in range(20)})
+    options = {"use_dictionary": False, "compression": "zstd", "data_page_size": 2**30, "row_group_size": 10**7}
+    pq.write_table(zeros, folder / "a.parquet", **options)
+    return folder / "a.parquet"
+
+
 # From a process that is small itself: the peak of a child counts what its parent had when it was started.
 MEASURED = """
 import json, resource, sys
@@ -121,6 +136,8 @@ print(json.dumps([code, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss])
         (image_of_50_megapixels, None),
         (table_of_one_endless_line, "row_too_large"),
         (large_lossy_webp, None),
+        (parquet_of_a_million_long_texts, "ratio"),
+        (parquet_of_one_page_of_zeros, "ratio"),
     ],
 )
 def test_whatever_is_sent_costs_little_memory_and_time(
