@@ -35,11 +35,13 @@ from .regularization import (
     DropBlock,
     Dropout,
     DropPath,
+    InjectedNoise,
     LabelSmoothing,
     MaxNorm,
     Orthogonality,
     Sam,
     SpatialDropout,
+    SpectralNorm,
     WeightDecay,
 )
 from .resolve import SATURATING, resolve
@@ -91,7 +93,7 @@ def _places(spec: JobSpec, layers: tuple[PlannedLayer, ...]) -> Iterator[SpecErr
     for index, technique in enumerate(spec.regularization):
         pointer = f"/regularization/{index}"
         match technique:
-            case L1() | L2() | L1L2() | MaxNorm() | Orthogonality():
+            case L1() | L2() | L1L2() | MaxNorm() | Orthogonality() | SpectralNorm():
                 if technique.target != "kernels":
                     yield from _unknown_layers(f"{pointer}/target", technique.target, kernel_names(spec.network))
             case Dropout() | SpatialDropout() | AlphaDropout() | DropBlock() | Activity():
@@ -100,7 +102,7 @@ def _places(spec: JobSpec, layers: tuple[PlannedLayer, ...]) -> Iterator[SpecErr
                 if layers and not branches(layers):
                     detail = "This network has no residual branches to leave out: a `resnet` has"
                     yield SpecError(pointer, "no_place", detail)
-            case LabelSmoothing() | WeightDecay():
+            case InjectedNoise() | LabelSmoothing() | WeightDecay():
                 pass
             case Sam():
                 if any(isinstance(one, Sam) for one in spec.regularization[:index]):

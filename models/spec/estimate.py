@@ -25,7 +25,7 @@ from .optimizer import (
     Sgd,
 )
 from .plan import PlannedLayer, ShapeMismatch
-from .regularization import Sam
+from .regularization import Sam, SpectralNorm
 from .targets import hidden_kernels
 from .task import Task, task_of
 from .training import Training
@@ -53,7 +53,9 @@ class Estimate:
     steps_per_epoch: int
     steps: int
     checkpoint_bytes: int
-    """Weights, their averages and those of the optimizer; without the few kilobytes of metadata."""
+    """Weights, raw too where they are normalized, their averages and those of the optimizer; without the few kilobytes
+    of metadata.
+    """
 
 
 def estimate(spec: JobSpec, manifest: Manifest) -> Estimate:
@@ -74,6 +76,8 @@ def estimate_task(spec: JobSpec, task: Task, layers: tuple[PlannedLayer, ...]) -
     averaged = 0 if spec.training.averaging is None else parameters + buffers
     sharpness = any(isinstance(technique, Sam) for technique in spec.regularization)
     aside = 2 * parameters + buffers if sharpness else 0
+    normalized = any(isinstance(technique, SpectralNorm) for technique in spec.regularization)
+    raw = parameters + buffers if normalized else 0
     batch = min(spec.training.batch_size, max(1, task.train))
     values = prod(task.input_shape) + sum(prod(layer.output) for layer in layers if layer.kind != "flatten")
     activation_bytes = (FLOAT32 if spec.training.precision == "float32" else FLOAT16) * batch * values
@@ -83,10 +87,10 @@ def estimate_task(spec: JobSpec, task: Task, layers: tuple[PlannedLayer, ...]) -
         buffers=buffers,
         activation_bytes=activation_bytes,
         passes=2 if sharpness else 1,
-        memory_bytes=FLOAT32 * (2 * parameters + buffers + averages + averaged + aside) + 2 * activation_bytes,
+        memory_bytes=FLOAT32 * (2 * parameters + buffers + averages + averaged + aside + raw) + 2 * activation_bytes,
         steps_per_epoch=per_epoch,
         steps=total_steps(spec.training, per_epoch),
-        checkpoint_bytes=FLOAT32 * (parameters + buffers + averages + averaged),
+        checkpoint_bytes=FLOAT32 * (parameters + buffers + averages + averaged + raw),
     )
 
 

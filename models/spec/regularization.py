@@ -4,9 +4,10 @@ Penalties act on *kernels*: weights with at least two dimensions, of dense and c
 norms. They are added to the loss that is minimized and reported apart from it.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from .technique import LayerName, Rate, Technique, Weight
 
@@ -214,6 +215,46 @@ class Orthogonality(Technique):
     target: Target = "kernels"
 
 
+class SpectralNorm(Technique):
+    """Spectral normalization: the network computes with W / σ(W) instead of W, where σ(W) is the largest singular value
+    of the kernel, taken as a matrix of units × their inputs: no layer stretches anything by more than 1.
+
+    σ(W) = uᵀ · W · v, and at every step `iterations` of the power method bring u ← W · v / ‖W · v‖ and v ← Wᵀ · u / ‖Wᵀ
+    · u‖ nearer to the singular vectors, from 15 iterations at the start on. They count as constants in the gradient.
+    Penalties, decay and limits act on W. What is evaluated, saved and downloaded is W / σ(W), under the plain names.
+
+    Reference: Miyato et al. 2018, "Spectral normalization for generative adversarial networks", arXiv:1802.05957.
+    """
+
+    type: Literal["spectral_norm"] = "spectral_norm"
+    iterations: Annotated[int, Field(ge=1, le=100)] = 1
+    target: Target = "kernels"
+
+
+class InjectedNoise(Technique):
+    """Gaussian noise N(0, std²), drawn anew at every step of the training: on the normalized `inputs`; on the `weights`
+    (the kernels), where the gradient is taken at the noisy weights and the step made from those without noise; or on
+    the `gradients`, after they are clipped, where the variance falls as std² / (1 + step)^decay.
+
+    The paper's noise on gradients has a `decay` of 0.55 and a std² of 0.01, 0.3 or 1.
+
+    Reference: Bishop 1995, "Training with noise is equivalent to Tikhonov regularization"; Graves 2011, "Practical
+    variational inference for neural networks", for weights; Neelakantan et al. 2015, arXiv:1511.06807, for gradients.
+    """
+
+    type: Literal["gaussian_noise"] = "gaussian_noise"
+    on: Literal["inputs", "weights", "gradients"] = "inputs"
+    std: Annotated[float, Field(gt=0.0, le=1e3)] = 0.1
+    decay: Annotated[float, Field(ge=0.0, le=2.0)] = 0.0
+    """Only on gradients."""
+
+    @model_validator(mode="after")
+    def _only_gradients_calm_down(self) -> Self:
+        if self.decay and self.on != "gradients":
+            raise PydanticCustomError("decay", "Only the noise on gradients has a `decay`: leave it out")
+        return self
+
+
 class LabelSmoothing(Technique):
     """Label smoothing: in training, targets are y · (1 − epsilon) + epsilon / classes instead of 0 and 1.
 
@@ -280,6 +321,8 @@ Regularization = Annotated[
     | Activity
     | MaxNorm
     | Orthogonality
+    | SpectralNorm
+    | InjectedNoise
     | LabelSmoothing
     | WeightDecay
     | Sam,

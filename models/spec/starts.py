@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 
 from .errors import SpecError, closest
-from .initialization import AnyInitialization, KaimingNormal, Lsuv, Override
+from .initialization import AnyInitialization, Constant, KaimingNormal, Lsuv, Override, Zeros
 from .job import JobSpec
 from .layers import layer_name
 from .network import Conv, Dense, Network, Sequential
 from .plan import PlannedLayer
+from .regularization import SpectralNorm
 
 Planned = tuple[PlannedLayer, ...]
 
@@ -58,6 +59,7 @@ def start_errors(spec: JobSpec, plan: Planned) -> Iterator[SpecError]:
         yield from _overrides(start, starts, plan)
         yield from _zero_residual(start, plan)
     yield from _lsuv(starts, plan)
+    yield from _spectral_norm(spec, starts, plan)
 
 
 def _overrides(start: AnyInitialization, starts: dict[str, AnyInitialization], plan: Planned) -> Iterator[SpecError]:
@@ -97,3 +99,33 @@ def _lsuv(starts: dict[str, AnyInitialization], plan: Planned) -> Iterator[SpecE
             'them start otherwise, "overrides": [{"target": "recurrent", "initialization": {"type": "orthogonal"}}]'
         )
         yield SpecError("/initialization", "network_does_not_fit", detail)
+
+
+def _spectral_norm(spec: JobSpec, starts: dict[str, AnyInitialization], plan: Planned) -> Iterator[SpecError]:
+    """It needs kernels with a scale, and takes that scale away."""
+    named = [index for index, technique in enumerate(spec.regularization) if isinstance(technique, SpectralNorm)]
+    for index in named[1:]:
+        detail = "A kernel is divided by its norm once: name all the layers in one `target`"
+        yield SpecError(f"/regularization/{index}", "named_twice", detail)
+    for index in named[:1]:
+        if any(isinstance(start, Lsuv) for start in starts.values()):
+            detail = "What `lsuv` scales is divided by its own scale again: take `orthogonal`, which it starts from"
+            yield SpecError("/initialization", "never_acts", detail, suggestion="orthogonal")
+        technique = spec.regularization[index]
+        assert isinstance(technique, SpectralNorm)
+        targets = starts if technique.target == "kernels" else technique.target
+        if empty := sorted(_empty(spec, starts, plan).intersection(targets)):
+            detail = f"The kernel of `{empty[0]}` starts at 0, and has no norm that it could be divided by"
+            yield SpecError(f"/regularization/{index}", "all_zero", detail)
+
+
+def _empty(spec: JobSpec, starts: dict[str, AnyInitialization], plan: Planned) -> set[str]:
+    """The layers whose kernels start at 0."""
+    zeros = {name for name, start in starts.items() if isinstance(start, Zeros) or _is_constant_0(start)}
+    if spec.initialization is not None and spec.initialization.zero_residual:
+        zeros |= {end.name for end in branch_ends(plan)}
+    return zeros
+
+
+def _is_constant_0(start: AnyInitialization) -> bool:
+    return isinstance(start, Constant) and start.value == 0.0

@@ -28,7 +28,7 @@ def evaluate(run: Run) -> EpochDone:
     seconds = begun - run.epoch_begun
     metrics = metrics_of(run.data.task, run.sums) | metrics_of_steps(run)
     predicted = None
-    with run.averaged():
+    with run.shown():
         refresh_norms(run)
         if run.data.validation is not None:
             measured, predicted = measure_part(run, run.data.validation)
@@ -124,7 +124,7 @@ def watch(run: Run, metrics: Metrics) -> None:
         rule = training.early_stopping
         position.stopping = position.stopping.after(metrics[rule.metric], rule)
         if position.stopping.waited == 0 and rule.restore_best:
-            position.restorable, run.restorable = position.last, run.weights()
+            position.restorable, run.restorable = position.last, run.source()
         if position.stopping.waited >= rule.patience:
             position.ended = "early_stopping"
     if run.out_of_time:

@@ -11,6 +11,7 @@ from models.spec.task import Task
 from models.spec.vectors import Perturbation
 from worker.training.augmentation import Planned, augment, mix, perturb, plan, planned
 from worker.training.data import Dataset, Normalization, Part
+from worker.training.noise import noise_on_inputs
 from worker.training.randomness import generator_for
 from worker.training.regularization import smoothing_of
 from worker.training.schedule import Clock
@@ -30,6 +31,7 @@ class Feed:
         self.zero = zero_of(data.normalization, device)
         self.task = data.task
         self.smoothing = smoothing_of(spec)
+        self.noise = noise_on_inputs(spec)
         of_images = [one for one in spec.augmentation if isinstance(one, OnImages)] if self.is_image else []
         self.runs: list[list[Planned[OnImages]]] = plan(of_images, clock.steps_per_epoch, clock.steps)
         self.perturbing: list[Planned[Perturbation]] = [
@@ -58,6 +60,9 @@ class Feed:
         if self.mixing:
             generator = generator_for(self.seed, "mixing", *place)
             inputs, targets = mix(inputs, targets, self.mixing, step, generator, self.task)
+        if self.noise:
+            generator = generator_for(self.seed, "noise on inputs", *place, device=inputs.device)
+            inputs = inputs + torch.empty_like(inputs).normal_(0.0, self.noise, generator=generator)
         if self.smoothing:
             targets = smooth(targets, self.smoothing, self.task)
         return inputs, targets

@@ -78,9 +78,10 @@ def step(run: Run) -> None:
     """One step, in one piece; nothing in it waits for the device."""
     rate = run.learning_rate
 
-    loss, activity, sums = differentiate(run)
+    with run.trained():
+        loss, activity, sums = differentiate(run)
     if run.ascent is not None:
-        with run.ascent.uphill():
+        with run.ascent.uphill(), run.trained():
             differentiate(run)
 
     with torch.no_grad():
@@ -93,6 +94,7 @@ def step(run: Run) -> None:
         norm = gradient_norm(gradients, run.clipper.norm_type)
         skipped = 1.0 - (norm + loss).isfinite().float()
         clipped = run.clipper.clip(gradients, norm, skipped)
+        run.noise.add_to(gradients, run.position.step)
 
         run.stepper.step(rate, skipped)
         run.keep_finite(skipped)

@@ -23,6 +23,7 @@ from models.spec.regularization import (
     DropBlock,
     Dropout,
     DropPath,
+    InjectedNoise,
     L1L2Penalty,
     L1Penalty,
     L2Penalty,
@@ -32,6 +33,7 @@ from models.spec.regularization import (
     Orthogonality,
     Sam,
     SpatialDropout,
+    SpectralNorm,
     Target,
     WeightDecay,
 )
@@ -153,6 +155,8 @@ def penalized_modules(spec: JobSpec, kernels: list[str]) -> list[tuple[str, floa
                 | Activity()
                 | MaxNorm()
                 | Orthogonality()
+                | SpectralNorm()
+                | InjectedNoise()
                 | LabelSmoothing()
                 | WeightDecay()
                 | Sam()

@@ -3,7 +3,7 @@
 import platform
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, replace
 from math import isfinite
 
@@ -28,6 +28,7 @@ from worker.training.layers import NamedDropout
 from worker.training.loss import class_weights
 from worker.training.metrics import empty_sums
 from worker.training.network import build_network
+from worker.training.noise import Noise
 from worker.training.optimizer import Stepper
 from worker.training.position import Position
 from worker.training.precision import Precision
@@ -35,6 +36,7 @@ from worker.training.randomness import derive_seed, permutation
 from worker.training.regularization import penalties_of
 from worker.training.schedule import Clock, learning_rate
 from worker.training.sharpness import ascent_of
+from worker.training.spectral import SpectralNorms
 
 FLUSH_STEPS = 50
 FLUSH_SECONDS = 1.0
@@ -66,6 +68,8 @@ class Run:
         self.clock = Clock(per_epoch, total_steps(spec.training, per_epoch))
         self.feed = Feed(spec, data, self.clock, device)
         self.network = build_network(spec, data.task, device)
+        self.spectral = SpectralNorms(spec, self.network)
+        self.noise = Noise(spec, self.network)
         self.parameters = list(self.network.parameters())
         self.buffers = list(self.network.buffers())
         self.clipper = Clipper(spec, self.network)
@@ -217,15 +221,34 @@ class Run:
         return Progress(epoch, self.epochs, step, self.clock.steps, self.speed, eta)
 
     @contextmanager
-    def averaged(self) -> Iterator[None]:
-        """The network has the weights in here that are evaluated and saved: the averaged ones if there are any."""
-        with nullcontext() if self.average is None else self.average.shown(self.position.step):
+    def trained(self) -> Iterator[None]:
+        """The network has the weights in here at which a gradient is taken: normalized and noisy."""
+        with self.spectral.trained(), self.noise.on_weights(self.position.step):
+            yield
+
+    def averaged(self) -> AbstractContextManager[None]:
+        """The network has its averaged weights in here, if there are any."""
+        return nullcontext() if self.average is None else self.average.shown(self.position.step)
+
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        """The network has the weights in here that are evaluated and saved: the averaged ones, normalized."""
+        with self.averaged(), self.spectral.divided():
             yield
 
     def weights(self) -> dict[str, Tensor]:
         """Copies on the CPU of the weights that are evaluated and saved."""
-        with self.averaged():
+        with self.shown():
             return copies(self.network.state_dict())
+
+    def source(self) -> dict[str, Tensor]:
+        """Copies on the CPU of all that `weights` is made of."""
+        with self.averaged():
+            return copies({**self.network.state_dict(), **self.spectral.tensors()})
+
+    def load_source(self, source: Mapping[str, Tensor]) -> None:
+        self.network.load_state_dict(self.spectral.without(source))
+        self.spectral.load(source)
 
     # Beginning and end
 

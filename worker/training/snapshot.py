@@ -21,13 +21,16 @@ def checkpoint(run: Run, kind: Kind | None = None) -> CheckpointReady:
             **run.stepper.tensors(),
             **run.clipper.tensors(),
             **run.precision.tensors(),
+            **run.spectral.tensors(),
             "sums": run.sums,
             "totals": run.totals,
         }
     )
-    if run.average is not None:
-        tensors |= copies({f"raw/{name}": value for name, value in run.network.state_dict().items()})
-    tensors |= {f"restorable/{name}": value for name, value in run.restorable.items()}
+    if run.average is not None or run.spectral.kernels:
+        tensors |= copies(under("raw/", run.network.state_dict()))
+    if run.average is not None and run.spectral.kernels:
+        tensors |= under("averaged/", run.source())
+    tensors |= under("restorable/", run.restorable)
     return CheckpointReady(
         kind or kind_of(run),
         position.step,
@@ -64,10 +67,12 @@ def weights_metadata(run: Run) -> dict[str, str]:
 def take_up(run: Run, resume: Resume) -> None:
     """Puts a run that has just begun where an earlier one was."""
     tensors = resume.state.tensors
-    run.network.load_state_dict(dict(resume.weights))
+    run.load_source(below(tensors, "averaged/") or resume.weights)
     if run.average is not None:
         run.average.take()
-        run.network.load_state_dict(below(tensors, "raw/"))
+    if raw := below(tensors, "raw/"):
+        run.network.load_state_dict(raw)
+    run.spectral.load(tensors)
     run.stepper.load(tensors)
     run.clipper.load(tensors)
     run.precision.load(tensors)
@@ -86,11 +91,15 @@ def will_restore(run: Run) -> bool:
 
 def restore(run: Run) -> None:
     """Makes the best weights, by early stopping's metric, the final ones."""
-    run.network.load_state_dict(run.restorable)
+    run.load_source(run.restorable)
     if run.average is not None:
         run.average.take()
     run.position.last = run.position.restorable
     run.improved = False
+
+
+def under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {prefix + name: value for name, value in tensors.items()}
 
 
 def below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

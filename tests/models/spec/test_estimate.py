@@ -69,6 +69,11 @@ def test_averaged_weights_are_kept_beside_the_raw_ones() -> None:
     assert cost.checkpoint_bytes == 4 * 4 * cost.parameters
 
 
+def test_raw_weights_are_kept_beside_those_that_are_normalized() -> None:
+    cost = estimate(spec(regularization=[{"type": "spectral_norm"}]), images())
+    assert cost.checkpoint_bytes == 4 * 4 * cost.parameters
+
+
 def test_the_last_batch_of_an_epoch_may_be_smaller() -> None:
     cost = estimate(spec(**ARTICLE_VECTORS), vectors())
     assert (cost.steps_per_epoch, cost.steps) == (30, 600)

@@ -63,3 +63,34 @@ def test_lsuv_needs_layers_with_outputs_of_their_own() -> None:
     assert found["/initialization"].code == "network_does_not_fit"
     override = {"target": "recurrent", "initialization": {"type": "orthogonal"}}
     assert not conflicts(vectors(), network=lstm, initialization={"type": "lsuv", "overrides": [override]})
+
+
+ZERO_STARTS: list[dict[str, Any]] = [
+    {"initialization": ZEROS},
+    {"initialization": {"type": "constant", "value": 0.0}},
+    {"initialization": overriding(["output"])},
+    {"initialization": {"type": "kaiming_normal", "zero_residual": True}, "network": VIT},
+    {"initialization": {"type": "kaiming_normal", "zero_residual": True}, "network": {"type": "wide_resnet"}},
+]
+
+
+@pytest.mark.parametrize("words", ZERO_STARTS)
+def test_a_kernel_of_zeros_has_no_spectral_norm(words: dict[str, Any]) -> None:
+    found = conflicts(images(), regularization=[{"type": "spectral_norm"}], **words)
+    assert found["/regularization/0"].code == "all_zero"
+    start = {"type": "kaiming_normal", "zero_residual": True}
+    assert not conflicts(images(), regularization=[{"type": "spectral_norm"}], network=RESNET, initialization=start)
+
+
+def test_spectral_norm_takes_away_what_lsuv_scales_and_is_named_once() -> None:
+    twice = [{"type": "spectral_norm"}, {"type": "spectral_norm", "target": ["output"]}]
+    found = conflicts(images(), regularization=twice, initialization={"type": "lsuv"})
+    assert {pointer: error.code for pointer, error in found.items()} == {
+        "/initialization": "never_acts",
+        "/regularization/1": "named_twice",
+    }
+
+
+def test_only_noise_on_gradients_has_a_decay() -> None:
+    [error] = errors_of(raw(regularization=[{"type": "gaussian_noise", "on": "weights", "decay": 0.55}]))
+    assert (error.pointer, error.code) == ("/regularization/0", "decay")
