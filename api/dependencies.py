@@ -9,9 +9,10 @@ from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
 from pydantic import Field
 
+from api.cookies import token_of
 from api.errors import Forbidden, Unauthenticated
 from api.ringing import Ringer
-from models import projects
+from models import browser_sessions, projects
 from models.database import Database
 from models.projects import Caller, Scope
 from models.settings import Settings
@@ -67,23 +68,37 @@ def authenticate(
     database: DatabaseDep,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
 ) -> Caller:
-    """Who is asking, if they may.
+    """Who is asking, if they may: by a key, or by the cookie of a browser that is signed in.
 
     Raises:
         Unauthenticated: no key, or none that is alive.
         Forbidden: a key that does not open this route.
     """
-    if credentials is None:
-        raise Unauthenticated("send an API key: Authorization: Bearer tw_…")
-    caller = None
-    if KEY.fullmatch(credentials.credentials):
-        with database.read() as session:
-            caller = projects.authenticate(session, credentials.credentials)
-    if caller is None:
-        raise Unauthenticated("this API key is unknown or revoked")
+    caller = _by_cookie(request, database) if credentials is None else _by_key(database, credentials.credentials)
     request.state.caller = caller
     if not all(scope in projects.ALLOWS[caller.scope] for scope in scopes.scopes):
         raise Forbidden(f"this needs a key with scope {scopes.scope_str}; yours has {caller.scope}")
+    return caller
+
+
+def _by_key(database: Database, text: str) -> Caller:
+    caller = None
+    if KEY.fullmatch(text):
+        with database.read() as session:
+            caller = projects.authenticate(session, text)
+    if caller is None:
+        raise Unauthenticated("this API key is unknown or revoked")
+    return caller
+
+
+def _by_cookie(request: Request, database: Database) -> Caller:
+    token = token_of(request)
+    if token is None:
+        raise Unauthenticated("send an API key: Authorization: Bearer tw_…")
+    with database.read() as session:
+        caller = browser_sessions.authenticate(session, token)
+    if caller is None:
+        raise Unauthenticated("this browser is no longer signed in")
     return caller
 
 

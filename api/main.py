@@ -14,6 +14,7 @@ from api.dependencies import Services, require_scopes
 from api.envelope import Envelope
 from api.ringing import Ringer
 from api.routes import catalog, checkpoints, datasets, events, health, jobs, metrics, projects, workers
+from api.web import pages, signing_in
 from models.database import Database
 from models.logs import configure_logging
 from models.queue import Bell
@@ -23,6 +24,9 @@ from models.storage import open_storage
 ROUTERS = tuple(
     module.router for module in (jobs, events, metrics, checkpoints, datasets, catalog, workers, projects, health)
 )
+
+
+PAGE_ROUTERS = (pages.router, signing_in.router)
 
 
 class Application(FastAPI):
@@ -50,7 +54,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         generate_unique_id_function=_operation_id,
     )
     app.state.services = Services(settings, Database(settings), open_storage(settings), Ringer(Bell(settings)))
-    for router in ROUTERS:
+    for router in (*ROUTERS, *PAGE_ROUTERS):
         require_scopes(router)
         app.include_router(router)
     errors.install(app)

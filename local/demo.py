@@ -76,6 +76,7 @@ def _run(console: Console, folder: DataFolder, port: int | None, *, keep: bool) 
     with Background(service) as background:
         running = background.running
         console.print(f"The service is up on {running.url} after {time.monotonic() - started:.1f} s.", markup=False)
+        console.print(f"Watch it in a browser: {running.page_url} (works once)", markup=False, soft_wrap=True)
         with Client(running.url, running.api_key) as client:
             Demo(client, console, background).run()
         console.print(f"All of it took {time.monotonic() - started:.0f} s.")

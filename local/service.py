@@ -22,7 +22,7 @@ from pydantic import SecretStr, ValidationError
 from local import broker
 from local.folder import DataFolder
 from local.supervisor import Program, Say, Stopped, Supervisor
-from models import jobs, projects
+from models import browser_sessions, jobs, projects
 from models.database import Database, Session, sqlite_url
 from models.settings import Settings
 
@@ -30,6 +30,7 @@ ROOT = Path(__file__).parents[1]
 HOST = "127.0.0.1"
 PORT, PORTS_TRIED = 8000, 100
 PROJECT = "default"
+TICKET_SECONDS = 24 * 3600
 LOOK_SECONDS = 0.2
 DRAIN_SECONDS = 20.0
 """A worker on one machine only has to save its jobs: nobody waits to take them over."""
@@ -48,10 +49,17 @@ class Running:
     api_key: str
     api_key_file: Path
     key_is_new: bool
+    ticket: str
+    """Lets one browser in, once."""
 
     @property
     def url(self) -> str:
         return f"http://{HOST}:{self.port}"
+
+    @property
+    def page_url(self) -> str:
+        """A link that signs in the browser that opens it first. The key is not in it."""
+        return f"{self.url}/sign-in?ticket={self.ticket}"
 
 
 class Service:
@@ -117,7 +125,8 @@ class Service:
             is_new = key is None or projects.authenticate(session, key) is None
             key = _new_key(session) if key is None or is_new else key
             file = self._folder.keep_api_key(key)
-        return Running(port, key, file, is_new)
+            ticket = _new_ticket(session, key)
+        return Running(port, key, file, is_new, ticket)
 
     def _free_port(self) -> int:
         if self._port is not None:
@@ -189,6 +198,12 @@ def _migrate(database: Database) -> None:
 def _new_key(session: Session) -> str:
     project = projects.project_named(session, PROJECT) or projects.create_project(session, PROJECT)
     return projects.create_key(session, project.id, name="first", scope="admin")[1]
+
+
+def _new_ticket(session: Session, key: str) -> str:
+    caller = projects.authenticate(session, key)
+    assert caller is not None, "the key was made or checked in this transaction"
+    return browser_sessions.issue_ticket(session, caller.key_id, TICKET_SECONDS)
 
 
 def _broker(binary: Path, path: Path, folder: Path) -> Program:

@@ -44,6 +44,7 @@ def announce(running: Running, folder: DataFolder) -> None:
         say(f"API key, shown this once: {running.api_key}")
     say(
         f"Trainwright is up: {running.url} (what it can do: {running.url}/openapi.json)\n"
+        f"Open it in a browser, signed in: {running.page_url} (works once, for a day)\n"
         f"  export TRAINWRIGHT_URL={running.url}\n"
         f'  export TRAINWRIGHT_API_KEY="$(cat "{running.api_key_file}")"\n'
         f"Logs: {folder.logs}. Ctrl-C stops it."

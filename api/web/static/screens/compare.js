@@ -1,0 +1,149 @@
+// Runs side by side: what differs in what they were told, what came of it, their curves on one chart.
+
+import { all, get, query } from "../parts/api.js";
+import { Chart, smoothed } from "../parts/chart.js";
+import { Curves, STEP_KEYS } from "../parts/curves.js";
+import { differences } from "../parts/difference.js";
+import { element, fill } from "../parts/elements.js";
+import { isShare, metric, metricName, percent, percentTick } from "../parts/format.js";
+import { screen } from "../parts/frame.js";
+import { chip, isEnded, runtime, title } from "../parts/jobs.js";
+import { every } from "../parts/live.js";
+import { empty, failed, loading } from "../parts/states.js";
+
+const MOST = 8;
+const POINTS = 4000;
+const INNER = ["epoch", "train/penalty", "train/skipped_share", "train/sparsity", "train/weight_norm", "train/gradient_norm", "train/clipped_share"];
+
+const { body } = screen("Compare");
+const asked = new URLSearchParams(location.search).get("jobs") ?? "";
+const ids = [...new Set(asked.split(",").filter((id) => /^job_[0-9a-f]{32}$/.test(id)))].slice(0, MOST);
+const chooser = element("div", { class: "filters" });
+const place = element("div", {});
+fill(body, chooser, place);
+await Promise.all([choose(), show()]);
+
+async function choose() {
+  const jobs = await all("/v1/jobs", {}, 200).catch(() => []);
+  const others = jobs.filter((job) => !ids.includes(job.id));
+  if (!others.length || ids.length >= MOST) return;
+  const select = element("select", { "aria-label": "Add a job" }, element("option", { value: "" }, ids.length ? "Add a job…" : "Choose a job…"), others.map((job) => element("option", { value: job.id }, `${title(job)} (${job.status})`)));
+  select.addEventListener("change", () => go([...ids, select.value]));
+  fill(chooser, select);
+}
+
+function go(chosen) {
+  location.assign(`/compare${query({ jobs: chosen.join(",") })}`);
+}
+
+async function show() {
+  if (!ids.length) {
+    fill(place, empty("Choose runs to compare", "Tick some in the list of jobs, or choose one here: their curves come on one chart, and what differs in their specs in one table.", element("a", { class: "button", href: "/jobs" }, "To the jobs")));
+    return;
+  }
+  fill(place, loading(6));
+  try {
+    let jobs = await Promise.all(ids.map((id) => get(`/v1/jobs/${id}`)));
+    const runs = jobs.map((job, index) => ({ job, color: index + 1, label: labelOf(job, jobs), steps: new Curves(job, "step", STEP_KEYS), epochs: new Curves(job, "epoch") }));
+    const [table, charts, spec] = [element("div", {}), element("div", {}), element("div", {})];
+    const draw = chartsOf(charts, runs);
+    const measure = () => Promise.all(runs.filter(({ job, epochs }) => !isEnded(job) || !epochs.steps.length).flatMap(({ steps, epochs }) => [steps.load(POINTS), epochs.load(POINTS)]));
+    fill(place, table, element("h2", {}, "What differs in the specs"), spec, element("h2", {}, "Curves"), charts);
+    fill(table, results(runs));
+    fill(spec, specTable(runs));
+    await measure();
+    draw();
+    if (jobs.every(isEnded)) return;
+    every(2000, async () => {
+      if (jobs.every(isEnded)) return;
+      await measure();
+      jobs = await Promise.all(jobs.map((job) => (isEnded(job) ? job : get(job.urls.self))));
+      runs.forEach((run, index) => (run.job = jobs[index]));
+      draw();
+      fill(table, results(runs));
+    });
+  } catch (problem) {
+    fill(place, failed(problem, show));
+  }
+}
+
+/** Names that are the same are told apart. */
+function labelOf(job, jobs) {
+  const same = jobs.filter((other) => title(other) === title(job));
+  return same.length > 1 ? `${title(job)} (${job.id.slice(-6)})` : title(job);
+}
+
+function results(runs) {
+  const names = [...new Set(runs.flatMap(({ job }) => Object.keys(job.summary?.best ?? {})))].filter((name) => !INNER.includes(name)).sort((one, other) => other.startsWith("validation") - one.startsWith("validation"));
+  const head = element("tr", {}, element("td", {}), runs.map(({ job, color, label }) => element("th", { scope: "col" }, element("span", { class: "swatch", data: { color } }), element("a", { href: `/jobs/${job.id}` }, label))));
+  const row = (title, cell) => element("tr", {}, element("th", { scope: "row" }, title), runs.map((run) => element("td", {}, cell(run))));
+  return element(
+    "div",
+    { class: "card scroll", role: "region", "aria-label": "Results", tabindex: 0 },
+    element(
+      "table",
+      { class: "side-by-side" },
+      element("thead", {}, head),
+      element("tbody", {}, row("State", ({ job }) => chip(job.status, job.desired_state)), names.map((name) => row(capital(metricName(name)), figuresOf(name, runs))), row("Took", ({ job }) => runtime(job)), ids.length > 1 && row("", ({ job, label }) => leaveOut(job, label))),
+    ),
+  );
+}
+
+/** The best checkpoint's figure, the better of the runs' in bold; the last one's below. */
+function figuresOf(name, runs) {
+  const bests = runs.map(({ job }) => job.summary?.best?.[name]).filter((value) => value !== undefined && value !== null);
+  const top = bests.length < 2 ? null : /loss|error/.test(name) ? Math.min(...bests) : Math.max(...bests);
+  return ({ job }) => {
+    const [best, last] = [job.summary?.best?.[name], job.summary?.last?.[name]];
+    return [element("span", { class: best === top ? "figure strong" : "figure" }, metric(name, best)), last !== undefined && last !== best && element("span", { class: "soft small" }, `  last ${metric(name, last)}`)];
+  };
+}
+
+function leaveOut(job, label) {
+  return element("button", { type: "button", class: "quiet small", "aria-label": `Leave out ${label}`, on: { click: () => go(ids.filter((id) => id !== job.id)) } }, "Leave out");
+}
+
+function specTable(runs) {
+  if (runs.length < 2) return element("p", { class: "card soft" }, "Add another run.");
+  const found = differences(runs.map(({ job }) => job.resolved_spec), ["/name"]);
+  if (!found.length) return element("p", { class: "card soft" }, "Nothing: their resolved specs are the same.");
+  const head = element("tr", {}, element("th", { scope: "col" }, "Pointer"), runs.map(({ color, label }) => element("th", { scope: "col" }, element("span", { class: "swatch", data: { color } }), label)));
+  const rows = found.map(({ pointer, values }) => element("tr", {}, element("th", { scope: "row" }, element("code", {}, pointer)), values.map((value) => element("td", {}, value === undefined ? element("span", { class: "soft" }, "absent") : element("code", {}, value)))));
+  return element("div", { class: "card scroll", role: "region", "aria-label": "Differences of the specs", tabindex: 0 }, element("table", { class: "side-by-side" }, element("thead", {}, head), element("tbody", {}, rows)));
+}
+
+function chartsOf(place, runs) {
+  const known = new Map();
+  const grid = element("div", { class: "charts" });
+  const draw = (name, options, curvesOf) => {
+    const curves = runs.map(curvesOf).filter((curve) => curve.values.some((value) => value !== null && value !== undefined));
+    if (!curves.length) return;
+    if (!known.has(name)) {
+      known.set(name, new Chart(name, options));
+      grid.append(known.get(name).figure);
+    }
+    known.get(name).show(curves);
+  };
+  return () => {
+    if (runs.every(({ steps, epochs }) => !steps.steps.length && !epochs.steps.length)) {
+      fill(place, element("p", { class: "card soft" }, "No curves yet."));
+      return;
+    }
+    if (!grid.isConnected) fill(place, grid);
+    const ofEpochs = [...new Set(runs.flatMap(({ epochs }) => epochs.names))].filter((name) => !INNER.includes(name));
+    draw("Training loss, smoothed", {}, ({ steps, label, color }) => ({ label, color, steps: steps.steps, values: smoothed(steps.values("train/loss"), steps.steps.length > 50 ? 0.9 : 0) }));
+    for (const name of ofEpochs.filter((one) => one !== "train/loss").sort((one, other) => other.startsWith("validation") - one.startsWith("validation"))) {
+      draw(capital(metricName(name)), formatsOf(name), ({ epochs, label, color }) => ({ label, color, steps: epochs.steps, values: epochs.values(name), points: epochs.steps.length < 60 }));
+    }
+    draw("Learning rate", {}, ({ steps, label, color }) => ({ label, color, steps: steps.steps, values: steps.values("learning_rate") }));
+    draw("Gradient norm, smoothed", { log: true }, ({ steps, label, color }) => ({ label, color, steps: steps.steps, values: smoothed(steps.values("gradient_norm"), steps.steps.length > 50 ? 0.9 : 0) }));
+  };
+}
+
+function capital(text) {
+  return text[0].toUpperCase() + text.slice(1);
+}
+
+function formatsOf(name) {
+  return isShare(name) ? { format: (value) => percent(value), tick: percentTick } : {};
+}
