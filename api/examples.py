@@ -55,7 +55,7 @@ SPEC: Json = {
 _WARNING = SpecIssue(
     pointer="/augmentation/0", code="flipped_digits", detail="A flipped digit is another digit, or none"
 )
-_JOB_PARTS = ("cancel", "events", "stream", "metrics", "checkpoints")
+_JOB_PARTS = ("cancel", "pause", "resume", "retry", "events", "stream", "metrics", "checkpoints")
 _RUNNING = Job(
     id=_JOB,
     name="digits, he + cosine",

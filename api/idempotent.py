@@ -18,6 +18,7 @@ from api.dependencies import DatabaseDep
 from api.errors import parameter_error
 from models import idempotency
 from models.database import Database, Session
+from models.failpoints import reach
 from models.idempotency import Reply
 from models.projects import Caller
 
@@ -53,8 +54,12 @@ class Once:
             done = work(session)
             if self.key is not None:
                 idempotency.answer(session, caller.key_id, self.key, done.kept)
+            session.flush()
+            reach("post.before_commit")
+        reach("post.after_commit")
         if done.after_commit is not None:
             done.after_commit()
+        reach("post.after_ring")
         return _response(done.reply)
 
     def _take(self, session: Session, caller: Caller) -> Reply | None:

@@ -13,7 +13,7 @@ from api import VERSION, errors, openapi
 from api.dependencies import Services, require_scopes
 from api.envelope import Envelope
 from api.ringing import Ringer
-from api.routes import catalog, checkpoints, datasets, events, health, jobs, metrics, projects, workers
+from api.routes import catalog, checkpoints, datasets, events, health, jobs, metrics, projects, steering, workers
 from api.web import pages, signing_in
 from models.database import Database
 from models.logs import configure_logging
@@ -22,7 +22,8 @@ from models.settings import Settings
 from models.storage import open_storage
 
 ROUTERS = tuple(
-    module.router for module in (jobs, events, metrics, checkpoints, datasets, catalog, workers, projects, health)
+    module.router
+    for module in (jobs, steering, events, metrics, checkpoints, datasets, catalog, workers, projects, health)
 )
 
 

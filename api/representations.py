@@ -8,7 +8,7 @@ from api import resources
 from api.resources import Item, Page
 from models import jobs, tables
 from models.database import Session
-from models.states import DatasetState, State, Wish
+from models.states import OWNED, DatasetState, State, Wish
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def queue_of(session: Session, rows: Sequence[tables.Job], *, seen_within: float
 
 def job(row: tables.Job, queue: Queue | None) -> resources.Job:
     path = f"/v1/jobs/{row.id}"
-    parts = ("cancel", "events", "stream", "metrics", "checkpoints")
+    parts = ("cancel", "pause", "resume", "retry", "events", "stream", "metrics", "checkpoints")
     return resources.Job(
         id=row.id,
         name=row.name,
@@ -86,6 +86,8 @@ def listed_job(row: tables.Job, queue: Queue | None) -> resources.Job:
 def _job_reason(row: tables.Job, queue: Queue | None) -> str:
     if row.desired_state == Wish.CANCEL and not row.state.is_terminal:
         return "stopping: a cancel was asked for"
+    if row.desired_state == Wish.PAUSE and row.state in OWNED:
+        return "a pause was asked for: it is saving where it is"
     match row.state:
         case State.QUEUED:
             return queue.reason(row) if queue else "waiting for a worker"
@@ -93,6 +95,8 @@ def _job_reason(row: tables.Job, queue: Queue | None) -> str:
             return "a worker has taken it up and gets data and network ready"
         case State.RUNNING:
             return "training"
+        case State.PAUSED:
+            return "paused: it goes on from its newest checkpoint when it is resumed"
         case State.SUCCEEDED:
             return "trained to the end"
         case State.FAILED:

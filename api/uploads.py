@@ -12,6 +12,7 @@ from starlette.concurrency import run_in_threadpool
 
 from api.bodies import pieces
 from api.errors import MalformedRequest, StorageFull, Unavailable, parameter_error
+from models.failpoints import reach
 from models.storage import CHUNK, Storage, Stored, Writer, is_full
 
 log = structlog.get_logger()
@@ -49,6 +50,7 @@ async def receive(request: Request, storage: Storage, key: str, limit: int) -> S
 async def _copy(request: Request, writer: Writer, limit: int) -> None:
     buffer = bytearray()
     async for piece in pieces(request, limit):
+        reach("upload.chunk")
         buffer += piece
         if len(buffer) >= CHUNK:
             await run_in_threadpool(writer.write, bytes(buffer))

@@ -170,6 +170,18 @@ class AsyncJobs:
         """Ask for its end; asking twice is the same as once."""
         return await self._connection.send(calls.cancel_job(job))
 
+    async def pause(self, job: JobRef) -> Job:
+        """Let a job rest: a running one is saved at its next step and leaves its worker."""
+        return await self._connection.send(calls.pause_job(job))
+
+    async def resume(self, job: JobRef) -> Job:
+        """Let a paused job go on from where it was."""
+        return await self._connection.send(calls.resume_job(job))
+
+    async def retry(self, job: JobRef) -> Job:
+        """Queue a job again that failed or was cancelled; it goes on from its newest checkpoint."""
+        return await self._connection.send(calls.retry_job(job))
+
     async def wait(self, job: JobRef, timeout: float | None = None) -> Job:
         """The job once it has succeeded; raises `JobFailed` if it ends otherwise, `WaitTimedOut` after `timeout`
         seconds."""

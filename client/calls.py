@@ -40,7 +40,7 @@ JobRef = Job | str
 DatasetRef = Dataset | str
 CheckpointRef = Checkpoint | str
 Interval = Literal["step", "epoch"]
-Status = Literal["queued", "starting", "running", "succeeded", "failed", "cancelled"]
+Status = Literal["queued", "starting", "running", "paused", "succeeded", "failed", "cancelled"]
 
 PAGE_SIZE = 100
 POLL_SECONDS = 30.0
@@ -149,6 +149,18 @@ def list_jobs(which: JobFilter, *, after: str | None = None) -> Call[Page[Job]]:
 
 def cancel_job(job: JobRef) -> Call[Job]:
     return _post(Job, f"/v1/jobs/{_id(job)}/cancel", {})
+
+
+def pause_job(job: JobRef) -> Call[Job]:
+    return _post(Job, f"/v1/jobs/{_id(job)}/pause", {})
+
+
+def resume_job(job: JobRef) -> Call[Job]:
+    return _post(Job, f"/v1/jobs/{_id(job)}/resume", {})
+
+
+def retry_job(job: JobRef) -> Call[Job]:
+    return _post(Job, f"/v1/jobs/{_id(job)}/retry", {})
 
 
 def list_events(job: JobRef, *, after: str | None = None) -> Call[Page[Event]]:

@@ -166,6 +166,18 @@ class Jobs:
         """Ask for its end; asking twice is the same as once."""
         return self._connection.send(calls.cancel_job(job))
 
+    def pause(self, job: JobRef) -> Job:
+        """Let a job rest: a running one is saved at its next step and leaves its worker."""
+        return self._connection.send(calls.pause_job(job))
+
+    def resume(self, job: JobRef) -> Job:
+        """Let a paused job go on from where it was."""
+        return self._connection.send(calls.resume_job(job))
+
+    def retry(self, job: JobRef) -> Job:
+        """Queue a job again that failed or was cancelled; it goes on from its newest checkpoint."""
+        return self._connection.send(calls.retry_job(job))
+
     def wait(self, job: JobRef, timeout: float | None = None) -> Job:
         """The job once it has succeeded; raises `JobFailed` if it ends otherwise, `WaitTimedOut` after `timeout`
         seconds."""

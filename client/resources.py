@@ -135,7 +135,7 @@ class Job(Resource):
     forked_from: str | None = None
     """The job whose spec it began with."""
     status: str
-    """`queued`, `starting`, `running`, `succeeded`, `failed` or `cancelled`."""
+    """`queued`, `starting`, `running`, `paused`, `succeeded`, `failed` or `cancelled`."""
     desired_state: str
     status_reason: str
     """One sentence: where it is and what it waits for."""

@@ -187,7 +187,7 @@ def _opened(settings: Settings) -> Iterator[Database]:
 
 def _migrate(database: Database) -> None:
     config = Config(toml_file=ROOT / "pyproject.toml")
-    with database.engine.begin() as connection:
+    with database.rebuild() as connection:
         config.attributes["connection"] = connection
         try:
             command.upgrade(config, "head")

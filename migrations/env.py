@@ -36,6 +36,6 @@ if given is not None:
     migrate(given)
 else:
     database = Database(Settings())
-    with database.engine.begin() as own:
+    with database.rebuild() as own:
         migrate(own)
     database.close()

@@ -10,18 +10,24 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Engine, create_engine, event, exc, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, text
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import QueuePool
 
+from models.failpoints import Injected, is_asked, reach
 from models.settings import Settings
 
-__all__ = ["COLLISIONS", "OUTAGES", "Database", "Session"]
+__all__ = ["COLLISIONS", "OUTAGES", "Database", "Session", "outage"]
 
 OUTAGES = (exc.OperationalError, exc.InterfaceError, exc.InternalError, exc.TimeoutError)
 """What a transaction raises when the database is away, too busy, too slow, or has become a read-only standby."""
 COLLISIONS = (exc.IntegrityError,)
 """What a transaction raises when another one was there first with something that does not go together with it."""
+
+
+def outage() -> exc.OperationalError:
+    """What the driver raises when the server is gone."""
+    return exc.OperationalError("a statement", None, Injected("the server closed the connection"))
 
 
 class Database:
@@ -43,6 +49,9 @@ class Database:
             }
             connect = {"connect_timeout": 5, "application_name": "trainwright", "prepare_threshold": None}
             self._writer = self._reader = create_engine(url, connect_args=connect | _FAR_SIDE_IS_GONE, **options)
+        if is_asked("database.call"):
+            for engine in {self._writer, self._reader}:
+                event.listen(engine, "before_cursor_execute", _reach)
 
     @property
     def engine(self) -> Engine:
@@ -52,11 +61,35 @@ class Database:
     def write(self) -> Iterator[Session]:
         with Session(self._writer, expire_on_commit=False) as session, session.begin():
             yield session
+        reach("database.after_commit", error=outage)
 
     @contextmanager
     def read(self) -> Iterator[Session]:
         with Session(self._reader, expire_on_commit=False, autoflush=False) as session:
             yield session
+
+    @contextmanager
+    def rebuild(self) -> Iterator[Connection]:
+        """A transaction in which tables may be built anew.
+
+        SQLite builds a new table for each change of an old one, and would delete what hangs on the old one's rows: it
+        does not follow foreign keys in here, and is asked in the end whether all of them still lead somewhere.
+        """
+        with self._writer.connect() as connection:
+            if connection.dialect.name != "sqlite":
+                with connection.begin():
+                    yield connection
+                return
+            driver = connection.connection.driver_connection
+            assert driver is not None
+            driver.execute("PRAGMA foreign_keys=OFF")
+            try:
+                with connection.begin():
+                    yield connection
+                    dangling = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
+                    assert not dangling, f"foreign keys that lead nowhere: {dangling}"
+            finally:
+                driver.execute("PRAGMA foreign_keys=ON")
 
     def check(self) -> None:
         """Raise what stands in the way of using the tables."""
@@ -66,6 +99,10 @@ class Database:
     def close(self) -> None:
         self._writer.dispose()
         self._reader.dispose()
+
+
+def _reach(*_: object) -> None:
+    reach("database.call", error=outage)
 
 
 _FAR_SIDE_IS_GONE = {

@@ -6,7 +6,7 @@ Nothing here commits: the route or the task that calls owns the transaction.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, assert_never
 
 from sqlalchemy import delete, exists, func, select, update
 from sqlalchemy.orm import Session
@@ -184,24 +184,59 @@ def request_cancel(session: Session, project_id: str, job_id: str) -> Job | None
     The wish stays in the row, so an acknowledged cancel is never overtaken by success; asking twice is the same as
     asking once.
     """
-    mine = (Job.id == job_id) & (Job.project_id == project_id)
-    session.execute(select(Job.id).where(mine).with_for_update())  # or it is given back between two looks at its state
-    waiting = Job.state == State.QUEUED
-    cancelled = _move(
-        session, "job.cancelled", "user", mine, waiting, desired_state=Wish.CANCEL, finished_at=now_plus()
+    mine = _locked(session, project_id, job_id)
+    waiting = Job.state.in_({State.QUEUED, State.PAUSED})
+    ended: dict[str, Any] = {"desired_state": Wish.CANCEL, "finished_at": now_plus()}
+    return _move(session, "job.cancelled", "user", mine, waiting, **ended) or _ask(session, mine, Wish.CANCEL)
+
+
+def request_pause(session: Session, project_id: str, job_id: str) -> Job | None:
+    """Let the job rest: what waits at once, what runs once its owner has saved it. None if it has ended, is to be
+    cancelled, or is not there. One that is about to end may still end."""
+    mine = _locked(session, project_id, job_id)
+    resting = session.scalars(select(Job).where(mine, Job.state == State.PAUSED)).one_or_none()
+    return (
+        resting
+        or _move(session, "job.paused", "user", mine, Job.state == State.QUEUED, desired_state=Wish.PAUSE)
+        or _ask(session, mine & (Job.desired_state != Wish.CANCEL), Wish.PAUSE)
     )
-    if cancelled is not None:
-        return cancelled
-    already = session.scalars(
-        select(Job).where(mine, Job.state.in_(OWNED), Job.desired_state == Wish.CANCEL)
-    ).one_or_none()
-    if already is not None:
-        return already
-    job = ownership.change(
-        session, Job, mine, Job.state.in_(OWNED), desired_state=Wish.CANCEL, event_count=Job.event_count + 1
+
+
+def request_resume(session: Session, project_id: str, job_id: str) -> Job | None:
+    """Take a pause back: the job goes on from where it was. None if it has ended, is to be cancelled, or is not
+    there."""
+    mine = _locked(session, project_id, job_id)
+    waiting = session.scalars(select(Job).where(mine, Job.state == State.QUEUED)).one_or_none()
+    return (
+        waiting
+        or _move(session, "job.resumed", "user", mine, desired_state=Wish.RUN, rung_at=None)
+        or _ask(session, mine & (Job.desired_state != Wish.CANCEL), Wish.RUN)
     )
-    if job is not None:
-        _add_event(session, job, "job.cancel_requested", "user", {})
+
+
+def request_retry(session: Session, project_id: str, job_id: str) -> Job | None:
+    """Queue a job again that failed or was cancelled, to go on from its newest checkpoint. None if it has not, or is
+    not there."""
+    anew: dict[str, Any] = {"failure": None, "finished_at": None, "rung_at": None, "fruitless_attempts": 0}
+    mine = _locked(session, project_id, job_id)
+    return _move(session, "job.retried", "user", mine, desired_state=Wish.RUN, **anew)
+
+
+def _locked(session: Session, project_id: str, job_id: str) -> ColumnElement[bool]:
+    """The condition that means this job, which nobody moves before this transaction ends."""
+    lock(session, project_id, job_id)
+    return (Job.id == job_id) & (Job.project_id == project_id)
+
+
+def _ask(session: Session, mine: ColumnElement[bool], wish: Wish) -> Job | None:
+    """Tell the owner of a job what is wanted; None if nobody owns it."""
+    owned = mine & Job.state.in_(OWNED)
+    job = session.scalars(select(Job).where(owned)).one_or_none()
+    if job is None or job.desired_state == wish:
+        return job
+    job = ownership.change(session, Job, owned, desired_state=wish, event_count=Job.event_count + 1)
+    assert job is not None, "it is locked"
+    _add_event(session, job, f"job.{wish}_requested", "user", {})
     return job
 
 
@@ -298,7 +333,7 @@ def succeed(session: Session, job_id: str, attempt: int, *, summary: Json) -> Jo
         "job.succeeded",
         "worker",
         owned_by(Job, job_id, attempt, OWNED),
-        Job.desired_state == Wish.RUN,
+        Job.desired_state != Wish.CANCEL,
         data={name: value for name, value in summary.items() if name != "report"},
         **left(summary=summary, finished_at=now_plus()),
     )
@@ -328,17 +363,27 @@ def fail(session: Session, job_id: str, attempt: int, failure: Failure) -> Job:
 
 
 def release(session: Session, job_id: str, attempt: int, *, reason: str, soon: bool = True) -> Job:
-    """Give the job back, to be gone on with by whoever is free; if somebody has asked for a cancel, that is its end.
+    """Give the job back: to be gone on with by whoever is free, unless somebody has asked for a pause or a cancel.
 
     Args:
         soon: whether workers are told at the next round of a reconciler; else they are left in peace for a while.
     """
-    wanted = owned_by(Job, job_id, attempt, OWNED) & (Job.desired_state == Wish.RUN)
-    job = _move(
-        session, "job.released", "worker", wanted, data={"reason": reason}, **left(rung_at=None if soon else now_plus())
-    )
-    if job is None:
-        return end_cancelled(session, job_id, attempt)
+    mine = owned_by(Job, job_id, attempt, OWNED)
+    wish = session.scalars(select(Job.desired_state).where(mine).with_for_update()).one_or_none()
+    match wish:
+        case None:
+            raise OwnershipLost(job_id)
+        case Wish.CANCEL:
+            return end_cancelled(session, job_id, attempt)
+        case Wish.PAUSE:
+            job = _move_owned(session, "job.paused", job_id, attempt, **left())
+        case Wish.RUN:
+            rung_at = None if soon else now_plus()
+            job = _move_owned(
+                session, "job.released", job_id, attempt, data={"reason": reason}, **left(rung_at=rung_at)
+            )
+        case _:
+            assert_never(wish)
     _end_attempt(session, job, attempt, f"released: {reason}")
     return job
 
@@ -370,6 +415,9 @@ def _recover(session: Session, job: Job, fruitless_limit: int) -> Job:
             "look at the workers' logs; a smaller batch or network may help",
         ).as_json()
         moved = _move(session, "job.failed", "reconciler", still_lost, data=failure, **(ended | {"failure": failure}))
+    elif job.desired_state == Wish.PAUSE:
+        lost = left(fruitless_attempts=Job.fruitless_attempts + 1)
+        moved = _move(session, "job.paused", "reconciler", still_lost, **lost)
     else:
         lost = left(rung_at=None, fruitless_attempts=Job.fruitless_attempts + 1)
         moved = _move(session, "job.lost", "reconciler", still_lost, data={"reason": "its worker fell silent"}, **lost)

@@ -11,6 +11,7 @@ class State(StrEnum):
     QUEUED = "queued"
     STARTING = "starting"
     RUNNING = "running"
+    PAUSED = "paused"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"
@@ -24,6 +25,7 @@ class Wish(StrEnum):
     """What somebody wants of a job (`desired_state`), apart from where it is: so no half-way state can get stuck."""
 
     RUN = "run"
+    PAUSE = "pause"
     CANCEL = "cancel"
 
 
@@ -63,6 +65,12 @@ TRANSITIONS: dict[str, Transition] = {
     "job.lost": Transition(OWNED, State.QUEUED, frozenset({"reconciler"})),
     "job.succeeded": Transition(OWNED, State.SUCCEEDED, frozenset({"worker"})),
     "job.failed": Transition(OWNED, State.FAILED, frozenset({"worker", "reconciler"})),
-    "job.cancelled": Transition(OWNED | {State.QUEUED}, State.CANCELLED, frozenset({"user", "worker", "reconciler"})),
+    "job.paused": Transition(OWNED | {State.QUEUED}, State.PAUSED, frozenset({"user", "worker", "reconciler"})),
+    "job.resumed": Transition(frozenset({State.PAUSED}), State.QUEUED, frozenset({"user"})),
+    "job.cancelled": Transition(
+        OWNED | {State.QUEUED, State.PAUSED}, State.CANCELLED, frozenset({"user", "worker", "reconciler"})
+    ),
+    "job.retried": Transition(frozenset({State.FAILED, State.CANCELLED}), State.QUEUED, frozenset({"user"})),
 }
-"""Event type → which states it may leave, where it leads, who may cause it."""
+"""Event type → which states it may leave, where it leads, who may cause it. An end is an end, unless the user takes it
+back."""

@@ -19,6 +19,7 @@ import obstore
 from obstore.exceptions import BaseError, GenericError
 from obstore.store import S3Store
 
+from models.failpoints import reach
 from models.settings import Settings
 
 if TYPE_CHECKING:
@@ -27,6 +28,11 @@ if TYPE_CHECKING:
 CHUNK = 1024 * 1024
 OUTAGES = (BaseError,)
 """What a store raises when it is away or refuses us."""
+
+
+def outage() -> Exception:
+    """What obstore raises when the store is gone."""
+    return GenericError("the store closed the connection")
 
 
 def is_full(error: Exception) -> bool:
@@ -92,6 +98,7 @@ def open_storage(settings: Settings) -> Storage:
 
 def put_file(storage: Storage, key: str, source: Path) -> Stored:
     """Copy a file into the store."""
+    reach("store.call", error=outage)
     with source.open("rb") as file:
         writer = storage.writer(key)
         try:
@@ -109,6 +116,7 @@ def get_file(storage: Storage, key: str, destination: Path, sha256: str) -> None
         NotThere: no such object.
         Damaged: its bytes do not have the hash that was promised.
     """
+    reach("store.call", error=outage)
     destination.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=destination.parent, prefix=".part-", delete=False) as file:
         temporary = Path(file.name)
@@ -194,6 +202,7 @@ class _FileWriter:
         os.fsync(self._file.fileno())
         size = self._file.tell()
         self._file.close()
+        reach("ckpt.tmp_written", file=self._temporary)
         self._temporary.replace(self._destination)
         for folder in (self._destination.parent, *self._destination.parent.parents):
             _sync_folder(folder)

@@ -90,6 +90,34 @@ def test_a_worker_killed_at_any_step_costs_no_bit(running_service: Service) -> N
         assert_each_step_once(running_service, job_id, steps)
 
 
+def test_a_paused_job_leaves_its_worker_and_goes_on_to_the_same_bits(running_service: Service) -> None:
+    dataset_id = running_service.upload(DIGITS)
+    undisturbed = running_service.submit(spec(dataset_id))
+    running_service.finish(undisturbed)
+    job_id = running_service.submit(spec(dataset_id))
+    at = running_service.reach_step(job_id, 20)
+    running_service.http.post(f"/v1/jobs/{job_id}/pause")
+    paused = running_service.wait(f"/v1/jobs/{job_id}", {"paused"}, 20)
+    assert paused["progress"]["step"] >= at
+    another = running_service.submit(spec(dataset_id, training={"epochs": 1, "batch_size": 64}))
+    assert running_service.finish(another)["status"] == "succeeded"
+    assert running_service.job(job_id)["status"] == "paused"
+    running_service.http.post(f"/v1/jobs/{job_id}/resume")
+    job = running_service.finish(job_id)
+    assert (job["status"], job["attempt"]) == ("succeeded", 2)
+    assert running_service.last_weights(job_id) == running_service.last_weights(undisturbed)
+
+
+def test_a_cancelled_job_is_tried_again_from_where_it_was(running_service: Service) -> None:
+    job_id = running_service.submit(spec(running_service.upload(DIGITS)))
+    running_service.reach_step(job_id, 60)
+    running_service.http.post(f"/v1/jobs/{job_id}/cancel")
+    assert running_service.finish(job_id)["status"] == "cancelled"
+    running_service.http.post(f"/v1/jobs/{job_id}/retry")
+    assert running_service.finish(job_id)["status"] == "succeeded"
+    assert started_at(running_service, job_id) > 0
+
+
 def test_a_worker_told_to_leave_loses_at_most_a_step(running_service: Service) -> None:
     dataset_id = running_service.upload(DIGITS)
     undisturbed = running_service.submit(spec(dataset_id))

@@ -36,7 +36,8 @@ class Lease:
         self._renewing = threading.Thread(target=self._renew, name="lease", daemon=True)
         self._watching = threading.Thread(target=self._watch, name="deadline", daemon=True)
         self.lost = False
-        self.cancelled = False
+        self.wish = Wish.RUN
+        """What is wanted of the job, as far as the last renewal knows."""
 
     def __enter__(self) -> Self:
         self._renewing.start()
@@ -53,7 +54,7 @@ class Lease:
         while not self._left.wait(pause):
             begun = time.monotonic()
             try:
-                self.cancelled = self._beat() is Wish.CANCEL or self.cancelled
+                self.wish = self._beat() or Wish.RUN
             except OwnershipLost:
                 return self._lose("taken by another attempt")
             except OUTAGES as error:

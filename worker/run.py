@@ -14,11 +14,12 @@ from pydantic import TypeAdapter
 
 from models import checkpoints, database, datasets, jobs, metrics, storage
 from models.checkpoints import Saved
-from models.database import Session
+from models.database import Session, outage
+from models.failpoints import reach
 from models.jobs import Failure
 from models.ownership import OwnershipLost
 from models.spec.manifest import Manifest
-from models.states import FailureCode
+from models.states import FailureCode, Wish
 from models.storage import Damaged, NotThere, get_file, put_file
 from models.tables import Checkpoint, Job
 from worker import cache
@@ -46,6 +47,7 @@ def run_job(site: Site, job_id: str) -> None:
         job = jobs.claim(session, job_id, worker_id=site.id, lease_seconds=settings.lease_seconds)
     if job is None:
         return
+    reach("claim.after")
     with structlog.contextvars.bound_contextvars(job=job.id, attempt=job.attempt):
         log.info("job_claimed")
         try:
@@ -62,7 +64,8 @@ class _Stop:
     """Why the trainer was told to go, when it was."""
 
     cancelled: bool = False
-    leaving: bool = False
+    resting: str | None = None
+    """Why it was asked to save and stop."""
     stalled: bool = False
 
 
@@ -80,7 +83,7 @@ class _Supervisor:
 
     def run(self) -> None:
         with Lease(
-            lambda: self._site.write(lambda s: jobs.beat(s, *self._owned, self._settings.lease_seconds), seconds=0),
+            self._beat,
             heartbeat=self._settings.heartbeat_seconds,
             lease_seconds=self._settings.lease_seconds,
             on_lost=self._kill,
@@ -94,6 +97,11 @@ class _Supervisor:
                 self._give_back(error)
             finally:
                 self._kill()
+
+    def _beat(self) -> Wish:
+        reach("beat.before", error=outage)
+        lease_seconds = self._settings.lease_seconds
+        return self._site.write(lambda session: jobs.beat(session, *self._owned, lease_seconds), seconds=0)
 
     def _run(self, lease: Lease) -> None:
         try:
@@ -180,13 +188,13 @@ class _Supervisor:
         """Tell the trainer what it must know: a cancel, a worker that leaves, a checkpoint that is due, too long a
         silence."""
         now = time.monotonic()
-        if lease.cancelled and not self._stop.cancelled:
+        if lease.wish is Wish.CANCEL and not self._stop.cancelled:
             self._stop.cancelled = True
             trainer.kill()
-        if self._site.leaving.is_set() and not self._stop.leaving:
-            self._stop.leaving = True
+        if self._stop.resting is None and (reason := self._why_rest(lease)):
+            self._stop.resting = reason
             trainer.tell("stop")
-        if self._stop.leaving and self._site.seconds_to_leave < 0:
+        if self._site.leaving.is_set() and self._site.seconds_to_leave < 0:
             trainer.kill()
         if now - self._last_checkpoint > self._settings.checkpoint_seconds:
             self._last_checkpoint = now
@@ -194,6 +202,11 @@ class _Supervisor:
         if now - self._last_progress > self._settings.stall_seconds and not self._stop.stalled:
             self._stop.stalled = True
             trainer.kill()
+
+    def _why_rest(self, lease: Lease) -> str | None:
+        if self._site.leaving.is_set():
+            return "its worker is leaving"
+        return "a pause was asked for" if lease.wish is Wish.PAUSE else None
 
     def _take(self, message: dict[str, Any]) -> bool:
         """Turn what the trainer said into rows. True when it was its last word."""
@@ -209,10 +222,12 @@ class _Supervisor:
             case "checkpoint":
                 self._checkpoint(message)
             case "finished":
+                reach("finish.before_commit")
                 self._site.write(lambda session: jobs.succeed(session, *self._owned, summary=metrics.strict(message)))
+                reach("finish.after_commit")
                 return True
             case "stopped":
-                self._site.write(lambda session: jobs.release(session, *self._owned, reason="its worker is leaving"))
+                self._release()
                 return True
             case "failed":
                 self._failed(message)
@@ -259,6 +274,7 @@ class _Supervisor:
         stored_state = put_file(self._site.storage, state_key, state)
         if (stored.sha256, stored_state.sha256) != (message.pop("weights_sha256"), message.pop("state_sha256")):
             raise Damaged(weights_key)
+        reach("ckpt.uploaded")
         saved = Saved(
             weights_key=weights_key,
             weights_sha256=stored.sha256,
@@ -267,7 +283,9 @@ class _Supervisor:
             state_sha256=stored_state.sha256,
             **metrics.strict(message),
         )
+        reach("ckpt.before_commit")
         self._site.write(lambda session: checkpoints.record(session, *self._owned, saved))
+        reach("ckpt.after_commit")
         self._last_checkpoint = time.monotonic()
         weights.unlink()
         state.unlink()
@@ -289,13 +307,18 @@ class _Supervisor:
         if self._stop.cancelled:
             self._site.write(lambda session: jobs.end_cancelled(session, *self._owned))
             return
-        if self._stop.leaving:
-            self._site.write(lambda session: jobs.release(session, *self._owned, reason="its worker is leaving"))
+        if self._stop.resting is not None:
+            self._release()
             return
         failure = self._diagnosis(exit_code)
         log.error("trainer_ended", exit_code=exit_code, code=failure.code)
         limit = self._settings.fruitless_attempts
         self._site.write(lambda session: jobs.retry(session, *self._owned, failure=failure, fruitless_limit=limit))
+
+    def _release(self) -> None:
+        reason = self._stop.resting
+        assert reason is not None, "trainers stop when they are told to"
+        self._site.write(lambda session: jobs.release(session, *self._owned, reason=reason))
 
     def _give_back(self, error: Exception) -> None:
         """It cannot be done here and now. A store that is away is no fault of the job: it may wait as long as it

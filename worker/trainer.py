@@ -14,12 +14,14 @@ import signal
 import threading
 import time
 import traceback
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from models.failpoints import reach
 from models.spec import parse_spec
 from worker.order import Order
 from worker.orphans import die_with_parent
@@ -50,7 +52,7 @@ def probe(pipe: Connection) -> None:
 def main(pipe: Connection, order: Order) -> None:
     """The whole life of a trainer."""
     _begin_a_life_of_its_own()
-    control = Control()
+    control = Control(after_step=partial(reach, "step"))
     threading.Thread(target=_obey, args=(pipe, control), name="orders", daemon=True).start()
     voice = _Voice(pipe)
     saver = _Saver(Path(order.scratch), voice)

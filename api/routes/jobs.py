@@ -1,4 +1,4 @@
-"""Jobs: made, looked at, named, cancelled, deleted."""
+"""Jobs: made, looked at, named, deleted."""
 
 import re
 from collections.abc import Callable
@@ -183,25 +183,6 @@ def delete_job(caller: Submitter, services: ServicesDep, job_id: JobId) -> Respo
                 raise NotFound
             raise Conflict(f"this job has not ended: it is {row.state}; cancel it first", code="job_not_ended")
     return Response(status_code=204, background=BackgroundTask(sweep, services, jobs.objects_prefix(job_id)))
-
-
-@router.post("/v1/jobs/{job_id}/cancel", status_code=202, response_model=Job, responses=also(409))
-def cancel_job(caller: Submitter, database: DatabaseDep, settings: SettingsDep, job_id: JobId) -> Response:
-    """Cancel a job.
-
-    What is queued is cancelled at once; a running job stops at its next step. Asking twice is the same as asking once;
-    a job that has ended already is a 409.
-    """
-    with database.write() as session:
-        row = jobs.request_cancel(session, caller.project_id, job_id)
-        if row is None:
-            row = jobs.get(session, caller.project_id, job_id)
-            if row is None:
-                raise NotFound
-            if row.state != State.CANCELLED:
-                raise Conflict(f"this job has ended already: {row.state}", code="job_ended")
-        job = _represent(session, settings, row)
-    return reply(job, 202)
 
 
 def _create(

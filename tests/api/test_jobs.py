@@ -212,28 +212,6 @@ def test_many_who_wait_hold_no_connection(ours: Tenant) -> None:
         thread.join()
 
 
-def test_a_queued_job_is_cancelled_at_once_and_once(ours: Tenant) -> None:
-    path = f"/v1/jobs/{ours.job()}"
-    answers = [ours.submitter.post(f"{path}/cancel") for _ in range(2)]
-    assert [(answer.status_code, answer.json()["status"]) for answer in answers] == [(202, "cancelled")] * 2
-    types = [event["type"] for event in ours.reader.get(f"{path}/events").json()["data"]]
-    assert types == ["job.created", "job.cancelled"]
-
-
-def test_a_running_job_is_asked_to_stop(ours: Tenant) -> None:
-    path = f"/v1/jobs/{ours.running_job()}"
-    job = ours.submitter.post(f"{path}/cancel").json()
-    assert (job["status"], job["desired_state"]) == ("running", "cancel")
-    assert job["status_reason"] == "stopping: a cancel was asked for"
-
-
-def test_what_has_ended_cannot_be_cancelled(ours: Tenant) -> None:
-    job_id = ours.running_job()
-    ours.succeed(job_id)
-    answer = ours.submitter.post(f"/v1/jobs/{job_id}/cancel")
-    assert (answer.status_code, answer.headers["x-should-retry"]) == (409, "false")
-
-
 def test_a_job_that_ended_is_deleted_with_its_rows_and_its_objects(ours: Tenant) -> None:
     job_id, other = ours.running_job(), ours.running_job()
     for one in (job_id, other):

@@ -11,6 +11,8 @@ from models.database import Database
 from models.settings import Settings
 from models.tables import Job
 
+ROOT = Path(__file__).parents[2]
+
 
 @dataclass
 class Office:

@@ -226,7 +226,8 @@ def test_another_project_finds_no_job(office: Office) -> None:
 
 
 @pytest.mark.parametrize("name", TRANSITIONS)
-def test_no_transition_leaves_a_terminal_state(name: str) -> None:
+def test_only_the_user_takes_an_end_back(name: str) -> None:
     transition = TRANSITIONS[name]
-    assert not any(source.is_terminal for source in transition.sources)
-    assert transition.target.is_terminal or transition.target in OWNED | {State.QUEUED}
+    if any(source.is_terminal for source in transition.sources):
+        assert (transition.target, transition.actors) == (State.QUEUED, frozenset({"user"}))
+    assert transition.target.is_terminal or transition.target in OWNED | {State.QUEUED, State.PAUSED}

@@ -80,4 +80,4 @@ def test_a_row_that_somebody_else_took_is_lost_at_once() -> None:
 def test_the_wish_to_cancel_arrives_with_a_beat() -> None:
     with lease(lambda: Wish.CANCEL, threading.Event()) as held:
         time.sleep(0.1)
-    assert held.cancelled
+    assert held.wish is Wish.CANCEL

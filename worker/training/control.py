@@ -1,10 +1,13 @@
 """What a caller may ask of a run while it runs; the loop looks at every step's end."""
 
+from collections.abc import Callable
+
 
 class Control:
     """Requests, from any thread or signal handler."""
 
-    def __init__(self) -> None:
+    def __init__(self, after_step: Callable[[], None] = lambda: None) -> None:
+        self.after_step = after_step
         self.checkpoint_requested = False
         self.stop_requested = False
 

@@ -1,0 +1,99 @@
+"""What a user may do to a job on its way: cancel it, let it rest, let it go on, try it again."""
+
+from collections.abc import Callable
+
+from fastapi import APIRouter, Response
+
+from api import representations
+from api.conditional import reply
+from api.dependencies import JobId, Services, ServicesDep, Submitter
+from api.errors import Conflict, NotFound
+from api.openapi import also
+from api.resources import Job
+from models import jobs, tables
+from models.database import Session
+from models.projects import Caller
+from models.states import FailureCode, State
+
+router = APIRouter(tags=["jobs"], prefix="/v1/jobs/{job_id}")
+Ask = Callable[[Session, str, str], tables.Job | None]
+
+
+@router.post("/cancel", status_code=202, response_model=Job, responses=also(409))
+def cancel_job(caller: Submitter, services: ServicesDep, job_id: JobId) -> Response:
+    """Cancel a job.
+
+    What waits is cancelled at once; a running job stops at its next step. Asking twice is the same as asking once; a
+    job that has ended already is a 409.
+    """
+
+    def refusal(job: tables.Job) -> Conflict | None:
+        return None if job.state is State.CANCELLED else _ended(job)
+
+    return _steer(services, caller, job_id, jobs.request_cancel, refusal)
+
+
+@router.post("/pause", status_code=202, response_model=Job, responses=also(409))
+def pause_job(caller: Submitter, services: ServicesDep, job_id: JobId) -> Response:
+    """Let a job rest.
+
+    What is queued rests at once; a running job is saved at its next step and leaves its worker to others. Asking twice
+    is the same as asking once.
+    """
+    return _steer(services, caller, job_id, jobs.request_pause, _ended_or_ending)
+
+
+@router.post("/resume", status_code=202, response_model=Job, responses=also(409))
+def resume_job(caller: Submitter, services: ServicesDep, job_id: JobId) -> Response:
+    """Let a paused job go on from where it was; it ends with the same bits as if it had never been paused.
+
+    A job that is not paused stays as it is.
+    """
+    return _steer(services, caller, job_id, jobs.request_resume, _ended_or_ending)
+
+
+@router.post("/retry", status_code=202, response_model=Job, responses=also(409))
+def retry_job(caller: Submitter, services: ServicesDep, job_id: JobId) -> Response:
+    """Queue a job again that failed or was cancelled: it goes on from its newest checkpoint.
+
+    A job that diverged would do so again, to the bit: fork it with a change instead.
+    """
+
+    def ask(session: Session, project_id: str, job_id: str) -> tables.Job | None:
+        job = jobs.lock(session, project_id, job_id)
+        if job is not None and (job.failure or {}).get("code") == FailureCode.DIVERGED:
+            raise Conflict("it would diverge again in the same step: fork it with a change", code="would_fail_again")
+        return jobs.request_retry(session, project_id, job_id)
+
+    def refusal(job: tables.Job) -> Conflict:
+        return Conflict(f"only what failed or was cancelled is tried again; this job is {job.state}", code="not_failed")
+
+    return _steer(services, caller, job_id, ask, refusal)
+
+
+def _steer(
+    services: Services, caller: Caller, job_id: str, ask: Ask, refusal: Callable[[tables.Job], Conflict | None]
+) -> Response:
+    """Write down a wish; where it cannot be granted, say why."""
+    with services.database.write() as session:
+        row = ask(session, caller.project_id, job_id)
+        if row is None:
+            row = jobs.get(session, caller.project_id, job_id)
+            if row is None:
+                raise NotFound
+            refused = refusal(row)
+            if refused is not None:
+                raise refused
+        queue = representations.queue_of(session, [row], seen_within=services.settings.lease_seconds)
+        job = representations.job(row, queue)
+    if job.status is State.QUEUED:
+        services.ringer.ring("train", job.id)
+    return reply(job, 202)
+
+
+def _ended(job: tables.Job) -> Conflict:
+    return Conflict(f"this job has ended already: {job.state}", code="job_ended")
+
+
+def _ended_or_ending(job: tables.Job) -> Conflict:
+    return _ended(job) if job.state.is_terminal else Conflict("a cancel was asked for already", code="cancel_requested")
