@@ -11,6 +11,7 @@ from models.spec import JobSpec, SpecInvalid, parse_spec, resolve
 from models.spec.check import check
 from worker.ingest import IngestError, ingest
 from worker.training import (
+    Applied,
     CheckpointReady,
     Diverged,
     EpochDone,
@@ -101,6 +102,8 @@ def take(event: Event, out: Path, metrics: TextIO) -> None:
             headlines = {name: value for name, value in event.metrics.items() if name.partition("/")[2] in HEADLINES}
             shown = "  ".join(f"{name} {value:.4f}" for name, value in headlines.items())
             say(f"epoch {event.epoch}/{event.progress.epochs}  {shown}  {event.samples_per_second:,.0f}/s")
+        case Applied():
+            write_line(metrics, {"type": "applied", **event.as_json()})
         case CheckpointReady():
             for weights, state in [NEWEST, BEST] if event.is_best else [NEWEST]:
                 save_checkpoint(event, out / weights, out / state)

@@ -3,11 +3,12 @@
 from .checkpoint import read_checkpoint, save_checkpoint
 from .control import Control
 from .data import Dataset, load_dataset
-from .events import CheckpointReady, Diverged, EpochDone, Event, Finished, Started, StepsDone, Warned
+from .events import Applied, CheckpointReady, Diverged, EpochDone, Event, Finished, Started, StepsDone, Warned
 from .loop import train
 from .state import Resume, State
 
 __all__ = [
+    "Applied",
     "CheckpointReady",
     "Control",
     "Dataset",

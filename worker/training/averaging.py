@@ -27,19 +27,24 @@ class Average:
         self.averaged_buffers = [buffer.clone() for buffer in self.buffers]
 
     @torch.no_grad()
-    def update(self, step: int) -> None:
-        """Takes up the weights after `step` steps."""
+    def update(self, step: int) -> bool:
+        """Takes up the weights after `step` steps; whether that was one of those that are averaged."""
         match self.technique:
             case Ema():
                 torch._foreach_lerp_(self.averaged, self.parameters, 1.0 - decay_of(self.technique, step, self.clock))
+                return True
             case Swa():
                 since, every = step - self.start, self.in_steps(self.technique.every)
-                if since >= 0 and since % every == 0:
+                due = since >= 0 and since % every == 0
+                if due:
                     torch._foreach_lerp_(self.averaged, self.parameters, 1.0 / (since // every + 1))
+                return due
             case Lookahead():
-                if step % self.technique.k == 0:
+                due = step % self.technique.k == 0
+                if due:
                     torch._foreach_lerp_(self.averaged, self.parameters, self.technique.alpha)
                     torch._foreach_copy_(self.parameters, self.averaged)
+                return due
             case _:
                 assert_never(self.technique)
 

@@ -100,6 +100,17 @@ class EpochDone:
 
 
 @dataclass(frozen=True)
+class Applied:
+    """What the techniques of the run have done so far: told after its first, second, fourth, … epoch, and its last."""
+
+    families: Mapping[str, Any]
+    """Family → what was measured."""
+
+    def as_json(self) -> dict[str, Any]:
+        return dict(vars(self))
+
+
+@dataclass(frozen=True)
 class CheckpointReady:
     """A state of the run worth keeping. The tensors are copies on the CPU: training goes on while they are written."""
 
@@ -136,7 +147,7 @@ class Finished:
         return {**vars(self), "best": dict(self.best), "last": dict(self.last)}
 
 
-Event = Started | Warned | StepsDone | EpochDone | CheckpointReady | Finished
+Event = Started | Warned | StepsDone | EpochDone | Applied | CheckpointReady | Finished
 
 
 class Diverged(Exception):

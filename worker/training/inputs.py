@@ -15,6 +15,7 @@ from worker.training.noise import noise_on_inputs
 from worker.training.randomness import generator_for
 from worker.training.regularization import smoothing_of
 from worker.training.schedule import Clock
+from worker.training.tally import Tally
 
 
 class Feed:
@@ -23,7 +24,8 @@ class Feed:
     Stored arrays are small integers where they can be; everything that makes them larger happens on one batch.
     """
 
-    def __init__(self, spec: JobSpec, data: Dataset, clock: Clock, device: str) -> None:
+    def __init__(self, spec: JobSpec, data: Dataset, clock: Clock, device: str, tally: Tally | None = None) -> None:
+        self.tally = Tally(device) if tally is None else tally
         self.seed = spec.seed
         self.device = device
         self.is_image = len(data.task.input_shape) == 3
@@ -32,15 +34,15 @@ class Feed:
         self.task = data.task
         self.smoothing = smoothing_of(spec)
         self.noise = noise_on_inputs(spec)
-        of_images = [one for one in spec.augmentation if isinstance(one, OnImages)] if self.is_image else []
-        self.runs: list[list[Planned[OnImages]]] = plan(of_images, clock.steps_per_epoch, clock.steps)
+        length = (clock.steps_per_epoch, clock.steps)
+        self.runs: list[list[Planned[OnImages]]] = plan(spec.augmentation, *length) if self.is_image else []
         self.perturbing: list[Planned[Perturbation]] = [
-            planned(one, clock.steps_per_epoch, clock.steps)
-            for one in spec.augmentation
+            planned(one, *length, place)
+            for place, one in enumerate(spec.augmentation)
             if isinstance(one, Perturbation) and not self.is_image
         ]
         self.mixing: list[Planned[Mixing]] = [
-            planned(one, clock.steps_per_epoch, clock.steps) for one in spec.augmentation if isinstance(one, Mixing)
+            planned(one, *length, place) for place, one in enumerate(spec.augmentation) if isinstance(one, Mixing)
         ]
 
     def training_batch(
@@ -53,18 +55,21 @@ class Feed:
         place = (epoch, step, index)
         if self.runs:
             generator = generator_for(self.seed, "augmentation", *place)
-            inputs = augment(inputs, self.runs, step, generator, self.zero)
+            inputs = augment(inputs, self.runs, step, generator, self.zero, self.tally)
         inputs = self.normalized(inputs)
         if self.perturbing:
-            inputs = perturb(inputs, self.perturbing, step, generator_for(self.seed, "perturbation", *place))
+            generator = generator_for(self.seed, "perturbation", *place)
+            inputs = perturb(inputs, self.perturbing, step, generator, self.tally)
         if self.mixing:
             generator = generator_for(self.seed, "mixing", *place)
-            inputs, targets = mix(inputs, targets, self.mixing, step, generator, self.task)
+            inputs, targets = mix(inputs, targets, self.mixing, step, generator, self.task, self.tally)
         if self.noise:
             generator = generator_for(self.seed, "noise on inputs", *place, device=inputs.device)
             inputs = inputs + torch.empty_like(inputs).normal_(0.0, self.noise, generator=generator)
+            self.tally.add("gaussian_noise/inputs", inputs.numel())
         if self.smoothing:
             targets = smooth(targets, self.smoothing, self.task)
+            self.tally.add("label_smoothing/examples", len(targets))
         return inputs, targets
 
     def evaluation_batch(self, part: Part, positions: Tensor) -> tuple[Tensor, Tensor]:

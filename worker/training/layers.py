@@ -15,6 +15,7 @@ from models.spec.network import Activation, Padding
 from models.spec.places import Acting
 from models.spec.regularization import Activity, AlphaDropout, DropBlock, Dropout, DropPath, SpatialDropout
 from worker.training.randomness import random_mask
+from worker.training.tally import Tally
 
 LEAKY_SLOPE = 0.01
 
@@ -130,16 +131,32 @@ class NamedDropout(nn.Module):
         self.acting = acting
         self.generator = torch.Generator(device)
         self.activity: list[Tensor] = []
+        self.tally = Tally(device)
 
     def forward(self, x: Tensor, place: str) -> Tensor:
         """`x` (examples, …): what comes from a layer, or a residual branch before its sum."""
         if not self.training:
             return x
         for technique in self.acting.get(place, ()):
-            x = self.act(technique, x)
+            x = self.act(technique, x, place)
         return x
 
-    def act(self, technique: Acting, x: Tensor) -> Tensor:
+    def act(self, technique: Acting, x: Tensor, place: str) -> Tensor:
+        if isinstance(technique, Activity):
+            penalty = activity_of(x, technique.l1, technique.l2)
+            self.activity.append(penalty)
+            self.tally.add(f"activity/{place}/forwards", 1)
+            self.tally.count(f"activity/{place}/penalty", penalty.detach())
+            return x
+        x, kept = self.dropped(technique, x)
+        self.tally.add(f"{technique.type}/{place}/numbers", kept.numel())
+        self.tally.count(f"{technique.type}/{place}/kept", kept)
+        return x
+
+    def dropped(
+        self, technique: Dropout | SpatialDropout | AlphaDropout | DropPath | DropBlock, x: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """What is left, and the mask of what was kept."""
         match technique:
             case Dropout():
                 return drop(x, technique.rate, x.shape, self.generator)
@@ -151,9 +168,6 @@ class NamedDropout(nn.Module):
                 return drop(x, technique.rate, torch.Size((len(x), *[1] * (x.dim() - 1))), self.generator)
             case DropBlock():
                 return drop_block(x, technique.rate, technique.block_size, self.generator)
-            case Activity():
-                self.activity.append(activity_of(x, technique.l1, technique.l2))
-                return x
             case _:
                 assert_never(technique)
 
@@ -166,24 +180,24 @@ class NamedDropout(nn.Module):
         return total
 
 
-def drop(x: Tensor, rate: float, shape: torch.Size, generator: torch.Generator) -> Tensor:
+def drop(x: Tensor, rate: float, shape: torch.Size, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Inverted dropout by a mask of `shape`, which is that of `x` with 1 where values go together."""
     kept = random_mask(shape, 1.0 - rate, generator)
-    return x * (kept.to(x.dtype) * (1.0 / (1.0 - rate)))
+    return x * (kept.to(x.dtype) * (1.0 / (1.0 - rate))), kept
 
 
 SELU_FLOOR = -1.0507009873554805 * 1.6732632423543772
 """The lowest value of SELU: −scale · alpha."""
 
 
-def alpha_dropout(x: Tensor, rate: float, generator: torch.Generator) -> Tensor:
+def alpha_dropout(x: Tensor, rate: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Klambauer et al. 2017, 1706.02515: dropped values take SELU's floor, then mean and variance are restored."""
     kept = random_mask(x.shape, 1.0 - rate, generator)
     scale: float = ((1.0 - rate) * (1.0 + rate * SELU_FLOOR**2)) ** -0.5
-    return torch.where(kept, x, SELU_FLOOR) * scale - scale * rate * SELU_FLOOR
+    return torch.where(kept, x, SELU_FLOOR) * scale - scale * rate * SELU_FLOOR, kept
 
 
-def drop_block(x: Tensor, rate: float, block_size: int, generator: torch.Generator) -> Tensor:
+def drop_block(x: Tensor, rate: float, block_size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Ghiasi et al. 2018, arXiv:1810.12890; `x` (examples, channels, height, width)."""
     examples, channels, height, width = x.shape
     block = min(block_size, height, width)
@@ -192,7 +206,7 @@ def drop_block(x: Tensor, rate: float, block_size: int, generator: torch.Generat
     corners = ~random_mask(torch.Size((examples, channels, rows, columns)), 1.0 - chance, generator)
     blocks = F.max_pool2d(F.pad(corners.to(x.dtype), (block - 1,) * 4), block, 1)
     kept = 1.0 - blocks
-    return x * kept * (kept.numel() / kept.sum(dtype=torch.float32).clamp(min=1.0)).to(x.dtype)
+    return x * kept * (kept.numel() / kept.sum(dtype=torch.float32).clamp(min=1.0)).to(x.dtype), kept
 
 
 def activity_of(x: Tensor, l1: float, l2: float) -> Tensor:

@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 
 from models.spec.job import JobSpec
+from worker.training.applied import applied, begin, unseen, verify
 from worker.training.clipping import gradient_norm
 from worker.training.control import Control
 from worker.training.data import Dataset
 from worker.training.evaluation import evaluate
-from worker.training.events import Event
+from worker.training.events import Applied, Event
 from worker.training.loss import measure, share
 from worker.training.lsuv import calibrate
 from worker.training.metrics import sums_of
@@ -41,6 +42,7 @@ def train(
     run = Run(spec, data, device)
     if resume_from is None:
         calibrate(run)
+        begin(run)
     else:
         take_up(run, resume_from)
     saved = (run.position.step, run.position.epoch)
@@ -52,6 +54,8 @@ def train(
         if run.at_epoch_end and not control.stop_requested:
             yield from run.flush()
             yield evaluate(run)
+            if run.position.ended is not None or run.position.epoch.bit_count() == 1:
+                yield Applied(applied(run))
             if run.position.ended is not None:
                 break
         wanted = run.checkpoint_is_due or run.improved or control.checkpoint_requested or control.stop_requested
@@ -70,6 +74,8 @@ def train(
         if run.improved or run.checkpoint_is_due:
             yield checkpoint(run)
         restore(run)
+    verify(run)
+    yield from unseen(run)
     yield checkpoint(run, "last")
     yield run.finished()
 
@@ -81,7 +87,8 @@ def step(run: Run) -> None:
     with run.trained():
         loss, activity, sums = differentiate(run)
     if run.ascent is not None:
-        with run.ascent.uphill(), run.trained():
+        run.tally.add("sam/ascents", 1)
+        with run.ascent.uphill(), run.trained(), run.tally.paused():
             differentiate(run)
 
     with torch.no_grad():
@@ -102,7 +109,7 @@ def step(run: Run) -> None:
         run.sums += torch.where(skipped.bool(), 0.0, sums)
         run.record(rate, torch.stack([loss, penalty, norm, clipped, skipped]))
         if run.average is not None:
-            run.average.update(run.position.step)
+            run.tally.add("averaging/updates", run.average.update(run.position.step))
 
 
 def differentiate(run: Run) -> tuple[Tensor, Tensor, Tensor]:

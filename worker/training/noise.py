@@ -11,6 +11,7 @@ from models.spec.job import JobSpec
 from models.spec.regularization import InjectedNoise
 from worker.training.randomness import generator_for
 from worker.training.regularization import kernel_modules
+from worker.training.tally import Tally
 
 
 def noise_on_inputs(spec: JobSpec) -> float:
@@ -25,8 +26,9 @@ def injected(spec: JobSpec, on: str) -> list[InjectedNoise]:
 class Noise:
     """What a job asks for on weights and gradients; independent noises add up to one."""
 
-    def __init__(self, spec: JobSpec, network: nn.Module) -> None:
+    def __init__(self, spec: JobSpec, network: nn.Module, tally: Tally | None = None) -> None:
         self.seed = spec.seed
+        self.tally = Tally() if tally is None else tally
         self.kernels = [network.get_parameter(f"{name}.weight") for name in kernel_modules(network)]
         self.on_kernels = math.hypot(*(technique.std for technique in injected(spec, "weights")))
         self.on_gradients = injected(spec, "gradients")
@@ -58,3 +60,4 @@ class Noise:
         generator = generator_for(self.seed, f"noise on {on}", step, device=tensors[0].device)
         for tensor in tensors:
             tensor.add_(torch.empty_like(tensor).normal_(0.0, std, generator=generator))
+            self.tally.add(f"gaussian_noise/{on}", tensor.numel())

@@ -29,6 +29,10 @@ class Position:
     """Of the best evaluation: what needs more than a number. None before the first, and where nothing is held back."""
     last: dict[str, float] = field(default_factory=dict)
     """Metrics of the last evaluation, with its `epoch`."""
+    starts: list[dict[str, Any]] = field(default_factory=list)
+    """How the weights of every layer started, as `applied` tells it."""
+    rates: dict[str, float] = field(default_factory=dict)
+    """The learning rates of the steps so far: the `first`, the `lowest`, the `peak` and the `last`."""
     ended: Reason | None = None
 
 

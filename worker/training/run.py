@@ -37,6 +37,7 @@ from worker.training.regularization import penalties_of
 from worker.training.schedule import Clock, learning_rate
 from worker.training.sharpness import ascent_of
 from worker.training.spectral import SpectralNorms
+from worker.training.tally import Tally
 
 FLUSH_STEPS = 50
 FLUSH_SECONDS = 1.0
@@ -51,6 +52,7 @@ RESIDENT_SHARE = 0.25
 MEASURED = ("train/loss", "train/penalty", "gradient_norm", "clipped", "skipped")
 """What a step leaves on the device, in this order."""
 
+CLIPPED = MEASURED.index("clipped")
 SKIPPED = MEASURED.index("skipped")
 
 FAR = 10.0
@@ -66,10 +68,11 @@ class Run:
         self.data = resident(data, device)
         per_epoch = steps_per_epoch(len(data.training), spec.training.examples_per_step)
         self.clock = Clock(per_epoch, total_steps(spec.training, per_epoch))
-        self.feed = Feed(spec, data, self.clock, device)
+        self.tally = Tally(device)
+        self.feed = Feed(spec, data, self.clock, device, self.tally)
         self.network = build_network(spec, data.task, device)
         self.spectral = SpectralNorms(spec, self.network)
-        self.noise = Noise(spec, self.network)
+        self.noise = Noise(spec, self.network, self.tally)
         self.parameters = list(self.network.parameters())
         self.buffers = list(self.network.buffers())
         self.clipper = Clipper(spec, self.network)
@@ -88,6 +91,7 @@ class Run:
         self.restorable: dict[str, Tensor] = {}
         self.guarded: list[Tensor] = []
         self.guard()
+        self.dropout.tally = self.tally
         self.ordered: tuple[int, Tensor] | None = None
         self.improved = False
         self.begun = self.flushed_at = self.epoch_begun = time.monotonic()
@@ -148,16 +152,18 @@ class Run:
             self.ordered = (epoch, order.to(self.data.training.inputs.device))
         return self.ordered[1]
 
-    def seed_dropout(self) -> None:
+    @property
+    def dropout(self) -> NamedDropout:
         dropout = self.network.dropout
         assert isinstance(dropout, NamedDropout)
-        dropout.generator.manual_seed(derive_seed(self.spec.seed, "dropout", self.position.step))
+        return dropout
+
+    def seed_dropout(self) -> None:
+        self.dropout.generator.manual_seed(derive_seed(self.spec.seed, "dropout", self.position.step))
 
     def activity_penalty(self) -> Tensor:
         """Of the forward pass that has just been: a scalar, in the graph if there is any."""
-        dropout = self.network.dropout
-        assert isinstance(dropout, NamedDropout)
-        activity = dropout.take_activity()
+        activity = self.dropout.take_activity()
         return torch.zeros((), device=self.device) if activity is None else activity
 
     # What a step leaves
@@ -179,6 +185,11 @@ class Run:
         self.rates.append(rate)
         self.rows.append(measured)
         self.totals += torch.where(measured[SKIPPED].bool(), self.only_skipped, measured)
+        self.tally.count("steps/clipped", measured[CLIPPED])
+        self.tally.count("steps/skipped", measured[SKIPPED])
+        rates = self.position.rates
+        lowest, peak = rates.get("lowest", rate), rates.get("peak", rate)
+        rates |= {"first": rates.get("first", rate), "lowest": min(lowest, rate), "peak": max(peak, rate), "last": rate}
         self.position.step += 1
         self.improved = False
 

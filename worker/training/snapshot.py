@@ -22,6 +22,7 @@ def checkpoint(run: Run, kind: Kind | None = None) -> CheckpointReady:
             **run.clipper.tensors(),
             **run.precision.tensors(),
             **run.spectral.tensors(),
+            **run.tally.tensors(),
             "sums": run.sums,
             "totals": run.totals,
         }
@@ -76,6 +77,7 @@ def take_up(run: Run, resume: Resume) -> None:
     run.stepper.load(tensors)
     run.clipper.load(tensors)
     run.precision.load(tensors)
+    run.tally.load(tensors)
     run.sums.copy_(tensors["sums"])
     run.totals.copy_(tensors["totals"])
     run.restorable = below(tensors, "restorable/")

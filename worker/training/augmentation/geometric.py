@@ -7,6 +7,7 @@ pixels have no interpolation: they join whatever stands beside them, and alone t
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import assert_never
 
 import torch
@@ -81,39 +82,46 @@ def does_more(operation: Geometric) -> bool:
     return isinstance(operation, Elastic) or (isinstance(operation, ImageDataGenerator) and operation.recolors)
 
 
-def move(images: Tensor, operations: Sequence[Geometric], draws: Draws) -> Tensor:
-    """Images (batch, channels, height, width), float, moved by operations that share a sampling."""
+def move(images: Tensor, operations: Sequence[Geometric], draws: Draws) -> tuple[Tensor, list[Tensor]]:
+    """Images (batch, channels, height, width), float, moved by operations that share a sampling; and of each operation
+    which images it was drawn to move, (batch,) bool on the CPU.
+    """
     if all(isinstance(operation, Flip) for operation in operations):
         return flip(images, operations, draws)
     sampling = shared(operations)
     assert sampling is not None
-    maps = geometry.identity(draws.samples)
-    last, chosen = operations[-1], torch.ones(draws.samples, dtype=torch.bool)
-    for operation in operations:
-        drawn, chosen = draw_maps(operation, draws, (images.shape[2], images.shape[3]))
-        maps = maps @ drawn
-    displacement = displaced(images, last, draws) if isinstance(last, Elastic) else None
+    drawn = [draw_maps(operation, draws, (images.shape[2], images.shape[3])) for operation in operations]
+    moved = [(maps != torch.eye(3)).flatten(1).any(1) for maps, _ in drawn]
+    last, chosen = operations[-1], drawn[-1][1]
+    displacement = None
+    if isinstance(last, Elastic):
+        displacement, moved[-1] = displaced(images, last, draws)
+    whole = reduce(torch.matmul, (maps for maps, _ in drawn), geometry.identity(draws.samples))
     fill, interpolation = sampling.fill or "nearest", sampling.interpolation or "nearest"
-    images = geometry.resample(images, maps, fill, interpolation, displacement=displacement)
+    images = geometry.resample(images, whole, fill, interpolation, displacement=displacement)
     if isinstance(last, ImageDataGenerator) and last.recolors:
-        images = torch.where(per_sample(chosen, images), keras_colors(images, last, draws), images)
-    return images
+        images, moved[-1] = torch.where(per_sample(chosen, images), keras_colors(images, last, draws), images), chosen
+    return images, moved
 
 
-def flip(images: Tensor, operations: Sequence[Geometric], draws: Draws) -> Tensor:
+def flip(images: Tensor, operations: Sequence[Geometric], draws: Draws) -> tuple[Tensor, list[Tensor]]:
     """Flips alone: an exchange of pixels."""
-    for operation in operations:
+    chosen = [draws.chosen(operation.p) for operation in operations]
+    for operation, flips in zip(operations, chosen, strict=True):
         flipped = images.flip(3 if isinstance(operation, HorizontalFlip) else 2)
-        images = torch.where(per_sample(draws.chosen(operation.p), images), flipped, images)
-    return images
+        images = torch.where(per_sample(flips, images), flipped, images)
+    return images, chosen
 
 
-def displaced(images: Tensor, operation: Elastic, draws: Draws) -> Tensor:
-    """How far each pixel is read from its place, (samples, 2, height, width): rows and columns."""
+def displaced(images: Tensor, operation: Elastic, draws: Draws) -> tuple[Tensor, Tensor]:
+    """How far each pixel is read from its place, (samples, 2, height, width): rows and columns; and which images move
+    at all, (samples,) bool.
+    """
     shape = (len(images), 2, *images.shape[2:])
     noise = torch.rand(shape, generator=draws.on(images.device), device=images.device) * 2.0 - 1.0
-    reach = per_sample(operation.alpha * draws.chosen(operation.p), images)
-    return reach * blurred(noise, torch.full((draws.samples,), operation.sigma))
+    chosen = draws.chosen(operation.p)
+    reach = per_sample(operation.alpha * chosen, images)
+    return reach * blurred(noise, torch.full((draws.samples,), operation.sigma)), chosen
 
 
 def draw_maps(operation: Geometric, draws: Draws, size: tuple[int, int]) -> tuple[Tensor, Tensor]:

@@ -12,7 +12,8 @@ from models.spec.mixing import CutMix, Mixing, Mixup
 from models.spec.task import Task
 from worker.training.augmentation.draws import Draws, per_sample
 from worker.training.augmentation.erasing import Boxes, around
-from worker.training.augmentation.timing import Planned, acting
+from worker.training.augmentation.timing import Planned, acting, note
+from worker.training.tally import Tally
 
 
 def mix(
@@ -22,12 +23,14 @@ def mix(
     step: int,
     generator: torch.Generator,
     task: Task,
+    tally: Tally | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Inputs (batch, …) and their targets; while an operation acts these are soft: (batch, classes) shares of each
     class, (batch,) shares of the second class, or (batch, outputs) numbers.
     """
     draws = Draws(len(inputs), generator)
-    for operation in acting(operations, step):
+    for one in acting(operations, step):
+        operation, before = one.operation, inputs
         targets = softened(targets, task)
         order = torch.randperm(draws.samples, generator=draws.generator).to(inputs.device)
         kept = torch.where(draws.chosen(operation.p), beta(operation.alpha, draws), 1.0)
@@ -42,6 +45,7 @@ def mix(
             case _:
                 assert_never(operation)
         targets = weighted(targets, targets[order], per_sample(kept, targets))
+        note(tally, one, kept < 1.0, before, inputs)
     return inputs, targets
 
 

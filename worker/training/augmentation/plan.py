@@ -6,7 +6,7 @@ from typing import assert_never
 import torch
 from torch import Tensor
 
-from models.spec.augmentation import OnImages
+from models.spec.augmentation import Augmentation, OnImages
 from models.spec.geometric import Geometric
 from models.spec.photometric import (
     ColorJitter,
@@ -28,17 +28,22 @@ from worker.training.augmentation.erasing import boxes_of, erased
 from worker.training.augmentation.geometric import move, shared
 from worker.training.augmentation.photometric import equalized, gray, jittered, posterized, solarized
 from worker.training.augmentation.policies import follow
-from worker.training.augmentation.timing import Planned, acting, planned
+from worker.training.augmentation.timing import Planned, acting, note, planned
 from worker.training.augmentation.vectors import noisy
+from worker.training.tally import Tally
 
 
-def plan(operations: Sequence[OnImages], steps_per_epoch: int, steps: int) -> list[list[Planned[OnImages]]]:
-    """The list in runs: neighbours that share one resampling, and each of the other operations on its own."""
+def plan(operations: Sequence[Augmentation], steps_per_epoch: int, steps: int) -> list[list[Planned[OnImages]]]:
+    """Those of the list that change images, in runs: neighbours that share one resampling, and each of the other
+    operations on its own.
+    """
     runs: list[list[Planned[OnImages]]] = []
-    for operation in operations:
+    for place, operation in enumerate(operations):
+        if not isinstance(operation, OnImages):
+            continue
         if not runs or not joins(operation, runs[-1]):
             runs.append([])
-        runs[-1].append(planned(operation, steps_per_epoch, steps))
+        runs[-1].append(planned(operation, steps_per_epoch, steps, place))
     return runs
 
 
@@ -53,21 +58,30 @@ def augment(
     step: int,
     generator: torch.Generator,
     zero: Tensor | None = None,
+    tally: Tally | None = None,
 ) -> Tensor:
     """Images (batch, channels, height, width), float, 0–255, as this step changes them; `generator` is of the CPU and
     of this step, `zero` (1, channels, 1, 1) is the pixel that the network gets as 0, black unless given.
+
+    Operations that share a resampling count an image as changed by each of them that was drawn to move it.
     """
     draws = Draws(len(images), generator)
     zero = torch.zeros(1, 1, 1, 1, device=images.device) if zero is None else zero
     for run in runs:
         active = list(acting(run, step))
-        moves = [operation for operation in active if isinstance(operation, Geometric)]
+        moves = [one.operation for one in active if isinstance(one.operation, Geometric)]
+        before = images
         if moves:
-            images = move(images, moves, draws)
-        for operation in active:
-            if not isinstance(operation, Geometric):
-                chosen = per_sample(draws.chosen(operation.p), images)
-                images = torch.where(chosen, changed(images, operation, draws, zero), images)
+            images, moved = move(images, moves, draws)
+            for one, chosen in zip(active, moved, strict=True):
+                note(tally, one, chosen, before, images)
+            continue
+        for one in active:
+            operation = one.operation
+            assert not isinstance(operation, Geometric)
+            chosen = draws.chosen(operation.p)
+            images = torch.where(per_sample(chosen, images), changed(images, operation, draws, zero), images)
+            note(tally, one, chosen, before, images)
     return images
 
 

@@ -8,17 +8,24 @@ from torch import Tensor
 
 from models.spec.vectors import FeatureDropout, GaussianNoise, Perturbation, SwapNoise
 from worker.training.augmentation.draws import Draws, per_sample
-from worker.training.augmentation.timing import Planned, acting
+from worker.training.augmentation.timing import Planned, acting, note
+from worker.training.tally import Tally
 
 
 def perturb(
-    vectors: Tensor, operations: Sequence[Planned[Perturbation]], step: int, generator: torch.Generator
+    vectors: Tensor,
+    operations: Sequence[Planned[Perturbation]],
+    step: int,
+    generator: torch.Generator,
+    tally: Tally | None = None,
 ) -> Tensor:
     """Vectors (batch, features), normalized, as this step changes them; `generator` is of the CPU and of this step."""
     draws = Draws(len(vectors), generator)
-    for operation in acting(operations, step):
-        chosen = per_sample(draws.chosen(operation.p), vectors)
-        vectors = torch.where(chosen, perturbed(vectors, operation, draws.on(vectors.device)), vectors)
+    for one in acting(operations, step):
+        chosen, before = draws.chosen(one.operation.p), vectors
+        changed = perturbed(vectors, one.operation, draws.on(vectors.device))
+        vectors = torch.where(per_sample(chosen, vectors), changed, vectors)
+        note(tally, one, chosen, before, vectors)
     return vectors
 
 

@@ -265,7 +265,7 @@ def test_a_perspective_draws_each_corner_towards_the_centre_by_its_share() -> No
 def test_an_elastic_displacement_is_the_papers_blurred_noise() -> None:
     images, words = torch.zeros(2, 1, 28, 20), operation({"type": "elastic", "alpha": 34, "sigma": 4})
     noise = torch.rand(2, 2, 28, 20, generator=Draws(2, generator()).on(images.device)) * 2 - 1
-    ours = displaced(images, words, Draws(2, generator()))
+    ours, _ = displaced(images, words, Draws(2, generator()))
     for theirs, field in zip(ours.flatten(0, 1).numpy(), noise.flatten(0, 1).double().numpy(), strict=True):
         np.testing.assert_allclose(theirs, 34 * ndimage.gaussian_filter(field, 4, mode="mirror"), atol=1e-4)
 
@@ -275,7 +275,7 @@ def test_elastic_and_what_stands_before_it_read_where_scipy_reads() -> None:
     words: list[dict[str, Any]] = [{"type": "rotation", "rotation": 30}, {"type": "elastic"}]
     matrix = draw_maps(operation(words[0]), draws, (20, 17))[0][0].double().numpy()
     draws.chosen(1.0)
-    bent = displaced(image, operation(words[1]), draws)[0].double().numpy()
+    bent = displaced(image, operation(words[1]), draws)[0][0].double().numpy()
     centre = np.array([9.5, 8.0])[:, None, None]
     rows, columns = np.mgrid[:20, :17] + bent - centre
     places = np.einsum("ij,jhw->ihw", matrix, np.stack([rows, columns, np.ones_like(rows)]))[:2] + centre

@@ -1,0 +1,74 @@
+"""Counts of what really happened in a run. They stay on the device until somebody asks, and go into every checkpoint:
+an interrupted run counts what an undisturbed one does.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+TENSORS = "tally/"
+
+
+class Tally:
+    """Numbers by name, such as `augmentation/0/changed`, that only grow."""
+
+    def __init__(self, device: str | torch.device = "cpu") -> None:
+        self.device = device
+        self.known: dict[str, int] = defaultdict(int)
+        """What is known without asking the device."""
+        self.counted: dict[str, Tensor] = {}
+        """Scalars on the device, float64."""
+        self.counts = True
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """What happens in here has been counted before."""
+        self.counts = False
+        try:
+            yield
+        finally:
+            self.counts = True
+
+    def add(self, name: str, amount: int) -> None:
+        if self.counts:
+            self.known[name] += amount
+
+    def count(self, name: str, amount: Tensor) -> None:
+        """`amount` is a scalar, or what is summed up: true counts 1. Nothing waits for it."""
+        if not self.counts:
+            return
+        amount = amount.detach()
+        total = (amount.count_nonzero() if amount.dtype == torch.bool else amount.sum()).double()
+        self.counted[name] = self.counted[name] + total if name in self.counted else total
+
+    def read(self) -> dict[str, float]:
+        """All of them, by name; waits for the device once."""
+        values = torch.stack(list(self.counted.values())).tolist() if self.counted else []
+        return {**self.known, **dict(zip(self.counted, values, strict=True))}
+
+    def clear(self) -> None:
+        self.known.clear()
+        self.counted.clear()
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What a checkpoint needs."""
+        known = {name: torch.tensor(value) for name, value in self.known.items()}
+        return {f"{TENSORS}{name}": value for name, value in {**known, **self.counted}.items()}
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        for key, value in tensors.items():
+            name = key.removeprefix(TENSORS)
+            if name == key:
+                continue
+            if value.is_floating_point():
+                self.counted[name] = value.to(self.device)
+            else:
+                self.known[name] = int(value)
+
+
+def differing(before: Tensor, after: Tensor) -> Tensor:
+    """(examples,) bool: where any number is another one."""
+    return (before != after).flatten(1).any(1)
