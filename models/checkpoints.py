@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from models import jobs
 from models.clock import now_plus
 from models.ids import new_id
-from models.tables import Checkpoint, Json
+from models.tables import Checkpoint, Held, Json
 
 RESUMABLE = 2
 """Checkpoints per job that keep what a resume needs: the newest, and one before it in case its bytes turn out
@@ -75,18 +75,27 @@ def record(session: Session, job_id: str, attempt: int, saved: Saved) -> Checkpo
 
 
 def prune(session: Session, job_id: str, attempt: int, *, keep_last: int) -> list[str]:
-    """Drop what the spec does not ask to keep. Returns the keys of objects to delete once this is committed."""
+    """Drop what the spec does not ask to keep and no other job starts from. Returns the keys of objects to delete once
+    this is committed."""
     jobs.fence(session, job_id, attempt)
     newest_first = _usable(session, job_id)
+    held = _held(session, [checkpoint.id for checkpoint in newest_first])
     keys = []
     for position, checkpoint in enumerate(newest_first):
         if position >= RESUMABLE and checkpoint.state_key is not None:
             keys.append(checkpoint.state_key)
             checkpoint.state_key = checkpoint.state_sha256 = None
-        if position >= max(keep_last, RESUMABLE) and not checkpoint.is_best:
+        if position >= max(keep_last, RESUMABLE) and not checkpoint.is_best and checkpoint.id not in held:
             keys.append(checkpoint.weights_key)
             session.delete(checkpoint)
     return keys
+
+
+def _held(session: Session, checkpoint_ids: list[str]) -> set[str]:
+    """Those of these that jobs start from. They are locked first: a job that is being created holds its row by a
+    foreign key, and is seen once it is there."""
+    session.execute(select(Checkpoint.id).where(Checkpoint.id.in_(checkpoint_ids)).with_for_update())
+    return set(session.scalars(select(Held.checkpoint_id).where(Held.checkpoint_id.in_(checkpoint_ids))))
 
 
 def to_resume_from(session: Session, job_id: str) -> list[Checkpoint]:
@@ -123,6 +132,11 @@ def get(session: Session, project_id: str, checkpoint_id: str) -> Checkpoint | N
         Checkpoint.id == checkpoint_id, Checkpoint.project_id == project_id, Checkpoint.quarantined_at.is_(None)
     )
     return session.scalars(query).one_or_none()
+
+
+def find(session: Session, checkpoint_id: str) -> Checkpoint | None:
+    """For workers, which serve every project."""
+    return session.get(Checkpoint, checkpoint_id)
 
 
 def _usable(session: Session, job_id: str) -> list[Checkpoint]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple, assert_never
 
-from sqlalchemy import delete, exists, func, select, update
+from sqlalchemy import Select, delete, exists, func, select, update
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -17,7 +17,7 @@ from models.clock import now_plus
 from models.ids import new_id
 from models.ownership import OwnershipLost, left, owned_by, taken
 from models.states import OWNED, TERMINAL, TRANSITIONS, Actor, FailureCode, State, Wish
-from models.tables import Attempt, Event, Job, Json, Worker
+from models.tables import Attempt, Checkpoint, Event, Held, Job, Json, Worker
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,13 @@ class Failure:
         return {"code": self.code.value, "message": self.message, "advice": self.advice, "owner": self.owner}
 
 
-_USERS_TO_MEND = {FailureCode.DIVERGED, FailureCode.OUT_OF_MEMORY, FailureCode.DATASET_ERROR, FailureCode.INVALID_SPEC}
+_USERS_TO_MEND = {
+    FailureCode.DIVERGED,
+    FailureCode.OUT_OF_MEMORY,
+    FailureCode.DATASET_ERROR,
+    FailureCode.CHECKPOINT_ERROR,
+    FailureCode.INVALID_SPEC,
+}
 
 
 @dataclass(frozen=True)
@@ -73,6 +79,7 @@ def create(
     labels: Labels = Labels(),
     forked_from: str | None = None,
 ) -> Job:
+    """Make a job. The checkpoint that its resolved spec starts from is held until it has succeeded."""
     job = Job(
         id=new_id("job"),
         project_id=project_id,
@@ -93,6 +100,10 @@ def create(
     session.add(
         Event(id=new_id("evt"), job_id=job.id, sequence=1, type="job.created", actor="user", attempt=0, data={})
     )
+    start = resolved_spec.get("warm_start")
+    if start is not None:
+        session.add(Held(job_id=job.id, checkpoint_id=start["checkpoint"]))
+        session.flush()
     return job
 
 
@@ -255,12 +266,23 @@ def edit(session: Session, project_id: str, job_id: str, *, name: str | None, la
 
 def remove(session: Session, project_id: str, job_id: str) -> bool:
     """Delete a job that has ended, with everything that hangs on it; its objects go to the discarded ones. False if it
-    has not ended, or is not there."""
-    ended = delete(Job).where(Job.id == job_id, Job.project_id == project_id, Job.state.in_(TERMINAL))
+    has not ended, is not there, or if another one starts from it. A job that is being created meanwhile holds the
+    checkpoint by its foreign key."""
+    mine = (Job.id == job_id) & (Job.project_id == project_id)
+    ended = delete(Job).where(mine, Job.state.in_(TERMINAL), Job.id.not_in(_held_jobs()))
     if session.execute(ended.returning(Job.id)).first() is None:
         return False
     discarded.add(session, objects_prefix(job_id))
     return True
+
+
+def is_held(session: Session, job_id: str) -> bool:
+    """Whether a job that has not succeeded starts from a checkpoint of this one."""
+    return session.scalars(select(Job.id).where(Job.id == job_id, Job.id.in_(_held_jobs()))).first() is not None
+
+
+def _held_jobs() -> Select[str]:
+    return select(Checkpoint.job_id).join(Held, Held.checkpoint_id == Checkpoint.id)
 
 
 def objects_prefix(job_id: str) -> str:
@@ -339,6 +361,7 @@ def succeed(session: Session, job_id: str, attempt: int, *, summary: Json) -> Jo
     )
     if job is None:
         return end_cancelled(session, job_id, attempt)
+    session.execute(delete(Held).where(Held.job_id == job_id))
     _end_attempt(session, job, attempt, "succeeded")
     return job
 

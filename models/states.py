@@ -41,6 +41,7 @@ class FailureCode(StrEnum):
     DIVERGED = "diverged"
     OUT_OF_MEMORY = "out_of_memory"
     DATASET_ERROR = "dataset_error"
+    CHECKPOINT_ERROR = "checkpoint_error"
     INVALID_SPEC = "invalid_spec"
     STALLED = "stalled"
     POISON = "poison"

@@ -237,6 +237,16 @@ class Checkpoint(Table):
     created_at: Mapped[datetime] = mapped_column(default=now_plus())
 
 
+class Held(Table):
+    """A checkpoint that a job starts from: it cannot be deleted before that job has succeeded or is deleted itself. One
+    that failed may be tried again, and needs it then."""
+
+    __tablename__ = "held_checkpoints"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    checkpoint_id: Mapped[str] = mapped_column(ForeignKey("checkpoints.id"), index=True)
+
+
 class IdempotentReply(Table):
     """The answer given to an `Idempotency-Key`, written in the transaction of the work it answers for."""
 

@@ -27,6 +27,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     command.add_argument("--out", type=Path, required=True, help="where metrics, checkpoints and the result go")
     command.add_argument("--device", default="cpu", help="cpu or cuda")
     command.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="part of what makes runs equal")
+    command.add_argument("--checkpoint", type=Path, help="the weights that the spec's `warm_start` means")
     command.add_argument("--resume", action="store_true", help="go on from the newest checkpoint in --out")
     command.add_argument("--as-is", action="store_true", help="keep this process and its memory allocator's settings")
     return parser.parse_args(arguments)
@@ -59,6 +60,7 @@ def train(options: argparse.Namespace) -> int:
         device=options.device,
         threads=options.threads,
         resume=options.resume,
+        checkpoint=options.checkpoint,
     )
 
 

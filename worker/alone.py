@@ -1,14 +1,17 @@
 """One job, trained with no service: no database, no queue, no store; the same engine."""
 
+import hashlib
 import json
 import sys
 from pathlib import Path
 from typing import Any, TextIO, assert_never
 
 import torch
+from safetensors import SafetensorError
 
 from models.spec import JobSpec, SpecInvalid, parse_spec, resolve
 from models.spec.check import check
+from models.spec.warm_start_check import Earlier
 from worker.ingest import IngestError, ingest
 from worker.training import (
     Applied,
@@ -20,13 +23,17 @@ from worker.training import (
     Resume,
     Started,
     StepsDone,
+    WarmStarted,
     Warned,
+    Weights,
     load_dataset,
     read_checkpoint,
+    read_weights,
     save_checkpoint,
     train,
 )
 from worker.training.data import read_manifest
+from worker.training.warm_start import NotACheckpoint, earlier_of
 
 HEADLINES = ("loss", "accuracy", "top_k_accuracy", "exact_match", "f1_macro", "mae", "r2")
 """Of the metrics of an epoch, what is shown while one waits; all are written."""
@@ -35,28 +42,38 @@ NEWEST = ("last.safetensors", "last.state.safetensors")
 BEST = ("best.safetensors", "best.state.safetensors")
 
 
-def train_alone(job: Path, data: Path, out: Path, *, device: str, threads: int, resume: bool) -> int:
-    """Train one job and write metrics, checkpoints and the result to `out`. Returns the exit status."""
+def train_alone(
+    job: Path, data: Path, out: Path, *, device: str, threads: int, resume: bool, checkpoint: Path | None = None
+) -> int:
+    """Train one job and write metrics, checkpoints and the result to `out`. Returns the exit status.
+
+    A spec with a `warm_start` needs the file of its checkpoint's weights.
+    """
     torch.set_num_threads(threads)
     try:
-        _run(job, data, out, device, resume)
+        _run(job, data, out, device, resume, checkpoint)
     except SpecInvalid as error:
         return refuse(*(f"{one.pointer or '/'}: {one.detail}" for one in error.errors))
-    except (IngestError, Diverged, json.JSONDecodeError) as error:
+    except (IngestError, Diverged, NoStart, NotACheckpoint, SafetensorError, json.JSONDecodeError) as error:
         return refuse(str(error))
     return 0
 
 
-def _run(job: Path, data: Path, out: Path, device: str, resume: bool) -> None:
+class NoStart(ValueError):
+    """A checkpoint is missing, or nobody asked for one."""
+
+
+def _run(job: Path, data: Path, out: Path, device: str, resume: bool, checkpoint: Path | None) -> None:
     out.mkdir(parents=True, exist_ok=True)
     spec = parse_spec(json.loads(job.read_bytes()))
     packed = packed_folder(data, out)
-    spec = resolved(spec, packed)
+    weights, earlier = read_start(spec, checkpoint)
+    spec = resolved(spec, packed, earlier)
     (out / "spec.json").write_text(json.dumps(spec.model_dump(mode="json"), indent=2) + "\n")
     dataset = load_dataset(packed, spec, out / "cache")
     newest = read_newest(out) if resume else None
     with (out / "metrics.jsonl").open("a" if newest else "w") as metrics:
-        for event in train(spec, dataset, resume_from=newest, device=device):
+        for event in train(spec, dataset, start_from=weights, resume_from=newest, device=device):
             take(event, out, metrics)
 
 
@@ -71,15 +88,30 @@ def packed_folder(source: Path, out: Path) -> Path:
     return destination
 
 
-def resolved(spec: JobSpec, packed: Path) -> JobSpec:
+def read_start(spec: JobSpec, checkpoint: Path | None) -> tuple[Weights | None, Earlier | None]:
+    """The weights that a spec starts from, and what a check must know of them."""
+    if spec.warm_start is None:
+        if checkpoint is not None:
+            raise NoStart("--checkpoint is for a spec with a `warm_start`, and this one has none")
+        return None, None
+    if checkpoint is None:
+        raise NoStart("the spec has a `warm_start`: say with --checkpoint which file holds the weights")
+    weights = read_weights(checkpoint)
+    with checkpoint.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    named = spec.warm_start.checkpoint
+    return weights, earlier_of(weights, named if isinstance(named, str) else checkpoint.name[:100], sha256)
+
+
+def resolved(spec: JobSpec, packed: Path, earlier: Earlier | None) -> JobSpec:
     """With every default filled in. Raises SpecInvalid with every conflict between spec and data."""
     manifest = read_manifest(packed)
-    errors, warnings = check(spec, manifest)
+    errors, warnings = check(spec, manifest, earlier=earlier)
     if errors:
         raise SpecInvalid(tuple(errors))
     for warning in warnings:
         say(f"warning: {warning.pointer}: {warning.detail}")
-    return resolve(spec, manifest)
+    return resolve(spec, manifest, earlier)
 
 
 def read_newest(out: Path) -> Resume | None:
@@ -93,6 +125,9 @@ def take(event: Event, out: Path, metrics: TextIO) -> None:
             write_line(metrics, {"type": "started", **event.as_json()})
             examples = f"{event.training_examples} + {event.validation_examples} examples"
             say(f"{event.parameters} parameters, {examples}, {event.steps} steps from {event.start_step}")
+        case WarmStarted():
+            write_line(metrics, {"type": "warm_started", **event.as_json()})
+            say(f"{event.parameters} numbers from {event.checkpoint}, in {len(event.loaded)} layers")
         case Warned():
             say(f"warning: {event.detail}")
         case StepsDone():

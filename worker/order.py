@@ -14,5 +14,7 @@ class Order:
     scratch: str
     device: str
     threads: int
+    start_weights: str | None = None
+    """Of the earlier job that this one starts from; none where it is resumed."""
     resume_weights: str | None = None
     resume_state: str | None = None

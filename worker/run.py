@@ -59,6 +59,10 @@ def run_job(site: Site, job_id: str) -> None:
             log.info("job_left")
 
 
+class _StartLost(Exception):
+    """The checkpoint of this id cannot be read."""
+
+
 @dataclass
 class _Stop:
     """Why the trainer was told to go, when it was."""
@@ -110,6 +114,14 @@ class _Supervisor:
             failure = Failure(FailureCode.DATASET_ERROR, f"the data set's object {error} is missing or damaged")
             self._site.write(lambda session: jobs.fail(session, *self._owned, failure))
             return
+        except _StartLost as error:
+            failure = Failure(
+                FailureCode.CHECKPOINT_ERROR,
+                f"the weights of {error}, from which the job starts, are missing or damaged",
+                "start from another checkpoint of that job, or train it again",
+            )
+            self._site.write(lambda session: jobs.fail(session, *self._owned, failure))
+            return
         trainer = self._trainer = Trainer(order)
         self._last_progress = time.monotonic()
         try:
@@ -128,6 +140,7 @@ class _Supervisor:
         assert dataset is not None, "a job holds its data set by a foreign key"
         packed = cache.packed_folder(self._site, dataset, MANIFEST.validate_python(dataset.manifest))
         resume = next((checkpoint for checkpoint in saved if self._fetch(checkpoint)), None)
+        start = self._fetch_start() if resume is None else None
         step = 0 if resume is None else resume.step
         self._site.write(lambda session: metrics.drop_after(session, *self._owned, step))
         return Order(
@@ -137,6 +150,7 @@ class _Supervisor:
             scratch=str(self._scratch),
             device=self._settings.device,
             threads=self._threads(),
+            start_weights=start,
             resume_weights=None if resume is None else str(self._scratch / "resume.safetensors"),
             resume_state=None if resume is None else str(self._scratch / "resume.state.safetensors"),
         )
@@ -145,6 +159,27 @@ class _Supervisor:
         """The thread count is part of a run: whoever goes on with it computes with as many as whoever began it."""
         begun_with = (self._job.environment or {}).get("threads")
         return int(begun_with) if begun_with is not None else self._site.threads
+
+    def _fetch_start(self) -> str | None:
+        """Bring the weights that the job starts from, if it starts from any.
+
+        Raises:
+            _StartLost: they are not what they were when the job was made, and are never served again.
+        """
+        start = self._job.resolved_spec.get("warm_start")
+        if start is None:
+            return None
+        checkpoint_id, weights = start["checkpoint"], self._scratch / "start.safetensors"
+        with self._site.database.read() as session:
+            checkpoint = checkpoints.find(session, checkpoint_id)
+        assert checkpoint is not None, "a job holds the checkpoint that it starts from"
+        try:
+            get_file(self._site.storage, checkpoint.weights_key, weights, start["sha256"])
+        except (Damaged, NotThere) as error:
+            log.error("start_lost", checkpoint=checkpoint_id, reason=type(error).__name__)
+            self._site.write(lambda session: checkpoints.withdraw(session, checkpoint_id))
+            raise _StartLost(checkpoint_id) from error
+        return str(weights)
 
     def _fetch(self, checkpoint: Checkpoint) -> bool:
         """Whether a checkpoint is here now, whole. One that is damaged is never looked at again."""
@@ -217,6 +252,8 @@ class _Supervisor:
                 self._steps(message)
             case "epoch":
                 self._epoch(message)
+            case "warm_started":
+                self._site.write(lambda session: jobs.add_event(session, *self._owned, "job.warm_started", message))
             case "warned":
                 self._site.write(lambda session: jobs.add_event(session, *self._owned, "job.warned", message))
             case "checkpoint":

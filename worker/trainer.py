@@ -33,9 +33,11 @@ from worker.training import (
     Finished,
     Started,
     StepsDone,
+    WarmStarted,
     Warned,
     load_dataset,
     read_checkpoint,
+    read_weights,
     save_checkpoint,
     train,
 )
@@ -78,14 +80,17 @@ def _train(order: Order, control: Control, voice: "_Voice", saver: "_Saver") -> 
     spec = parse_spec(order.spec)
     device = ("cuda" if torch.cuda.is_available() else "cpu") if order.device == "auto" else order.device
     data = load_dataset(Path(order.packed), spec, Path(order.cache))
+    start = None if order.start_weights is None else read_weights(Path(order.start_weights))
     resume = None
     if order.resume_weights is not None and order.resume_state is not None:
         resume = read_checkpoint(Path(order.resume_weights), Path(order.resume_state))
     stopped = True
-    for event in train(spec, data, resume_from=resume, device=device, control=control):
+    for event in train(spec, data, start_from=start, resume_from=resume, device=device, control=control):
         match event:
             case Started():
                 voice.say("started", **event.as_json())
+            case WarmStarted():
+                voice.say("warm_started", **event.as_json())
             case StepsDone():
                 voice.say("steps", **event.as_json())
             case EpochDone():

@@ -181,6 +181,11 @@ def delete_job(caller: Submitter, services: ServicesDep, job_id: JobId) -> Respo
             row = jobs.get(session, caller.project_id, job_id)
             if row is None:
                 raise NotFound
+            if jobs.is_held(session, job_id):
+                raise Conflict(
+                    "a job that has not succeeded starts from a checkpoint of this one: delete that one first",
+                    code="checkpoint_in_use",
+                )
             raise Conflict(f"this job has not ended: it is {row.state}; cancel it first", code="job_not_ended")
     return Response(status_code=204, background=BackgroundTask(sweep, services, jobs.objects_prefix(job_id)))
 

@@ -50,6 +50,7 @@ from .sequences import Lstm
 from .starts import start_errors
 from .task import Task, task_of
 from .training import MAX_STEPS
+from .warm_start_check import Earlier, warm_start_errors, warm_start_warnings
 
 SMALLEST_CLIP = 1e-6
 LARGEST_MEMORY = 256 * 10**9
@@ -57,9 +58,12 @@ LARGEST_MEMORY = 256 * 10**9
 
 
 def check(
-    spec: JobSpec, manifest: Manifest, memory_bytes: int = LARGEST_MEMORY
+    spec: JobSpec, manifest: Manifest, memory_bytes: int = LARGEST_MEMORY, earlier: Earlier | None = None
 ) -> tuple[list[SpecError], list[SpecWarning]]:
-    """Every conflict of the spec with the data set, itself and the workers' memory, and every warning."""
+    """Every conflict of the spec with the data set, itself and the workers' memory, and every warning.
+
+    `earlier` is the checkpoint that a `warm_start` names, if there is one of that name.
+    """
     task, layers, errors = _plan(spec, manifest)
     errors += chain(
         metric_errors(spec, task),
@@ -74,8 +78,14 @@ def check(
     if task is not None:
         errors += chain(_class_weights(spec, task), _smoothing(spec, task), _lengths(spec, task))
     if task is not None and layers:
-        errors += chain(_last_layer(spec, task, layers), _memory(spec, task, layers, memory_bytes))
-    return errors, [] if errors or task is None else list(_warnings(spec, manifest, task))
+        errors += chain(
+            _last_layer(spec, task, layers),
+            _memory(spec, task, layers, memory_bytes),
+            warm_start_errors(spec, task, layers, earlier),
+        )
+    if errors or task is None:
+        return errors, []
+    return [], [*_warnings(spec, manifest, task), *warm_start_warnings(spec, task, layers, earlier)]
 
 
 def _plan(spec: JobSpec, manifest: Manifest) -> tuple[Task | None, tuple[PlannedLayer, ...], list[SpecError]]:

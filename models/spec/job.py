@@ -17,6 +17,7 @@ from .regularization import Regularization
 from .schedule import Constant, Schedule
 from .technique import Technique
 from .training import Training
+from .warm_start import WarmStart
 
 
 class JobSpec(Technique):
@@ -32,6 +33,8 @@ class JobSpec(Technique):
     network: Network
     initialization: Initialization | None = None
     """`kaiming_normal` unless said; `xavier_normal` where every activation is tanh or sigmoid."""
+    warm_start: WarmStart | None = None
+    """Weights of an earlier job to start from."""
     regularization: Annotated[tuple[Regularization, ...], Field(max_length=32)] = ()
     augmentation: Annotated[tuple[Augmentation, ...], Field(max_length=32)] = ()
     loss: Loss | None = None

@@ -25,6 +25,7 @@ from .sequences import Gru, Lstm, Rnn, Transformer
 from .task import Task, task_of
 from .technique import Technique
 from .training import EarlyStopping, Training
+from .warm_start_check import Earlier, resolve_warm_start
 
 AnyTechnique = TypeVar("AnyTechnique", bound=Technique)
 Watcher = TypeVar("Watcher", Plateau, EarlyStopping, KeepBest)
@@ -32,8 +33,10 @@ Watcher = TypeVar("Watcher", Plateau, EarlyStopping, KeepBest)
 SATURATING = {"tanh", "sigmoid"}
 
 
-def resolve(spec: JobSpec, manifest: Manifest) -> JobSpec:
+def resolve(spec: JobSpec, manifest: Manifest, earlier: Earlier | None = None) -> JobSpec:
     """The spec with every default filled in. Raises SpecInvalid where it does not fit the data set.
+
+    `earlier` is what a `warm_start` names; without it that stays as it is.
 
     What stays `null` is absent: no clipping, no warm-up, no early stopping, no time limit, no validation, the other one
     of epochs and steps, a name.
@@ -44,6 +47,7 @@ def resolve(spec: JobSpec, manifest: Manifest) -> JobSpec:
         dataset=_dataset(spec.dataset, task),
         network=_network(spec.network, task),
         initialization=spec.initialization or default_initialization(spec.network),
+        warm_start=spec.warm_start if earlier is None else resolve_warm_start(spec, task, earlier),
         loss=spec.loss or default_loss(task),
         regularization=tuple(_regularization(technique) for technique in spec.regularization),
         schedule=_schedule(spec.schedule),

@@ -1,11 +1,22 @@
 """The engine: trains a network from a job spec on a packed data set, and needs nothing of the service to do it."""
 
-from .checkpoint import read_checkpoint, save_checkpoint
+from .checkpoint import read_checkpoint, read_weights, save_checkpoint
 from .control import Control
 from .data import Dataset, load_dataset
-from .events import Applied, CheckpointReady, Diverged, EpochDone, Event, Finished, Started, StepsDone, Warned
+from .events import (
+    Applied,
+    CheckpointReady,
+    Diverged,
+    EpochDone,
+    Event,
+    Finished,
+    Started,
+    StepsDone,
+    WarmStarted,
+    Warned,
+)
 from .loop import train
-from .state import Resume, State
+from .state import Resume, State, Weights
 
 __all__ = [
     "Applied",
@@ -20,9 +31,12 @@ __all__ = [
     "Started",
     "State",
     "StepsDone",
+    "WarmStarted",
     "Warned",
+    "Weights",
     "load_dataset",
     "read_checkpoint",
+    "read_weights",
     "save_checkpoint",
     "train",
 ]

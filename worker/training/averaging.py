@@ -112,9 +112,9 @@ def decay_of(ema: Ema, step: int, clock: Clock) -> float:
 def refresh_norms(network: nn.Module, batches: Iterable[Tensor]) -> None:
     """Takes running means and variances of batch norms anew from `batches`, each counting alike, without dropout.
 
-    PyTorch's `swa_utils.update_bn`.
+    PyTorch's `swa_utils.update_bn`, but what is frozen stays.
     """
-    norms = [module for module in network.modules() if isinstance(module, BatchNorm)]
+    norms = [module for module in network.modules() if isinstance(module, BatchNorm) and not module.frozen]
     if not norms:
         return
     momenta = [norm.momentum for norm in norms]

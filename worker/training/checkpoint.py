@@ -16,7 +16,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from worker.training.events import CheckpointReady
-from worker.training.state import Resume, State
+from worker.training.state import Resume, State, Weights
 
 DTYPE_NAMES = {
     torch.float64: "F64",
@@ -58,6 +58,11 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """The tensors and the metadata of a safetensors file."""
     with safe_open(path, framework="pt") as file:
         return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+
+
+def read_weights(path: Path) -> Weights:
+    """Reads the weights of a checkpoint. Raises `safetensors.SafetensorError` for a file that is none."""
+    return Weights(*read_tensors(path))
 
 
 def state_metadata(state: State) -> dict[str, str]:

@@ -56,6 +56,31 @@ class Started:
 
 
 @dataclass(frozen=True)
+class WarmStarted:
+    """What became of the checkpoint that a run starts from. Layers are called as the spec calls them."""
+
+    checkpoint: str
+    sha256: str
+    loaded: Sequence[str]
+    """Layers of the network that start with the checkpoint's weights."""
+    replaced: Sequence[str]
+    """Layers of the network that start anew."""
+    left: Sequence[str]
+    """Layers of the checkpoint that are not taken."""
+    parameters: int
+    """Numbers that were loaded, running means and variances included."""
+    frozen: Sequence[str]
+    """Layers that do not learn at first."""
+    frozen_until_step: int | None
+    """The first step, counted from 0, at which they do; None for never."""
+    normalization: Literal["inherit", "fit"]
+    """Whether the inputs are scaled as in the earlier job."""
+
+    def as_json(self) -> dict[str, Any]:
+        return dict(vars(self))
+
+
+@dataclass(frozen=True)
 class Warned:
     """Something is legal and probably not meant."""
 
@@ -142,12 +167,17 @@ class Finished:
     """Of the best evaluation, as JSON: tables, confusions, calibration, with its `epoch`. None where nothing was held
     back.
     """
+    warm_start: Mapping[str, Any] | None = None
+    """What became of the checkpoint that the run started from, as `WarmStarted` tells it."""
 
     def as_json(self) -> dict[str, Any]:
-        return {**vars(self), "best": dict(self.best), "last": dict(self.last)}
+        told = {**vars(self), "best": dict(self.best), "last": dict(self.last)}
+        if self.warm_start is None:
+            del told["warm_start"]
+        return told
 
 
-Event = Started | Warned | StepsDone | EpochDone | Applied | CheckpointReady | Finished
+Event = Started | WarmStarted | Warned | StepsDone | EpochDone | Applied | CheckpointReady | Finished
 
 
 class Diverged(Exception):

@@ -24,7 +24,7 @@ class BatchNorm(nn.Module):
     """Batch normalization of (examples, channels, …); Ioffe & Szegedy 2015, arXiv:1502.03167.
 
     PyTorch's, without its count of batches. A batch with one value per channel has no spread: it is normalized as in
-    evaluation.
+    evaluation, and so is every batch while the norm is `frozen`.
     """
 
     def __init__(self, channels: int, epsilon: float = 1e-5, momentum: float = 0.1) -> None:
@@ -37,9 +37,10 @@ class BatchNorm(nn.Module):
         self.register_buffer("running_var", torch.empty(channels))
         self.epsilon = epsilon
         self.momentum = momentum
+        self.frozen = False
 
     def forward(self, x: Tensor) -> Tensor:
-        of_batch = self.training and x.numel() > x.shape[1]
+        of_batch = self.training and not self.frozen and x.numel() > x.shape[1]
         means, variances = self.running_mean, self.running_var
         return F.batch_norm(x, means, variances, self.weight, self.bias, of_batch, self.momentum, self.epsilon)
 

@@ -22,24 +22,27 @@ from worker.training.lsuv import calibrate
 from worker.training.metrics import sums_of
 from worker.training.run import Run
 from worker.training.snapshot import checkpoint, restore, take_up, will_restore
-from worker.training.state import Resume
+from worker.training.state import Resume, Weights
+from worker.training.warm_start import scaled_as_before
 
 
 def train(
     spec: JobSpec,
     data: Dataset,
     *,
+    start_from: Weights | None = None,
     resume_from: Resume | None = None,
     device: str = "cpu",
     control: Control | None = None,
 ) -> Iterator[Event]:
     """Runs a resolved spec on its data; close the generator to stop it at once.
 
+    A spec with a `warm_start` needs the weights of its checkpoint in `start_from`, unless it is resumed.
     Yields `Started`, then what happens, then `Finished`; after `control.request_stop()` a checkpoint of the current
     step comes last instead. Raises `Diverged` when the numbers are not finite any more.
     """
     control = control or Control()
-    run = Run(spec, data, device)
+    run = Run(spec, scaled_as_before(data, spec, start_from, resume_from), device, start_from)
     if resume_from is None:
         calibrate(run)
         begin(run)
@@ -47,6 +50,7 @@ def train(
         take_up(run, resume_from)
     saved = (run.position.step, run.position.epoch)
     yield run.started()
+    yield from run.warm_started()
     yield from run.warnings()
     run.network.train()
 
@@ -83,6 +87,7 @@ def train(
 def step(run: Run) -> None:
     """One step, in one piece; nothing in it waits for the device."""
     rate = run.learning_rate
+    run.freezer.hold(run.position.step)
 
     with run.trained():
         loss, activity, sums = differentiate(run)

@@ -14,11 +14,19 @@ from worker.training.run import Run
 
 
 def calibrate(run: Run) -> None:
-    """Scales the layers that start as `lsuv` by the first training batch; for a run that has not begun."""
+    """Scales the layers that start as `lsuv` by the first training batch; for a run that has not begun.
+
+    Those that have the weights of an earlier job keep them.
+    """
     spec, task = run.spec, run.data.task
     assert spec.initialization is not None
     starts = starts_of(spec.initialization, spec.network, layers_of(spec.network, task.input_shape, task.outputs))
-    scaled = {module_name(spec.network, name): start for name, start in starts.items() if isinstance(start, Lsuv)}
+    loaded = run.position.warm_start.get("loaded", ())
+    scaled = {
+        module_name(spec.network, name): start
+        for name, start in starts.items()
+        if isinstance(start, Lsuv) and name not in loaded
+    }
     if not scaled:
         return
     inputs, _ = run.feed.training_batch(run.data.training, run.order(0)[: spec.training.batch_size], 0, 0)

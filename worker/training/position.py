@@ -34,6 +34,10 @@ class Position:
     rates: dict[str, float] = field(default_factory=dict)
     """The learning rates of the steps so far: the `first`, the `lowest`, the `peak` and the `last`."""
     ended: Reason | None = None
+    normalization: dict[str, Any] = field(default_factory=dict)
+    """By which the inputs are scaled, where an earlier job found it."""
+    warm_start: dict[str, Any] = field(default_factory=dict)
+    """What became of the checkpoint that the run started from."""
 
 
 def position_of(progress: Mapping[str, Any]) -> Position:

@@ -51,12 +51,13 @@ class Penalty:
     kernels: list[Tensor]
 
     def value(self) -> Tensor:
-        """A scalar on the device."""
+        """A scalar on the device; what is frozen does not count."""
         value = torch.zeros((), device=self.kernels[0].device)
-        if self.l1:
-            value = value + self.l1 * torch.stack(torch._foreach_norm(self.kernels, 1)).sum()
-        if self.l2:
-            value = value + self.l2 * torch.stack(torch._foreach_norm(self.kernels, 2)).square().sum()
+        kernels = trained(self.kernels)
+        if self.l1 and kernels:
+            value = value + self.l1 * torch.stack(torch._foreach_norm(kernels, 1)).sum()
+        if self.l2 and kernels:
+            value = value + self.l2 * torch.stack(torch._foreach_norm(kernels, 2)).square().sum()
         return value
 
     def add_gradients(self) -> None:
@@ -76,8 +77,11 @@ class OrthogonalityPenalty:
     kernels: list[Tensor]
 
     def value(self) -> Tensor:
-        """A scalar on the device."""
-        return self.weight * torch.stack([excess(matrix_of(kernel)).square().sum() for kernel in self.kernels]).sum()
+        """A scalar on the device; what is frozen does not count."""
+        value = torch.zeros((), device=self.kernels[0].device)
+        for kernel in trained(self.kernels):
+            value = value + excess(matrix_of(kernel)).square().sum()
+        return self.weight * value
 
     def add_gradients(self) -> None:
         """4 · weight · (W · Wᵀ − I) · W, or W · (Wᵀ · W − I)."""
@@ -85,6 +89,11 @@ class OrthogonalityPenalty:
             matrix = matrix_of(kernel)
             product = excess(matrix) @ matrix if len(matrix) <= matrix.shape[1] else matrix @ excess(matrix)
             gradient.add_(product.view_as(kernel), alpha=4.0 * self.weight)
+
+
+def trained(kernels: list[Tensor]) -> list[Tensor]:
+    """The kernels that are not frozen."""
+    return [kernel for kernel in kernels if kernel.requires_grad]
 
 
 def with_gradients(kernels: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:

@@ -21,6 +21,7 @@ from worker.training.events import (
     Progress,
     Started,
     StepsDone,
+    WarmStarted,
     Warned,
 )
 from worker.training.inputs import Feed
@@ -37,7 +38,9 @@ from worker.training.regularization import penalties_of
 from worker.training.schedule import Clock, learning_rate
 from worker.training.sharpness import ascent_of
 from worker.training.spectral import SpectralNorms
+from worker.training.state import Weights
 from worker.training.tally import Tally
+from worker.training.warm_start import Freezer, warm_start
 
 FLUSH_STEPS = 50
 FLUSH_SECONDS = 1.0
@@ -62,7 +65,7 @@ FAR = 10.0
 class Run:
     """Everything the loop works on."""
 
-    def __init__(self, spec: JobSpec, data: Dataset, device: str) -> None:
+    def __init__(self, spec: JobSpec, data: Dataset, device: str, start_from: Weights | None = None) -> None:
         assert spec.loss is not None
         self.spec, self.loss, self.device = spec, spec.loss, device
         self.data = resident(data, device)
@@ -71,12 +74,16 @@ class Run:
         self.tally = Tally(device)
         self.feed = Feed(spec, data, self.clock, device, self.tally)
         self.network = build_network(spec, data.task, device)
+        self.position = Position(normalization=asdict(data.normalization) if spec.warm_start else {})
+        if start_from is not None:
+            self.position.warm_start = warm_start(spec, data.task, self.network, start_from, self.clock).as_json()
         self.spectral = SpectralNorms(spec, self.network)
         self.noise = Noise(spec, self.network, self.tally)
         self.parameters = list(self.network.parameters())
         self.buffers = list(self.network.buffers())
         self.clipper = Clipper(spec, self.network)
         self.stepper = Stepper(spec, self.network)
+        self.freezer = Freezer(spec, data.task, self.network, self.clock)
         self.precision = Precision(spec.training, device)
         self.penalties = penalties_of(spec, self.network)
         self.ascent = ascent_of(spec, self.network)
@@ -84,7 +91,6 @@ class Run:
         self.average = None if averaging is None else Average(averaging, self.network, self.clock)
         weights = class_weights(spec.loss, data.training, data.task.outputs)
         self.class_weights = None if weights is None else weights.to(device)
-        self.position = Position()
         self.sums = self.no_sums()
         self.totals = torch.zeros(len(MEASURED), dtype=torch.float64, device=device)
         self.only_skipped = torch.eye(len(MEASURED), device=device)[SKIPPED]
@@ -282,6 +288,11 @@ class Run:
             },
         )
 
+    def warm_started(self) -> Iterator[WarmStarted]:
+        """Told once, by the attempt that begins."""
+        if self.position.warm_start and self.position.step == 0:
+            yield WarmStarted(**self.position.warm_start)
+
     def warnings(self) -> Iterator[Warned]:
         count = min(len(self.data.training), EVALUATION_BATCH)
         inputs = self.feed.evaluation_batch(self.data.training, torch.arange(count))[0]
@@ -296,7 +307,8 @@ class Run:
     def finished(self) -> Finished:
         position = self.position
         assert position.ended is not None
-        return Finished(position.step, position.epoch, position.ended, position.best, position.last, position.report)
+        measured = position.best, position.last, position.report
+        return Finished(position.step, position.epoch, position.ended, *measured, position.warm_start or None)
 
 
 def resident(data: Dataset, device: str) -> Dataset:

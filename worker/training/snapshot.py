@@ -59,6 +59,7 @@ def weights_metadata(run: Run) -> dict[str, str]:
         "spec": json.dumps(run.spec.model_dump(mode="json"), sort_keys=True),
         "classes": json.dumps(task.classes),
         "input_shape": json.dumps(task.input_shape),
+        "task": json.dumps(asdict(task), sort_keys=True),
         "normalization": json.dumps(asdict(run.data.normalization), sort_keys=True),
         "step": str(run.position.step),
         "epoch": str(run.position.epoch),
@@ -83,6 +84,7 @@ def take_up(run: Run, resume: Resume) -> None:
     run.restorable = below(tensors, "restorable/")
     run.position = position_of(resume.state.progress)
     run.steps_at_epoch_begin = run.position.step
+    run.freezer.hold(run.position.step - 1)
     run.guard()
 
 

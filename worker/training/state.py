@@ -16,6 +16,14 @@ class State:
 
 
 @dataclass(frozen=True)
+class Weights:
+    """The weights of a checkpoint, and the words beside them."""
+
+    tensors: Mapping[str, Tensor]
+    metadata: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class Resume:
     """A checkpoint read back."""
 
