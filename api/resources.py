@@ -222,6 +222,10 @@ class Job(Identified):
     """How many times a worker has taken it up."""
     environment: Json | None
     """Versions, device and threads of the attempt that ran last."""
+    applied: Json | None
+    """What its techniques have really done so far, as measured, family by family: how the weights of each layer started
+    beside what was wanted, learning rates, examples that were augmented, shares dropped, clipped and skipped.
+    """
     summary: Json | None
     """Once it has succeeded: `best` and `last` metrics, the `reason` of its end, and the `report` of the best
     evaluation (tables, confusions, calibration), which a list of jobs leaves out.

@@ -152,6 +152,8 @@ class Job(Resource):
     attempt: int
     """How many times a worker has taken it up."""
     environment: Json | None = None
+    applied: Json | None = None
+    """What its techniques have really done so far, family by family as measured."""
     summary: Json | None = None
     """Once it has succeeded: `best` and `last` metrics, the `reason` of its end, and the `report` of the best
     evaluation (tables, confusions, calibration), which a list of jobs leaves out.

@@ -157,6 +157,8 @@ class Job(Owned, Table):
     progress: Mapped[Json | None]
     summary: Mapped[Json | None]
     environment: Mapped[Json | None]
+    applied: Mapped[Json | None]
+    """What its techniques have really done, measured by its trainer."""
     failure: Mapped[Json | None]
     event_count: Mapped[int] = mapped_column(default=0)
     created_at: Mapped[datetime] = mapped_column(default=now_plus())

@@ -47,6 +47,8 @@ def test_a_job_goes_from_a_spec_to_a_checkpoint(running_service: Service) -> Non
     assert job["status"] == "succeeded", job
     assert job["attempt"] == 1
     assert job["summary"]["best"]["validation/accuracy"] > 0.8
+    assert job["applied"]["optimizer"]["updates"] == job["progress"]["step"]
+    assert job["applied"]["schedule"]["peak"] == job["resolved_spec"]["optimizer"]["learning_rate"]
     assert running_service.last_weights(job_id)
     assert running_service.events(job_id)[:3] == ["job.created", "job.claimed", "job.started"]
     assert running_service.events(job_id)[-1] == "job.succeeded"

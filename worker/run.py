@@ -256,6 +256,9 @@ class _Supervisor:
                 self._site.write(lambda session: jobs.add_event(session, *self._owned, "job.warm_started", message))
             case "warned":
                 self._site.write(lambda session: jobs.add_event(session, *self._owned, "job.warned", message))
+            case "applied":
+                families = metrics.strict(message["families"])
+                self._site.write(lambda session: jobs.fence(session, *self._owned, applied=families))
             case "checkpoint":
                 self._checkpoint(message)
             case "finished":

@@ -26,6 +26,7 @@ from models.spec import parse_spec
 from worker.order import Order
 from worker.orphans import die_with_parent
 from worker.training import (
+    Applied,
     CheckpointReady,
     Control,
     Diverged,
@@ -95,6 +96,8 @@ def _train(order: Order, control: Control, voice: "_Voice", saver: "_Saver") -> 
                 voice.say("steps", **event.as_json())
             case EpochDone():
                 voice.say("epoch", **event.as_json())
+            case Applied():
+                voice.say("applied", **event.as_json())
             case Warned():
                 voice.say("warned", **event.as_json())
             case CheckpointReady():

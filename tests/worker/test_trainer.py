@@ -1,12 +1,16 @@
-"""A trainer says what became of its checkpoints."""
+"""A trainer says what became of its checkpoints, and why it failed."""
 
+import json
 import multiprocessing
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
 
+from worker import trainer
+from worker.order import Order
 from worker.trainer import _Saver, _Voice
+from worker.training.applied import NoEffect
 
 
 @pytest.mark.parametrize("error", [OSError("no room"), MemoryError(), RuntimeError("the device is gone")])
@@ -25,3 +29,19 @@ def test_a_checkpoint_that_cannot_be_written_is_never_passed_over(
         saver.finish()
     ours.close()
     theirs.close()
+
+
+def test_a_technique_without_effect_is_a_bug_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def train(*_: object) -> NoReturn:
+        raise NoEffect("The augmentation invert has had no effect")
+
+    monkeypatch.setattr(trainer, "_begin_a_life_of_its_own", lambda: None)
+    monkeypatch.setattr(trainer, "_obey", lambda *_: None)
+    monkeypatch.setattr(trainer, "_train", train)
+    ours, theirs = multiprocessing.Pipe()
+    nowhere = str(tmp_path)
+    order = Order(spec={}, packed=nowhere, cache=nowhere, scratch=nowhere, device="cpu", threads=1)
+    trainer.main(theirs, order)
+    said = json.loads(ours.recv_bytes())
+    assert (said["type"], said["code"]) == ("failed", "internal")
+    assert "invert has had no effect" in said["message"]
