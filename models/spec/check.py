@@ -47,7 +47,7 @@ from .regularization import (
 from .resolve import SATURATING, resolve
 from .schedule_check import schedule_errors, schedule_warnings
 from .sequences import Lstm
-from .starts import start_errors
+from .starts import start_errors, start_warnings
 from .task import Task, task_of
 from .training import MAX_STEPS
 from .warm_start_check import Earlier, warm_start_errors, warm_start_warnings
@@ -265,6 +265,7 @@ def _cost_in_words(spec: JobSpec, cost: Estimate, memory_bytes: int) -> str:
 def _warnings(spec: JobSpec, manifest: Manifest, task: Task) -> Iterator[SpecWarning]:
     resolved = resolve(spec, manifest)
     yield from _starts_that_do_not_fit(resolved)
+    yield from start_warnings(resolved, layers_of(resolved.network, task.input_shape, task.outputs))
     yield from _penalty_and_decay(spec)
     yield from optimizer_warnings(spec)
     cost = estimate(spec, manifest)

@@ -19,6 +19,16 @@ Ratio = Annotated[float, Field(ge=0.1, le=10.0)]
 
 PositiveShare = Annotated[float, Field(ge=0.001, le=1.0)]
 
+KerasShift = (
+    Annotated[float, Field(ge=0.0, le=1024.0)]
+    | Annotated[int, Field(ge=1, le=1024)]
+    | Annotated[tuple[Annotated[float, Field(ge=0.0, le=1024.0)], ...], Field(min_length=1, max_length=64)]
+)
+"""As Keras takes it: a number with a point is the largest shift either way, below 1 a fraction of the side and else
+pixels; a whole number n means 0, 1, … or n − 1 pixels either way; of several numbers one is taken, either way, as
+fractions where all are below 1.
+"""
+
 ShearText = Annotated[str, Field(pattern=r"^[0-8]?[0-9](\.[0-9]{1,6})? ?deg$")]
 
 ShearAmount = Annotated[float, Field(ge=0.0, le=10.0)] | ShearText
@@ -183,18 +193,16 @@ class ImageDataGenerator(Timed):
     """Keras's ImageDataGenerator by its own names and meanings: one matrix, rotation · shift · shear · zoom about the
     centre, then the channel shift, the flips and the brightness.
 
-    Angles uniform in ±rotation_range degrees; shifts in ± a fraction of the side; shear in ±shear_range (degrees, as
-    Keras's code has it since 2017: 0.2 hardly shears; say `shear_unit: "radians"` for the older meaning); zoom drawn
-    separately for each axis, and as in Keras a factor above 1 shows more (zooms out). A flip that is true acts on half
-    of the images.
+    Angles uniform in ±rotation_range degrees; shifts in ± a fraction of the side, or pixels; shear in ±shear_range
+    (degrees, as Keras's code has it since 2017: 0.2 hardly shears; say `shear_unit: "radians"` for the older meaning);
+    zoom drawn separately for each axis, and as in Keras a factor above 1 shows more (zooms out). A flip that is true
+    acts on half of the images.
     """
 
     type: Literal["image_data_generator"] = "image_data_generator"
     rotation_range: Degrees = 0.0
-    width_shift_range: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
-    """A fraction of the width; Keras's whole pixels (1 and more) are not built."""
-    height_shift_range: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
-    """A fraction of the height."""
+    width_shift_range: KerasShift = 0.0
+    height_shift_range: KerasShift = 0.0
     shear_range: Annotated[float, Field(ge=0.0, le=89.0)] = 0.0
     shear_unit: Literal["degrees", "radians"] = "degrees"
     zoom_range: Annotated[float, Field(ge=0.0, lt=1.0)] | tuple[Factor, Factor] = 0.0

@@ -138,7 +138,29 @@ class XavierNormal(Start):
     mode: Fan = "fan_avg"
 
 
-class KaimingNormal(Start):
+NEGATIVE_SLOPE = 0.01
+
+
+class Rectified(Start):
+    """What He's starts say."""
+
+    mode: Fan = "fan_in"
+    nonlinearity: Nonlinearity = "relu"
+    negative_slope: Annotated[float, Field(ge=0.0, le=10.0)] = NEGATIVE_SLOPE
+    """Only of `leaky_relu`."""
+
+    @model_validator(mode="after")
+    def _only_leaky_relu_has_a_slope(self) -> Self:
+        if self.negative_slope != NEGATIVE_SLOPE and self.nonlinearity != "leaky_relu":
+            raise PydanticCustomError(
+                "negative_slope",
+                'Only leaky_relu has a slope, and this is for {nonlinearity}: say "nonlinearity": "leaky_relu"',
+                {"nonlinearity": self.nonlinearity},
+            )
+        return self
+
+
+class KaimingNormal(Rectified):
     """Kaiming (He) normal: w ~ N(0, gain² / fan), not truncated; gain² is 2 for relu and 2 / (1 + negative_slope²) for
     leaky_relu.
 
@@ -150,13 +172,9 @@ class KaimingNormal(Start):
     """
 
     type: Literal["kaiming_normal"] = "kaiming_normal"
-    mode: Fan = "fan_in"
-    nonlinearity: Nonlinearity = "relu"
-    negative_slope: Annotated[float, Field(ge=0.0, le=10.0)] = 0.01
-    """Of leaky_relu; the others do not look at it."""
 
 
-class KaimingUniform(Start):
+class KaimingUniform(Rectified):
     """Kaiming (He) uniform: w ~ U(−a, a), a = gain · √(3 / fan): the variance of `kaiming_normal` without its tails.
 
     Also called `he_uniform`.
@@ -165,10 +183,6 @@ class KaimingUniform(Start):
     """
 
     type: Literal["kaiming_uniform"] = "kaiming_uniform"
-    mode: Fan = "fan_in"
-    nonlinearity: Nonlinearity = "relu"
-    negative_slope: Annotated[float, Field(ge=0.0, le=10.0)] = 0.01
-    """Of leaky_relu; the others do not look at it."""
 
 
 class Orthogonal(Start):

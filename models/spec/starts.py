@@ -1,9 +1,10 @@
 """Which layer starts how, and whether that can be."""
 
 from collections.abc import Iterator
+from math import ceil
 
-from .errors import SpecError, closest
-from .initialization import AnyInitialization, Constant, KaimingNormal, Lsuv, Override, Zeros
+from .errors import SpecError, SpecWarning, closest
+from .initialization import AnyInitialization, Constant, KaimingNormal, Lsuv, Override, Sparse, Zeros
 from .job import JobSpec
 from .layers import layer_name
 from .network import Conv, Dense, Network, Sequential
@@ -60,6 +61,19 @@ def start_errors(spec: JobSpec, plan: Planned) -> Iterator[SpecError]:
         yield from _zero_residual(start, plan)
     yield from _lsuv(starts, plan)
     yield from _spectral_norm(spec, starts, plan)
+
+
+def start_warnings(spec: JobSpec, plan: Planned) -> Iterator[SpecWarning]:
+    """What leaves nothing of a start; the spec is a resolved one."""
+    assert spec.initialization is not None
+    for name, start in starts_of(spec.initialization, spec.network, plan).items():
+        units = next(layer.output[0 if layer.kind == "conv" else -1] for layer in plan if layer.name == name)
+        if isinstance(start, Sparse) and ceil(start.sparsity * units) >= units:
+            detail = (
+                f"With a sparsity of {start.sparsity} nothing is left of the weights of `{name}`: it has {units} units"
+            )
+            yield SpecWarning("/initialization/sparsity", "starts_at_0", detail)
+            return
 
 
 def _overrides(start: AnyInitialization, starts: dict[str, AnyInitialization], plan: Planned) -> Iterator[SpecError]:

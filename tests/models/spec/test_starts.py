@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.models.spec.manifests import images, vectors
-from tests.models.spec.specs import conflicts, errors_of, raw
+from tests.models.spec.specs import conflicts, errors_of, raw, warnings
 
 ZEROS = {"type": "zeros"}
 RESNET = {"type": "resnet", "depth": 8}
@@ -94,3 +94,16 @@ def test_spectral_norm_takes_away_what_lsuv_scales_and_is_named_once() -> None:
 def test_only_noise_on_gradients_has_a_decay() -> None:
     [error] = errors_of(raw(regularization=[{"type": "gaussian_noise", "on": "weights", "decay": 0.55}]))
     assert (error.pointer, error.code) == ("/regularization/0", "decay")
+
+
+@pytest.mark.parametrize(("sparsity", "warned"), [(0.9, True), (0.5, False)])
+def test_a_sparse_start_that_leaves_nothing_is_warned_about(sparsity: float, warned: bool) -> None:
+    start = {"type": "sparse", "sparsity": sparsity}
+    small = {"type": "mlp", "hidden": [100, 5]}
+    assert ("starts_at_0" in warnings(images(), network=small, initialization=start)) == warned
+
+
+def test_a_slope_that_nothing_looks_at_is_refused() -> None:
+    [error] = errors_of(raw(initialization={"type": "he_normal", "negative_slope": 0.2}))
+    assert (error.pointer, error.code) == ("/initialization", "negative_slope")
+    assert not errors_of(raw(initialization={"type": "he_normal", "negative_slope": 0.2, "nonlinearity": "leaky_relu"}))

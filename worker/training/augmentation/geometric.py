@@ -20,6 +20,7 @@ from models.spec.geometric import (
     Geometric,
     HorizontalFlip,
     ImageDataGenerator,
+    KerasShift,
     Perspective,
     RandomCrop,
     RandomResizedCrop,
@@ -219,8 +220,8 @@ def keras_maps(operation: ImageDataGenerator, draws: Draws, size: tuple[int, int
     maps = (
         geometry.rotation(draws.symmetric(math.radians(operation.rotation_range)))
         @ geometry.translation(
-            draws.symmetric(operation.height_shift_range * size[0]),
-            draws.symmetric(operation.width_shift_range * size[1]),
+            keras_shift(draws, operation.height_shift_range, size[0]),
+            keras_shift(draws, operation.width_shift_range, size[1]),
         )
         @ geometry.angular_shear(draws.symmetric(shear))
         @ geometry.scaling(draws.between(low, high), draws.between(low, high))
@@ -230,6 +231,20 @@ def keras_maps(operation: ImageDataGenerator, draws: Draws, size: tuple[int, int
         across = draws.sign(KERAS_FLIP if operation.horizontal_flip else 0.0)
         maps = maps @ geometry.scaling(down, across)
     return maps
+
+
+def keras_shift(draws: Draws, amount: KerasShift, side: int) -> Tensor:
+    """Pixels (samples,): `np.random.choice` with a random sign of what it takes, and uniform what it does not."""
+    match amount:
+        case int():
+            return draws.whole(0, amount - 1) * draws.sign(0.5)
+        case float():
+            return draws.symmetric(amount * side if amount < 1.0 else amount)
+        case tuple():
+            taken = torch.tensor(amount)[draws.whole(0, len(amount) - 1)] * draws.sign(0.5)
+            return taken * side if max(amount) < 1.0 else taken
+        case _:
+            assert_never(amount)
 
 
 ROUNDING = 1e-3

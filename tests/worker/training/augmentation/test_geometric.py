@@ -151,6 +151,21 @@ def test_keras_shear_range_is_in_degrees_unless_said(unit: str, largest: float) 
     assert maps[:, 0, 1].abs().max().item() == pytest.approx(math.sin(largest), rel=0.01)
 
 
+@pytest.mark.parametrize(
+    ("amount", "pixels"), [(1, {0}), (3, {-2, -1, 0, 1, 2}), ([2.0, 5.0], {-5, -2, 2, 5}), ([0.1, 0.2], {-6, -3, 3, 6})]
+)
+def test_keras_chooses_among_whole_pixels_and_several_numbers(amount: Any, pixels: set[int]) -> None:
+    shifts = maps_of({"type": "image_data_generator", "width_shift_range": amount})[:, 1, 2]
+    assert {round(shift, 4) for shift in shifts.tolist()} == pixels
+
+
+@pytest.mark.parametrize(("amount", "largest"), [(0.5, 15.0), (1.0, 1.0), (2.5, 2.5)])
+def test_keras_shifts_by_a_fraction_below_1_and_by_pixels_above(amount: float, largest: float) -> None:
+    shifts = maps_of({"type": "image_data_generator", "width_shift_range": amount})[:, 1, 2]
+    assert shifts.abs().max().item() == pytest.approx(largest, rel=0.01)
+    assert len(shifts.unique()) > 3000  # type: ignore[no-untyped-call]
+
+
 def test_keras_zoom_is_drawn_apart_for_each_axis_and_above_one_shows_more() -> None:
     maps = maps_of({"type": "image_data_generator", "zoom_range": 0.2})
     rows, columns = maps[:, 0, 0], maps[:, 1, 1]
