@@ -17,7 +17,9 @@ import httpx
 from models import projects
 from models.database import Database
 from models.settings import Settings
+from models.storage import open_storage
 from models.tables import Job, Worker
+from tests.faults.checker import violations
 from tests.servers.process import free_port, running
 
 ROOT = Path(__file__).parents[1]
@@ -33,6 +35,8 @@ class Service:
     stack: ExitStack
     http: httpx.Client = field(init=False)
     workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    submitted: list[str] = field(default_factory=list)
+    """Jobs that were acknowledged."""
 
     def start_api(self) -> None:
         port = free_port()
@@ -66,7 +70,8 @@ class Service:
         return str(dataset["id"])
 
     def submit(self, spec: dict[str, Any]) -> str:
-        return str(self._ok(self.http.post("/v1/jobs", json=spec))["id"])
+        self.submitted.append(str(self._ok(self.http.post("/v1/jobs", json=spec))["id"]))
+        return self.submitted[-1]
 
     def job(self, job_id: str) -> dict[str, Any]:
         return self._ok(self.http.get(f"/v1/jobs/{job_id}"))
@@ -122,10 +127,18 @@ class Service:
 
     @contextmanager
     def database(self) -> Iterator[Database]:
-        values = {name.removeprefix("TRAINWRIGHT_").lower(): value for name, value in self.settings.items()}
-        database = Database(Settings.model_validate(values))
+        database = Database(self._settings())
         yield database
         database.close()
+
+    def violations(self) -> list[str]:
+        """What should not be, in the tables and the store."""
+        with self.database() as database:
+            return violations(database, open_storage(self._settings()), self.submitted)
+
+    def _settings(self) -> Settings:
+        values = {name.removeprefix("TRAINWRIGHT_").lower(): value for name, value in self.settings.items()}
+        return Settings.model_validate(values)
 
     def _key(self) -> str:
         with self.database() as database, database.write() as session:

@@ -39,6 +39,7 @@ def running_service(database_url: str, redis_url: str, tmp_path: Path) -> Iterat
     with service(tmp_path, database_url, redis_url, TRAINWRIGHT_CHECKPOINT_SECONDS="0.3") as installation:
         installation.start_worker()
         yield installation
+        assert installation.violations() == []
 
 
 def test_a_job_goes_from_a_spec_to_a_checkpoint(running_service: Service) -> None:
@@ -53,6 +54,8 @@ def test_a_job_goes_from_a_spec_to_a_checkpoint(running_service: Service) -> Non
     assert running_service.events(job_id)[:3] == ["job.created", "job.claimed", "job.started"]
     assert running_service.events(job_id)[-1] == "job.succeeded"
     assert running_service.http.post(f"/v1/jobs/{job_id}/cancel").status_code == 409
+    lines = running_service.http.get(f"/v1/jobs/{job_id}/logs?source=worker").json()["data"]
+    assert [line["message"].split()[0] for line in (lines[0], lines[-1])] == ["job_claimed", "job_left"]
 
 
 def test_the_whole_stack_is_a_matter_of_settings(postgres_url: str, redis_url: str, s3: S3, tmp_path: Path) -> None:
