@@ -38,7 +38,7 @@ from models.spec.vectors import GaussianNoise
 from worker.training.clipping import unit_norms
 from worker.training.events import Warned
 from worker.training.layers import parts_of
-from worker.training.moments import moments_of
+from worker.training.moments import agree, moments_of
 from worker.training.network import module_name
 from worker.training.regularization import excess, kernels_of, kinds_of, matrix_of, weights_of
 from worker.training.run import Run
@@ -56,9 +56,15 @@ class NoEffect(Exception):
 
 
 def begin(run: Run) -> None:
-    """Takes down how the weights of a run start, and begins to count."""
+    """Takes down how the weights of a run start, and begins to count.
+
+    Raises NoEffect where they are not what their start makes of them.
+    """
     run.position.starts = starts(run)
     run.tally.clear()
+    for layer in run.position.starts:
+        if not layer.pop("agrees"):
+            raise NoEffect(f"The weights of {layer['layer']} have not started as they should: {layer}")
 
 
 @torch.no_grad()
@@ -71,6 +77,7 @@ def starts(run: Run) -> list[Report]:
     plan = layers_of(spec.network, task.input_shape, task.outputs)
     named = starts_of(spec.initialization, spec.network, plan)
     elsewhere = {end.name for end in branch_ends(plan)} if spec.initialization.zero_residual else set()
+    elsewhere |= set(run.position.warm_start.get("loaded", ()))
     modules = [run.network.get_submodule(module_name(spec.network, name)) for name in named]
     kernels: list[Tensor] = [module.get_parameter("weight") for module in modules]
     found = torch.stack([torch.stack([kernel.mean(), kernel.std(correction=0)]) for kernel in kernels]).tolist()
@@ -78,9 +85,11 @@ def starts(run: Run) -> list[Report]:
     for (name, start), module, kernel, (mean, std) in zip(named.items(), modules, kernels, found, strict=True):
         assert isinstance(module, nn.Linear | nn.Conv2d)
         report: Report = {"layer": name, "start": start.type, "parameters": kernel.numel(), "mean": mean, "std": std}
+        report["agrees"] = True
         wanted = None if name in elsewhere else moments_of(start, kernel.chunk(parts_of(module))[0])
         if wanted is not None:
             report |= {"wanted_mean": wanted[0], "wanted_std": wanted[1]}
+            report["agrees"] = agree((mean, std), wanted, kernel.numel(), start)
         reports.append(report)
     return reports
 

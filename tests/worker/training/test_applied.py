@@ -71,6 +71,15 @@ def test_every_layer_says_how_it_started(packed: Path) -> None:
     assert layers[1]["std"] == pytest.approx(layers[1]["wanted_std"], rel=0.1)
 
 
+def test_weights_that_do_not_start_as_asked_for_fail_the_run(packed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def drawn(weight: Tensor, *_: Any) -> None:
+        weight.normal_(0.0, 0.01, generator=generator_for(0, "initialization", "test"))
+
+    monkeypatch.setattr("worker.training.initialization.draw_kernel", drawn)
+    with pytest.raises(NoEffect, match="not started"):
+        run(packed, {"network": CNN, "initialization": {"type": "kaiming_normal"}})
+
+
 def test_rates_and_shares_are_those_of_the_steps(packed: Path) -> None:
     words = {
         "schedule": {"type": "one_cycle"},
