@@ -71,6 +71,7 @@ def train(
         if control.stop_requested:
             return
         step(run)
+        control.after_step()
         if run.flush_is_due:
             yield from run.flush()
 
