@@ -1,8 +1,11 @@
 """Steps against PyTorch's own optimizers with the numbers of the spec."""
 
+import inspect
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -13,6 +16,7 @@ from tests.worker.training.little import SMALL_RUN, bars, last_of, load, pack_im
 from worker.training import train
 from worker.training.network import build_network
 from worker.training.optimizer import Stepper, factors_of
+from worker.training.undo import begin_at_zero
 
 TASK = Task("multiclass", ("a", "b", "c"), 3, (3, 8, 8), 10, 0)
 Make = Callable[[Any], torch.optim.Optimizer]
@@ -180,3 +184,35 @@ def test_factors_of_several_targets_are_multiplied() -> None:
     factors = factors_of(spec, build_network(spec, TASK))
     names = ("stem.weight", "stem.norm.bias", "stages.0.0.conv1.weight", "stages.1.0.norm1.weight")
     assert [factors[name] for name in names] == [1.0, 0.5, 0.5, 1.0]
+
+
+LAZY: list[Any] = [
+    (partial(torch.optim.Adam, fused=True), ("exp_avg", "exp_avg_sq"), ("step",)),
+    (partial(torch.optim.AdamW, fused=True), ("exp_avg", "exp_avg_sq"), ("step",)),
+    *(
+        (partial(kind, foreach=True, capturable=captured), averages, counts)
+        for captured in (True, False)
+        for kind, averages, counts in (
+            (torch.optim.NAdam, ("exp_avg", "exp_avg_sq"), ("step", "mu_product")),
+            (torch.optim.RAdam, ("exp_avg", "exp_avg_sq"), ("step",)),
+            (torch.optim.Adamax, ("exp_avg", "exp_inf"), ("step",)),
+            (torch.optim.Adadelta, ("square_avg", "acc_delta"), ("step",)),
+        )
+    ),
+]
+
+
+@pytest.mark.parametrize(("make", "averages", "counts"), LAZY)
+def test_averages_begin_where_pytorch_would_make_them(make: Any, averages: Any, counts: Any) -> None:
+    """On a device that is not the processor: a fused or captured step wants its count beside the weights."""
+    mine, theirs = (nn.Parameter(torch.empty(2, 3, 4, 5, device="meta")) for _ in range(2))
+    ours = begin_at_zero(make([mine]), *averages, counts=counts)
+    lazy = make([theirs])
+    theirs.grad = torch.zeros_like(theirs)
+    arguments = inspect.signature(lazy._init_group).parameters
+    with patch("torch.optim.adam._device_dtype_check_for_fused"):
+        lazy._init_group(lazy.param_groups[0], *([] for _ in range(len(arguments) - 1)))
+    assert ours.state[mine].keys() == lazy.state[theirs].keys()
+    for key, value in lazy.state[theirs].items():
+        begun = ours.state[mine][key]
+        assert (begun.device, begun.dtype, begun.shape) == (value.device, value.dtype, value.shape)
