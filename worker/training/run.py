@@ -190,9 +190,10 @@ class Run:
         """Counts a step; `measured` (len(MEASURED),) stays on the device until the next flush."""
         self.rates.append(rate)
         self.rows.append(measured)
-        self.totals += torch.where(measured[SKIPPED].bool(), self.only_skipped, measured)
-        self.tally.count("steps/clipped", measured[CLIPPED])
-        self.tally.count("steps/skipped", measured[SKIPPED])
+        counted = torch.where(measured[SKIPPED].bool(), self.only_skipped, measured)
+        self.totals += counted
+        self.tally.count("steps/clipped", counted[CLIPPED])
+        self.tally.count("steps/skipped", counted[SKIPPED])
         rates = self.position.rates
         lowest, peak = rates.get("lowest", rate), rates.get("peak", rate)
         rates |= {"first": rates.get("first", rate), "lowest": min(lowest, rate), "peak": max(peak, rate), "last": rate}
