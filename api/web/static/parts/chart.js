@@ -67,11 +67,9 @@ export class Chart {
 
   draw() {
     if (!this.canvas.isConnected) return;
-    const begun = performance.now();
     this.plot?.destroy();
     this.plot = new uPlot(this.#options(), this.#data(), this.canvas);
     this.plot.root.setAttribute("aria-hidden", "true");
-    this.figure.dataset.milliseconds = (performance.now() - begun).toFixed(1);
     this.#read(null);
   }
 

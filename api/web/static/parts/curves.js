@@ -11,6 +11,8 @@ export class Curves {
     this.path = job.urls.metrics;
     this.interval = interval;
     this.keys = keys;
+    this.turn = Promise.resolve();
+    this.isFinest = false;
     this.forget();
   }
 
@@ -33,16 +35,42 @@ export class Curves {
     return this.columns[name] ?? [];
   }
 
-  /** Every row, or as many as the service gives at once. */
-  async loadAll() {
-    this.forget();
-    await this.load(ALL);
+  /** What has come since the last time. */
+  load(most = FIRST) {
+    return this.#queue(async () => this.#take(await this.#ask(this.last, most)));
   }
 
-  /** What has come since the last time. */
-  async load(most = FIRST) {
-    const parameters = { interval: this.interval, keys: this.keys.length ? ["step", ...this.keys].join(",") : "", since_step: this.last, max_points: most };
-    const found = await get(this.path, parameters);
+  /** Everything anew: every row, or as many as the service gives at once. */
+  loadAll() {
+    this.isFinest = true;
+    return this.#anew(ALL);
+  }
+
+  /** Everything anew, for what was told may have been taken back. */
+  reload() {
+    return this.#anew(FIRST);
+  }
+
+  #anew(most) {
+    return this.#queue(async () => {
+      const found = await this.#ask(0, most);
+      this.forget();
+      this.#take(found);
+    });
+  }
+
+  /** One request at a time: two would bring the same rows. */
+  #queue(work) {
+    this.turn = this.turn.then(work, work);
+    return this.turn;
+  }
+
+  #ask(since, most) {
+    const keys = this.keys.length ? ["step", ...this.keys].join(",") : "";
+    return get(this.path, { interval: this.interval, keys, since_step: since, max_points: most });
+  }
+
+  #take(found) {
     const [before, count] = [this.steps.length, found.columns.step.length];
     for (const name of new Set([...Object.keys(this.columns), ...Object.keys(found.columns)])) {
       const column = (this.columns[name] ??= new Array(before).fill(null));
@@ -52,6 +80,5 @@ export class Curves {
     for (const [name, steps] of Object.entries(found.nonfinite)) (this.nonfinite[name] ??= []).push(...steps);
     this.last = found.last_step ?? this.last;
     this.downsampled ||= found.downsampled;
-    return count;
   }
 }

@@ -114,7 +114,7 @@ export function cursorIn(tokens, offset) {
   }
   const inner = stack.at(-1);
   const path = stack.map((frame, depth) => (depth === stack.length - 1 && frame.wantsKey ? null : escaped(frame.isObject ? frame.key ?? "" : String(frame.index)))).filter((part) => part !== null);
-  const [start, end] = touched ? [touched.start, touched.end] : [offset, offset];
+  const [start, end] = touched ? [touched.start, endOf(touched, offset)] : [offset, offset];
   const word = touched ? touched.text.slice(0, offset - start).replace(/^"/, "") : "";
   return { pointer: path.map((part) => `/${part}`).join(""), isKey: Boolean(inner?.isObject && inner.wantsKey), isQuoted: touched?.text[0] === '"', word, start, end, depth: stack.length };
 }
@@ -137,6 +137,12 @@ export function pretty(value, indent = "", width = 88) {
     : Object.entries(value).filter(([, member]) => member !== undefined).map(([name, member]) => `${inner}${JSON.stringify(name)}: ${pretty(member, inner, width)}`);
   const [open, close] = Array.isArray(value) ? "[]" : "{}";
   return members.length ? `${open}\n${members.join(",\n")}\n${indent}${close}` : open + close;
+}
+
+/** Where a token ends; a text whose second quote is not typed yet ends with its word, not with its line. */
+function endOf({ text, start, end }, offset) {
+  if (text[0] !== '"' || (text.length > 1 && text.endsWith('"'))) return end;
+  return offset + text.slice(offset - start).match(/^\w*/)[0].length;
 }
 
 export function escaped(name) {

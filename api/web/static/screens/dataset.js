@@ -12,7 +12,7 @@ const SHOWN = 200;
 const id = location.pathname.split("/").at(-1);
 fill(main, loading(5));
 let dataset = await get(`/v1/datasets/${id}`).catch((problem) => {
-  fill(main, failed(problem));
+  fill(screen("Data set").body, failed(problem));
 });
 if (dataset) {
   show();

@@ -19,7 +19,7 @@ const id = location.pathname.split("/").at(-1);
 
 fill(main, loading(6));
 const job = await get(`/v1/jobs/${id}`).catch((problem) => {
-  fill(main, failed(problem));
+  fill(screen("Job").body, failed(problem));
 });
 if (job) await show(job);
 
@@ -92,7 +92,7 @@ async function show(first) {
       return;
     }
     if (!events.some((known) => known.id === event.id)) events.push(event);
-    if (event.type === "job.started" && event.data.start_step) [steps, epochs].forEach((curves) => curves.forget());
+    if (event.type === "job.started" && event.attempt > 1) [steps, epochs].forEach((curves) => curves.reload().catch(() => {}));
     soonTell();
     soonLook();
     if (event.type === "checkpoint.created") soonSaved();
@@ -185,7 +185,7 @@ function curvesSection(place, steps, epochs, jobNow) {
 
   /** Who looks closer gets every step. */
   async function zoomIn() {
-    if (!steps.downsampled) return;
+    if (!steps.downsampled || steps.isFinest) return;
     await steps.loadAll();
     draw();
   }
