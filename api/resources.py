@@ -251,7 +251,7 @@ class Estimate(Resource):
     passes: int
     """How often a step goes forward and backward through each of its batches: twice with `sam`."""
     memory_bytes: int
-    """Parameters, gradients, the optimizer's averages, activations and their gradients."""
+    """Parameters, gradients, the optimizer's averages, activations and their gradients, what an evaluation keeps."""
     steps: int
     steps_per_epoch: int
     checkpoint_bytes: int

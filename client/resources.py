@@ -178,7 +178,7 @@ class Estimate(Resource):
     passes: int = 1
     """How often a step goes forward and backward through each of its batches: twice with `sam`."""
     memory_bytes: int | None = None
-    """Parameters, gradients, the optimizer's averages, activations and their gradients."""
+    """Parameters, gradients, the optimizer's averages, activations and their gradients, what an evaluation keeps."""
     steps: int
     steps_per_epoch: int
     checkpoint_bytes: int

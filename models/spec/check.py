@@ -21,6 +21,7 @@ from .layers import (
 from .loss import BinaryCrossEntropy, CrossEntropy, Focal
 from .manifest import ImageManifest, Manifest, TableManifest
 from .metric_check import metric_errors
+from .metrics import evaluation_bytes
 from .network import ActivationLayer, Conv, Dense, Sequential
 from .optimizer import Sgd
 from .optimizer_check import optimizer_errors, optimizer_warnings, own_decay
@@ -250,15 +251,16 @@ def _needed(spec: JobSpec, task: Task) -> str:
 def _memory(spec: JobSpec, task: Task, layers: tuple[PlannedLayer, ...], memory_bytes: int) -> Iterator[SpecError]:
     cost = estimate_task(spec, task, layers)
     if cost.memory_bytes > memory_bytes:
-        yield SpecError("/network", "too_large", _cost_in_words(spec, cost, memory_bytes))
+        yield SpecError("/network", "too_large", _cost_in_words(spec, task, cost, memory_bytes))
 
 
-def _cost_in_words(spec: JobSpec, cost: Estimate, memory_bytes: int) -> str:
+def _cost_in_words(spec: JobSpec, task: Task, cost: Estimate, memory_bytes: int) -> str:
     gigabytes = cost.memory_bytes / 1e9
-    activations = 2 * cost.activation_bytes / 1e9
+    activations, evaluation = 2 * cost.activation_bytes / 1e9, evaluation_bytes(task) / 1e9
     return (
         f"{cost.parameters:,} parameters and batches of {spec.training.batch_size} need about {gigabytes:,.1f} GB "
-        f"({activations:,.1f} GB of it for activations); a worker has {memory_bytes / 1e9:,.1f} GB"
+        f"({activations:,.1f} GB of it for activations, {evaluation:,.1f} GB to measure {task.validation:,} examples); "
+        f"a worker has {memory_bytes / 1e9:,.1f} GB"
     )
 
 

@@ -8,6 +8,7 @@ from .errors import SpecError, SpecInvalid
 from .job import JobSpec
 from .layers import layers_of
 from .manifest import Manifest
+from .metrics import evaluation_bytes
 from .optimizer import (
     Adadelta,
     Adafactor,
@@ -48,7 +49,7 @@ class Estimate:
     """How often a step goes forward and backward through each of its batches: twice with `sam`."""
     memory_bytes: int
     """Parameters, their gradients, their averages, those of the optimizer and what `sam` sets aside; activations with
-    their gradients.
+    their gradients; what an evaluation keeps of all its examples.
     """
     steps_per_epoch: int
     steps: int
@@ -87,7 +88,9 @@ def estimate_task(spec: JobSpec, task: Task, layers: tuple[PlannedLayer, ...]) -
         buffers=buffers,
         activation_bytes=activation_bytes,
         passes=2 if sharpness else 1,
-        memory_bytes=FLOAT32 * (2 * parameters + buffers + averages + averaged + aside + raw) + 2 * activation_bytes,
+        memory_bytes=FLOAT32 * (2 * parameters + buffers + averages + averaged + aside + raw)
+        + 2 * activation_bytes
+        + evaluation_bytes(task),
         steps_per_epoch=per_epoch,
         steps=total_steps(spec.training, per_epoch),
         checkpoint_bytes=FLOAT32 * (parameters + buffers + averages + averaged + raw),

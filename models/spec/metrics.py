@@ -15,6 +15,12 @@ ONE_CLASS: tuple[Kind, ...] = ("two classes", "more classes")
 MOST_SCORES = 2**26
 """Outputs of one evaluation that are kept to be ranked: 256 MiB. Beyond, nothing that needs a ranking is measured."""
 
+AT_ONCE = 2**20
+"""Scores that are ranked at once, or those of all examples where there are more."""
+
+RANKING_BYTES = 80
+"""For each score that is ranked at once, measured."""
+
 USUAL_TOP_K = 5
 
 
@@ -202,6 +208,16 @@ def scores_of(task: Task) -> int:
 
 def ranks(task: Task) -> bool:
     return 0 < scores_of(task) * task.validation <= MOST_SCORES
+
+
+def evaluation_bytes(task: Task) -> int:
+    """What an evaluation keeps of all its examples, and what the ranking of their scores needs at its height."""
+    of_class = 9 * task.validation if kind_of(task) in ONE_CLASS else 0
+    if not ranks(task):
+        return of_class
+    scores = scores_of(task) * task.validation
+    kept = (8 if kind_of(task) == "two classes" else 4) * scores
+    return of_class + kept + RANKING_BYTES * max(task.validation, min(scores, AT_ONCE))
 
 
 def usual_top_k(task: Task) -> int | None:

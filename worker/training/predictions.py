@@ -16,11 +16,11 @@ from torch import Tensor
 
 from models.spec.evaluation import Evaluation
 from models.spec.loss import Hinge, Loss
-from models.spec.metrics import ranks, scores_of
+from models.spec.metrics import AT_ONCE, ranks, scores_of
 from models.spec.task import Task
 from worker.training.agreement import Agreement, agreement_of, confusions
 from worker.training.calibration import Calibration, calibrate
-from worker.training.ranking import AT_ONCE, rank
+from worker.training.ranking import rank
 
 Report = dict[str, Any]
 """JSON, at most some hundred kilobytes whatever the task."""

@@ -4,9 +4,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-AT_ONCE = 2**22
-"""Scores that are ranked at once, if a column is not longer: bounds the memory to some 60 bytes each."""
-
 
 def rank(scores: Tensor, positive: Tensor) -> Tensor:
     """Area under the ROC curve and average precision of each column, (2, columns) float64.

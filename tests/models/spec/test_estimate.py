@@ -116,3 +116,22 @@ def test_sam_goes_through_each_batch_twice_and_sets_the_weights_aside() -> None:
     with_it, without = (estimate(spec(regularization=one), images()) for one in ([{"type": "sam"}], []))
     assert (with_it.passes, without.passes) == (2, 1)
     assert with_it.memory_bytes == without.memory_bytes + 2 * 4 * without.parameters
+
+
+@pytest.mark.parametrize(
+    ("examples", "kept"), [(100, 9 + 40 + 800), (10_000, 9 + 40 + 800), (200_000, 9 + 40 + 419.4304)]
+)
+def test_an_evaluation_keeps_its_outputs_and_ranks_some_at_a_time(examples: int, kept: float) -> None:
+    validated, alone = (
+        estimate(spec(dataset={"id": "ds_1", "validation": part}), images(test=examples))
+        for part in ({"split": "test"}, None)
+    )
+    assert validated.memory_bytes - alone.memory_bytes == pytest.approx(kept * examples)
+
+
+def test_an_evaluation_too_large_to_be_ranked_keeps_little() -> None:
+    manifest = images(test=7_000_000)
+    validated, alone = (
+        estimate(spec(dataset={"id": "ds_1", "validation": part}), manifest) for part in ({"split": "test"}, None)
+    )
+    assert validated.memory_bytes - alone.memory_bytes == 9 * 7_000_000
