@@ -17,7 +17,10 @@ def augmentation_errors(spec: JobSpec, manifest: Manifest, task: Task | None) ->
     """What these data cannot be augmented with."""
     for index, augmentation in enumerate(spec.augmentation):
         pointer = f"/augmentation/{index}"
-        if not isinstance(manifest, ImageManifest):
+        if task is not None and task.vocabulary:
+            detail = f"`{augmentation.type}` changes numbers, and tokens are names of words"
+            yield SpecError(pointer, "not_numbers", detail)
+        elif not isinstance(manifest, ImageManifest):
             if isinstance(augmentation, OnImages | CutMix) and not isinstance(augmentation, GaussianNoise):
                 detail = f"`{augmentation.type}` changes images, and the data are vectors"
                 yield SpecError(pointer, "not_images", detail)

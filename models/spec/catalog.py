@@ -24,6 +24,7 @@ _TELLING: dict[str, Node] = {
     "constant": {"value": 0.1},
     "dense": {"units": 16},
     "conv": {"filters": 32},
+    "embedding": {"width": 128},
     "multistep": {"milestones": ["30 epochs", "60 epochs", "80 epochs"]},
     "piecewise": {
         "points": [{"at": "0%", "factor": 0.2}, {"at": "23%", "factor": 1.0}, {"at": "100%", "factor": 0.07}]
@@ -44,7 +45,8 @@ def catalog() -> dict[str, dict[str, Entry]]:
     """Family → type → {parameters, required, summary, description, reference, aliases, example}.
 
     `parameters` is a JSON Schema for each key beside `type`, with no reference to elsewhere but the names of whole
-    families. The family `layer` is what a `sequential` network is made of; `averaging` stands in `training`.
+    families. The family `layer` is what a `sequential` network is made of; `averaging` stands in `training`
+    and `text` in `dataset`.
     """
     return {
         family: {name: _entry(name, node) for name, node in members.items()} for family, members in _families().items()
@@ -57,6 +59,8 @@ def _families() -> dict[str, dict[str, Node]]:
     families = {family: _members(properties[family]) for family in FAMILIES}
     [training] = alternatives(properties["training"])
     families["averaging"] = _members(training["properties"]["averaging"])
+    [dataset] = alternatives(properties["dataset"])
+    families["text"] = _members(dataset["properties"]["text"])
     return {**families, "layer": _members(families["network"]["sequential"]["properties"]["layers"])}
 
 

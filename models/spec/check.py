@@ -16,7 +16,7 @@ from .layers import (
     activations_of,
     dropout_places,
     kernel_names,
-    layers_of,
+    plan_of,
 )
 from .loss import BinaryCrossEntropy, CrossEntropy, Focal
 from .manifest import ImageManifest, Manifest, TableManifest
@@ -45,7 +45,7 @@ from .regularization import (
     SpectralNorm,
     WeightDecay,
 )
-from .resolve import SATURATING, resolve
+from .resolve import SATURATING, resolve, with_embedding
 from .schedule_check import schedule_errors, schedule_warnings
 from .sequences import Lstm
 from .starts import start_errors, start_warnings
@@ -66,6 +66,8 @@ def check(
     `earlier` is the checkpoint that a `warm_start` names, if there is one of that name.
     """
     task, layers, errors = _plan(spec, manifest)
+    if task is not None:
+        spec = spec.model_copy(update={"network": with_embedding(spec.network, task)})
     errors += chain(
         metric_errors(spec, task),
         augmentation_errors(spec, manifest, task),
@@ -95,7 +97,7 @@ def _plan(spec: JobSpec, manifest: Manifest) -> tuple[Task | None, tuple[Planned
     except SpecInvalid as invalid:
         return None, (), list(invalid.errors)
     try:
-        return task, layers_of(spec.network, task.input_shape, task.outputs), []
+        return task, plan_of(spec.network, task), []
     except ShapeMismatch as mismatch:
         return task, (), [SpecError(mismatch.pointer, "shape", mismatch.detail)]
 
@@ -267,7 +269,7 @@ def _cost_in_words(spec: JobSpec, task: Task, cost: Estimate, memory_bytes: int)
 def _warnings(spec: JobSpec, manifest: Manifest, task: Task) -> Iterator[SpecWarning]:
     resolved = resolve(spec, manifest)
     yield from _starts_that_do_not_fit(resolved)
-    yield from start_warnings(resolved, layers_of(resolved.network, task.input_shape, task.outputs))
+    yield from start_warnings(resolved, plan_of(resolved.network, task))
     yield from _penalty_and_decay(spec)
     yield from optimizer_warnings(spec)
     cost = estimate(spec, manifest)
@@ -319,6 +321,13 @@ def _table_defaults(spec: JobSpec, manifest: Manifest, task: Task) -> Iterator[S
     if spec.dataset.target is None:
         detail = f"No target is named: the last column, `{task.targets[0]}`, is taken"
         yield SpecWarning("/dataset/target", "target_assumed", detail)
+    left = [text.name for text in manifest.texts if text.name not in task.texts]
+    if left and spec.dataset.features is None:
+        detail = f"`{left[0]}` is text and left out; say how it is read: " + '"text": {"type": "multi_hot"}'
+        yield SpecWarning("/dataset/text", "text_left_out", detail)
+    if task.vocabulary and spec.dataset.features is None and len(manifest.columns) > len(task.targets):
+        detail = "Tokens are the only input: all other columns are left out"
+        yield SpecWarning("/dataset/features", "columns_left_out", detail)
     gaps = [column.name for column in manifest.columns if column.missing and column.name in task.features]
     if gaps:
         listed = ", ".join(f"`{name}`" for name in gaps[:10]) + (" and others" if len(gaps) > 10 else "")

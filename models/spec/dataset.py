@@ -5,8 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag
 
 from .technique import Technique
-
-ColumnName = Annotated[str, Field(min_length=1, max_length=500)]
+from .text import ColumnName, Text
 
 
 class Fraction(Technique):
@@ -46,7 +45,11 @@ class Dataset(Technique):
     and an empty cell has no label.
     """
     features: Annotated[tuple[ColumnName, ...], Field(min_length=1, max_length=10_000)] | None = None
-    """Of a table: the columns to predict from; all others unless said."""
+    """Of a table: the columns to predict from; all others unless said. Columns of text are among those only where
+    `text` says how they are read, or where there are no others; and with tokens the text is the only one.
+    """
+    text: Text | None = None
+    """How columns of text are read; `multi_hot` unless said."""
     validation: Validation | None = None
     """Where the validation metrics come from: {"fraction": 0.1} of the training part, {"split": "test"}, or nowhere."""
     class_mode: Literal["auto", "categorical", "binary", "multi_label", "regression"] = "auto"

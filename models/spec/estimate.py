@@ -6,7 +6,7 @@ from typing import assert_never
 
 from .errors import SpecError, SpecInvalid
 from .job import JobSpec
-from .layers import layers_of
+from .layers import plan_of
 from .manifest import Manifest
 from .metrics import evaluation_bytes
 from .optimizer import (
@@ -63,7 +63,7 @@ def estimate(spec: JobSpec, manifest: Manifest) -> Estimate:
     """The cost of this spec on this data set. Raises SpecInvalid where the two do not fit."""
     task = task_of(spec, manifest)
     try:
-        layers = layers_of(spec.network, task.input_shape, task.outputs)
+        layers = plan_of(spec.network, task)
     except ShapeMismatch as mismatch:
         raise SpecInvalid((SpecError(mismatch.pointer, "shape", mismatch.detail),)) from None
     return estimate_task(spec, task, layers)

@@ -375,7 +375,7 @@ Names = Annotated[tuple[LayerName, ...], Field(min_length=1, max_length=512, str
 class Override(Technique):
     """Some layers that start otherwise than the rest."""
 
-    target: Literal["dense", "conv", "recurrent"] | Names
+    target: Literal["dense", "conv", "recurrent", "embedding"] | Names
     """A kind of layers, or names: that of a layer, or of what has layers below it (`stages.0`)."""
     initialization: LayerInitialization
 

@@ -30,6 +30,7 @@ from .network import (
     Conv,
     Dense,
     DropoutLayer,
+    Embedding,
     Flatten,
     GlobalAveragePooling,
     GlobalMaxPooling,
@@ -45,18 +46,31 @@ from .plan import FEATURES, Plan, PlannedLayer, Shape, ShapeMismatch
 from .regularization import Dropout
 from .sequence_layers import encoder_places, plan_recurrent, plan_transformer
 from .sequences import Gru, Lstm, Rnn, Transformer
+from .task import Task
 
 SMALL_IMAGE = 32
 """Up to this longer side (pixels), a cnn pools once unless the spec says otherwise."""
 
 
-def layers_of(network: Network, input_shape: Shape, outputs: int) -> tuple[PlannedLayer, ...]:
+READ_TOKENS = Sequential | Rnn | Lstm | Gru | Transformer
+
+
+def plan_of(network: Network, task: Task) -> tuple[PlannedLayer, ...]:
+    """Every layer of this task's network."""
+    return layers_of(network, task.input_shape, task.outputs, task.vocabulary)
+
+
+def layers_of(network: Network, input_shape: Shape, outputs: int, vocabulary: int = 0) -> tuple[PlannedLayer, ...]:
     """Every layer from the input to the logits. Raises ShapeMismatch at the first one that does not fit.
 
-    `input_shape` is (channels, height, width) or (features,). `outputs` is the width of the output layer; a
-    `sequential` has its own.
+    `input_shape` is (channels, height, width), (features,), or (tokens,) where there is a vocabulary of tokens.
+    `outputs` is the width of the output layer; a `sequential` has its own.
     """
-    plan = Plan(input_shape)
+    if vocabulary and not isinstance(network, READ_TOKENS):
+        readers = "an lstm, gru, rnn or transformer"
+        detail = f"`{network.type}` does not read tokens: read the text as multi_hot, or take {readers}"
+        raise ShapeMismatch("/network", detail)
+    plan = Plan(input_shape, vocabulary)
     match network:
         case Sequential():
             _sequential(plan, network)
@@ -140,7 +154,7 @@ def kernel_names(network: Network) -> tuple[str, ...]:
         case Vit(patch=patch):
             return _planned_kernels(network, (3, patch or 16, patch or 16))
         case Rnn() | Lstm() | Gru() | Transformer():
-            return _planned_kernels(network.model_copy(update={"sequence_length": 1}), (1,))
+            return _planned_kernels(network.model_copy(update={"sequence_length": 1, "embedding": None}), (1,))
         case _:
             assert_never(network)
 
@@ -176,8 +190,9 @@ def dropout_places(network: Network) -> tuple[str, ...]:
             return ("patches", *encoder_places(network.depth), FEATURES)
         case Transformer():
             return ("embedding", *encoder_places(network.depth), FEATURES)
-        case Rnn() | Lstm() | Gru():
-            return (*(f"layers.{index}" for index in range(network.layers)), FEATURES)
+        case Rnn(embedding=width) | Lstm(embedding=width) | Gru(embedding=width):
+            embedding = () if width is None else ("embedding",)
+            return (*embedding, *(f"layers.{index}" for index in range(network.layers)), FEATURES)
         case _:
             assert_never(network)
 
@@ -270,6 +285,9 @@ def _block(plan: Plan, name: str, width: int, stride: int, bottleneck: bool) -> 
 
 
 def _sequential(plan: Plan, network: Sequential) -> None:
+    if plan.vocabulary and not isinstance(network.layers[0], Embedding):
+        detail = "The inputs are tokens, which only an `embedding` reads: put one first"
+        raise ShapeMismatch("/network/layers/0", detail)
     for index, layer in enumerate(network.layers):
         _layer(plan, layer, layer_name(layer, index), f"/network/layers/{index}")
 
@@ -279,6 +297,8 @@ def _layer(plan: Plan, layer: AnyLayer, name: str, pointer: str) -> None:
         case Dense():
             plan.dense(name, layer.units, layer.bias, pointer)
             plan.activate(f"{name}.activation", layer.activation)
+        case Embedding():
+            plan.embed(name, layer.width, pointer)
         case Conv():
             window = (layer.kernel, layer.stride, layer.padding)
             plan.conv(name, layer.filters, *window, layer.bias, pointer, layer.groups)
@@ -287,6 +307,9 @@ def _layer(plan: Plan, layer: AnyLayer, name: str, pointer: str) -> None:
             plan.pool(name, layer.size, layer.stride or layer.size, pointer)
         case GlobalAveragePooling() | GlobalMaxPooling():
             plan.global_pool(name, pointer)
+        case BatchNorm() | LayerNorm() | GroupNorm() if len(plan.shape) == 2:
+            detail = f"`{name}` takes images or vectors and gets a sequence: pool or flatten it first"
+            raise ShapeMismatch(pointer, detail)
         case BatchNorm():
             plan.batch_norm(name)
         case LayerNorm():

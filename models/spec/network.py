@@ -81,6 +81,19 @@ class Conv(Layer):
         return self
 
 
+class Embedding(Layer):
+    """A row of numbers for each token of a text, (tokens,) → (tokens, width), learned; 0 for padding. It comes first,
+    and a global pooling, which does not see the padding, or a `flatten` follows.
+
+    Reference: Bengio et al. 2003, "A neural probabilistic language model".
+    """
+
+    type: Literal["embedding"] = "embedding"
+    width: Width
+    initialization: LayerInitialization | None = None
+    """Of this layer: N(0, 1) unless said, whatever the job's."""
+
+
 class MaxPooling(Layer):
     """The largest value of each window of size × size; no padding: h' = floor((h − size) / stride) + 1."""
 
@@ -100,13 +113,17 @@ class AveragePooling(Layer):
 
 
 class GlobalAveragePooling(Layer):
-    """The mean of each channel: (channels, h, w) → (channels,)."""
+    """The mean of each channel: (channels, h, w) → (channels,); of tokens over those that are no padding: (tokens,
+    features) → (features,).
+    """
 
     type: Literal["global_average_pooling"] = "global_average_pooling"
 
 
 class GlobalMaxPooling(Layer):
-    """The largest value of each channel: (channels, h, w) → (channels,)."""
+    """The largest value of each channel: (channels, h, w) → (channels,); of tokens over those that are no padding:
+    (tokens, features) → (features,).
+    """
 
     type: Literal["global_max_pooling"] = "global_max_pooling"
 
@@ -154,7 +171,7 @@ class DropoutLayer(Layer):
 
 
 class Flatten(Layer):
-    """(channels, h, w) → (channels · h · w,)."""
+    """(channels, h, w) → (channels · h · w,), (tokens, features) → (tokens · features,)."""
 
     type: Literal["flatten"] = "flatten"
 
@@ -169,6 +186,7 @@ class ActivationLayer(Layer):
 AnyLayer = Annotated[
     Dense
     | Conv
+    | Embedding
     | MaxPooling
     | AveragePooling
     | GlobalAveragePooling

@@ -12,7 +12,7 @@ LARGE_IMAGE = 96
 """From this shorter side on (pixels) stems and patches are large unless the spec says otherwise."""
 
 Shape = tuple[int, ...]
-"""(channels, height, width) of images, (steps, features) of sequences, (features,) of vectors."""
+"""(channels, height, width) of images, (steps, features) of sequences, (features,) of vectors, (tokens,) of tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,7 @@ class PlannedLayer:
         "dense",
         "conv",
         "recurrent",
+        "embedding",
         "attention",
         "learned",
         "norm",
@@ -45,7 +46,8 @@ class PlannedLayer:
     norm: int = 0
     """Scales and shifts."""
     learned: int = 0
-    """Positions, class tokens and scales of branches: trained, but neither penalized nor decayed."""
+    """Embeddings of tokens, positions, class tokens and scales of branches: trained, but neither penalized nor decayed.
+    """
     buffers: int = 0
     """Running means and variances, which are kept but not trained."""
     activation: Activation = "linear"
@@ -80,7 +82,19 @@ class Plan:
     """The layers so far and the shape behind the last of them."""
 
     shape: Shape
+    vocabulary: int = 0
+    """Of sequences of tokens that no embedding has read yet."""
     layers: list[PlannedLayer] = field(default_factory=list)
+
+    def embed(self, name: str, width: int, pointer: str) -> None:
+        """A row of numbers for each token: (tokens,) → (tokens, width)."""
+        if not self.vocabulary:
+            detail = f"`{name}` reads tokens and gets {_words(self.shape)}: leave it out, or read a text as tokens"
+            raise ShapeMismatch(pointer, detail)
+        self.shape = (*self.shape, width)
+        weight = (self.vocabulary, width)
+        self.layers.append(PlannedLayer(name, "embedding", self.shape, weight, learned=prod(weight)))
+        self.vocabulary = 0
 
     def dense(self, name: str, units: int, bias: bool, pointer: str) -> None:
         if len(self.shape) != 1:
@@ -123,6 +137,9 @@ class Plan:
         self.layers.append(PlannedLayer(name, "pooling", self.shape))
 
     def global_pool(self, name: str, pointer: str) -> None:
+        if len(self.shape) == 2:
+            self.pool_steps(name)
+            return
         self._needs_image(name, pointer)
         self.shape = self.shape[:1]
         self.layers.append(PlannedLayer(name, "pooling", self.shape))
@@ -175,5 +192,7 @@ class Plan:
 def _words(shape: Shape) -> str:
     if len(shape) == 1:
         return f"vectors of {shape[0]:,} features"
+    if len(shape) == 2:
+        return f"sequences of {shape[0]:,} steps of {shape[1]:,} features"
     channels, height, width = shape
     return f"images of {height} × {width} with {channels:,} channel{'s' if channels > 1 else ''}"

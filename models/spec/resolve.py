@@ -20,10 +20,11 @@ from .network import AnyLayer, AveragePooling, Cnn, MaxPooling, Mlp, Network, Re
 from .plan import ShapeMismatch
 from .regularization import Regularization, Sam, usual_rho
 from .schedule import Cyclic, InverseSqrt, Plateau, Schedule, Sequence, step_down_of, timescale_of
-from .sequence_layers import steps_of
+from .sequence_layers import EMBEDDING, steps_of
 from .sequences import Gru, Lstm, Rnn, Transformer
 from .task import Task, task_of
 from .technique import Technique
+from .text import MultiHot, Text
 from .training import EarlyStopping, Training
 from .warm_start_check import Earlier, resolve_warm_start
 
@@ -88,7 +89,18 @@ def _dataset(dataset: Dataset, task: Task) -> Dataset:
     size = (task.input_shape[1], task.input_shape[2]) if len(task.input_shape) == 3 else None
     class_mode = "categorical" if task.kind == "multiclass" else task.kind
     target = dataset.target or (task.targets[0] if task.targets else None)
-    return _with(dataset, image_size=size, target=target, features=task.features or None, class_mode=class_mode)
+    return _with(
+        dataset,
+        image_size=size,
+        target=target,
+        features=task.features or None,
+        text=_text(dataset, task),
+        class_mode=class_mode,
+    )
+
+
+def _text(dataset: Dataset, task: Task) -> Text | None:
+    return _with(dataset.text or MultiHot(), columns=task.texts) if task.texts else None
 
 
 def _network(network: Network, task: Task) -> Network:
@@ -109,14 +121,25 @@ def _network(network: Network, task: Task) -> Network:
             return _with(network, depths=depths, widths=widths, stem=stem_of(network.stem, task.input_shape))
         case Vit():
             return _with(network, patch=vit_patch(network, task.input_shape))
-        case Rnn() | Lstm() | Gru() | Transformer():
+        case Rnn() | Lstm() | Gru():
+            return with_embedding(_with(network, sequence_length=_length(network, task)), task)
+        case Transformer():
             return _with(network, sequence_length=_length(network, task))
         case _:
             assert_never(network)
 
 
+def with_embedding(network: Network, task: Task) -> Network:
+    """With the width of the embedding filled in where the network has one."""
+    if isinstance(network, Rnn | Lstm | Gru) and task.vocabulary:
+        return _with(network, embedding=network.embedding or EMBEDDING)
+    return network
+
+
 def _length(network: Rnn | Lstm | Gru | Transformer, task: Task) -> int | None:
     """The steps of a sequence; what does not fit stays as it is, for the check to tell."""
+    if task.vocabulary:
+        return network.sequence_length or task.input_shape[0]
     try:
         return steps_of(network, task.input_shape)[0]
     except ShapeMismatch:

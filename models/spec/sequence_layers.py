@@ -6,6 +6,8 @@ from typing import Literal, assert_never
 from .plan import FEATURES, Plan, PlannedLayer, Shape, ShapeMismatch
 from .sequences import Gru, Lstm, RecurrentNetwork, Rnn, SequenceNetwork, Transformer
 
+EMBEDDING = 128
+"""Numbers for each token unless the spec says otherwise."""
 PROJECTIONS = 3
 """Queries, keys and values lie one below another in a weight."""
 
@@ -29,6 +31,14 @@ def steps_of(network: SequenceNetwork, input_shape: Shape) -> Shape:
         detail = f"{features:,} features cannot be cut into {length:,} equal steps; into {nearest:,} they can"
         raise ShapeMismatch(pointer, detail)
     return length, features // length
+
+
+def token_steps(network: SequenceNetwork, plan: Plan) -> None:
+    """Raises ShapeMismatch where the network wants other steps than the tokens of the data."""
+    (length,) = plan.shape
+    if network.sequence_length not in (None, length):
+        detail = f"The data are sequences of {length:,} tokens, each a step. Leave it out"
+        raise ShapeMismatch("/network/sequence_length", detail)
 
 
 def gates_of(network: Rnn | Lstm | Gru) -> int:
@@ -55,7 +65,13 @@ def hidden_width(width: int, ratio: float) -> int:
 
 
 def plan_recurrent(plan: Plan, network: Rnn | Lstm | Gru, outputs: int) -> None:
-    steps, features = steps_of(network, plan.shape)
+    if plan.vocabulary:
+        token_steps(network, plan)
+        plan.embed("embedding", network.embedding or EMBEDDING, "/network")
+    elif network.embedding is not None:
+        detail = "The data are no sequences of tokens, which alone are embedded. Leave it out"
+        raise ShapeMismatch("/network/embedding", detail)
+    steps, features = plan.shape if len(plan.shape) == 2 else steps_of(network, plan.shape)
     gated = gates_of(network) * network.width
     for index in range(network.layers):
         for projection in projections_of(network):
@@ -71,8 +87,12 @@ def plan_recurrent(plan: Plan, network: Rnn | Lstm | Gru, outputs: int) -> None:
 
 
 def plan_transformer(plan: Plan, network: Transformer, outputs: int) -> None:
-    plan.shape = steps_of(network, plan.shape)
-    plan.project("embedding", network.width)
+    if plan.vocabulary:
+        token_steps(network, plan)
+        plan.embed("embedding", network.width, "/network")
+    else:
+        plan.shape = steps_of(network, plan.shape)
+        plan.project("embedding", network.width)
     plan_encoder(plan, network.depth, network.mlp_ratio, network.pooling, network.positions == "learned")
     plan.project("output", outputs)
 

@@ -1,7 +1,8 @@
 """Networks for sequences, (steps, features). Their output layer comes from the task.
 
 Images are read row by row: as many steps as rows, and the pixels of a row (columns · channels) are a step's features.
-Vectors are cut into `sequence_length` steps of equally many features.
+Vectors are cut into `sequence_length` steps of equally many features. Texts that are read as tokens have a step for
+each token, begin with an `embedding` of it, and what is behind the end of a text is not seen.
 """
 
 from typing import Annotated, Literal, Self
@@ -16,8 +17,8 @@ class SequenceNetwork(Technique):
     """What every network for sequences has."""
 
     sequence_length: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
-    """Into how many steps vectors are cut; it divides the number of features. Of images it is the number of rows, and
-    need not be said.
+    """Into how many steps vectors are cut; it divides the number of features. Of images it is the number of rows and of
+    texts that of tokens, and need not be said.
     """
 
 
@@ -29,6 +30,8 @@ class RecurrentNetwork(SequenceNetwork):
     layers: Annotated[int, Field(ge=1, le=32)] = 1
     bidirectional: bool = False
     """A second set of units reads each sequence from its end; their outputs stand side by side."""
+    embedding: Width | None = None
+    """Of tokens: numbers for each; 128 unless said. They start from N(0, 1)."""
     pooling: Literal["last", "mean"] = "last"
     """What the output layer sees: the state after the last step (of each direction), or the mean over the steps."""
 
@@ -76,7 +79,8 @@ class Gru(RecurrentNetwork):
 
 
 class Transformer(SequenceNetwork):
-    """Transformer encoder: an embedding of each step, positions, pre-norm blocks, norm, pooling, output layer.
+    """Transformer encoder: an embedding of each step (of tokens, from N(0, 1)), positions, pre-norm blocks, norm,
+    pooling, output layer.
 
     A block is norm → attention → add, norm → dense → GELU → dense → add; every step attends to every other. Layers are
     called `embedding`, (`class_token`, `positions`,) `blocks.0.query_key_value`, `blocks.0.projection`,

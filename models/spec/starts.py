@@ -7,7 +7,7 @@ from .errors import SpecError, SpecWarning, closest
 from .initialization import AnyInitialization, Constant, KaimingNormal, Lsuv, Override, Sparse, Zeros
 from .job import JobSpec
 from .layers import layer_name
-from .network import Conv, Dense, Network, Sequential
+from .network import Conv, Dense, Embedding, Network, Sequential
 from .plan import PlannedLayer
 from .regularization import SpectralNorm
 
@@ -16,14 +16,14 @@ Planned = tuple[PlannedLayer, ...]
 
 def starts_of(start: AnyInitialization, network: Network, plan: Planned) -> dict[str, AnyInitialization]:
     """How every layer with a kernel starts: as it says itself, else as the last override that means it, else as the
-    job.
+    job. An embedding has a start only where it or an override says one.
     """
-    starts = dict.fromkeys((layer.name for layer in plan if layer.kernel), start)
+    starts: dict[str, AnyInitialization] = dict.fromkeys((layer.name for layer in plan if layer.kernel), start)
     for override in start.overrides:
         starts |= dict.fromkeys(meant(override, plan), override.initialization)
     if isinstance(network, Sequential):
         for index, layer in enumerate(network.layers):
-            if isinstance(layer, Dense | Conv) and layer.initialization is not None:
+            if isinstance(layer, Dense | Conv | Embedding) and layer.initialization is not None:
                 starts[layer_name(layer, index)] = layer.initialization
     return starts
 
@@ -32,8 +32,13 @@ def meant(override: Override, plan: Planned) -> list[str]:
     """The layers that an override means."""
     target = override.target
     if isinstance(target, str):
-        return [layer.name for layer in plan if layer.kernel and layer.kind == target]
-    return [layer.name for layer in plan if layer.kernel and any(is_in(layer.name, name) for name in target)]
+        return [layer.name for layer in plan if is_started(layer) and layer.kind == target]
+    return [layer.name for layer in plan if is_started(layer) and any(is_in(layer.name, name) for name in target)]
+
+
+def is_started(layer: PlannedLayer) -> bool:
+    """Whether a spec may say how the layer starts."""
+    return layer.kernel > 0 or layer.kind == "embedding"
 
 
 def is_in(layer: str, name: str) -> bool:
@@ -88,10 +93,10 @@ def _overrides(start: AnyInitialization, starts: dict[str, AnyInitialization], p
 
 
 def _unknown(override: Override, pointer: str, plan: Planned) -> Iterator[SpecError]:
-    names = [layer.name for layer in plan if layer.kernel]
+    names = [layer.name for layer in plan if is_started(layer)]
     if isinstance(override.target, str):
         if not meant(override, plan):
-            kinds = sorted({layer.kind for layer in plan if layer.kernel})
+            kinds = sorted({layer.kind for layer in plan if is_started(layer)})
             yield SpecError(pointer, "unknown_layer", f"The network has no {override.target} layers", kinds)
         return
     for index, name in enumerate(override.target):
@@ -107,9 +112,9 @@ def _zero_residual(start: AnyInitialization, plan: Planned) -> Iterator[SpecErro
 
 
 def _lsuv(starts: dict[str, AnyInitialization], plan: Planned) -> Iterator[SpecError]:
-    if any(layer.kind == "recurrent" and isinstance(starts.get(layer.name), Lsuv) for layer in plan):
+    if any(layer.kind in ("recurrent", "embedding") and isinstance(starts.get(layer.name), Lsuv) for layer in plan):
         detail = (
-            "`lsuv` scales the outputs of a layer, and the weights of a recurrent layer have none of their own: let "
+            "`lsuv` scales what a layer makes of its inputs; recurrent layers and embeddings cannot be scaled so: let "
             'them start otherwise, "overrides": [{"target": "recurrent", "initialization": {"type": "orthogonal"}}]'
         )
         yield SpecError("/initialization", "network_does_not_fit", detail)

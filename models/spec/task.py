@@ -17,12 +17,16 @@ from .manifest import (
     Manifest,
     NumericColumn,
     TableManifest,
+    TextColumn,
     VectorManifest,
 )
+from .text import MultiHot, Text, TokenSequence
+from .words import FIRST_WORD, words_of
 
 TRAIN = "train"
 
 Shape = tuple[int, ...]
+AnyColumn = Column | TextColumn
 Kind = Literal["binary", "multiclass", "multi_label", "regression"]
 
 
@@ -39,7 +43,7 @@ class Task:
     """The width of the network's last layer: one logit per class or label, one for `binary`, or the regression outputs.
     """
     input_shape: Shape
-    """(channels, height, width) of images, (features,) of vectors."""
+    """(channels, height, width) of images, (features,) of vectors, (tokens,) of sequences of tokens."""
     train: int
     """Examples that are trained on, without those held back."""
     validation: int
@@ -47,7 +51,13 @@ class Task:
     targets: tuple[str, ...] = ()
     """Of a table: the columns to predict."""
     features: tuple[str, ...] = ()
-    """Of a table: the columns to predict from, in this order; a text column is as many inputs as it has categories."""
+    """Of a table: the columns to predict from, in this order but for columns that are read as text, which come last; a
+    column of categories is as many inputs as it has categories.
+    """
+    texts: tuple[str, ...] = ()
+    """The features that are read as text."""
+    vocabulary: int = 0
+    """Of sequences of tokens: how many different ones there are, padding and unknown words among them; else 0."""
 
 
 def task_of(spec: JobSpec, manifest: Manifest) -> Task:
@@ -65,8 +75,9 @@ def task_of(spec: JobSpec, manifest: Manifest) -> Task:
             assert_never(manifest)
     if errors:
         raise SpecInvalid(tuple(errors))
-    kind, classes, outputs, shape, targets, features = task
-    return Task(kind, classes, outputs, shape, train, validation, targets, features)
+    kind, classes, outputs, inputs, targets = task
+    columns = (targets, inputs.features, inputs.texts)
+    return Task(kind, classes, outputs, inputs.shape, train, validation, *columns, inputs.vocabulary)
 
 
 def held_out(examples: int, fraction: float) -> int:
@@ -100,7 +111,17 @@ def is_classification(loss: Loss) -> bool:
     return isinstance(loss, CrossEntropy | BinaryCrossEntropy | Focal | Hinge)
 
 
-_Parts = tuple[Kind, tuple[str, ...], int, Shape, tuple[str, ...], tuple[str, ...]]
+@dataclass(frozen=True, slots=True)
+class _Inputs:
+    """What goes in."""
+
+    shape: Shape
+    features: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
+    vocabulary: int = 0
+
+
+_Parts = tuple[Kind, tuple[str, ...], int, _Inputs, tuple[str, ...]]
 
 
 def _examples(spec: JobSpec, manifest: Manifest, errors: list[SpecError]) -> tuple[int, int]:
@@ -146,7 +167,7 @@ def _of_images(spec: JobSpec, manifest: ImageManifest, errors: list[SpecError]) 
         errors.append(SpecError("/dataset/image_size", "missing", detail))
     shape = (manifest.channels, *(size or (1, 1)))
     kind, outputs = _of_saved_classes(spec, manifest.classes, manifest.multi_label, errors)
-    return kind, manifest.classes, outputs, shape, (), ()
+    return kind, manifest.classes, outputs, _Inputs(shape), ()
 
 
 def _of_vectors(spec: JobSpec, manifest: VectorManifest, errors: list[SpecError]) -> _Parts:
@@ -154,23 +175,21 @@ def _of_vectors(spec: JobSpec, manifest: VectorManifest, errors: list[SpecError]
     _refuse_image_size(spec, errors)
     if manifest.classes is None:
         _of_numbers(spec, errors)
-        return "regression", (), manifest.outputs, (manifest.features,), (), ()
+        return "regression", (), manifest.outputs, _Inputs((manifest.features,)), ()
     kind, outputs = _of_saved_classes(spec, manifest.classes, manifest.multi_label, errors)
-    return kind, manifest.classes, outputs, (manifest.features,), (), ()
+    return kind, manifest.classes, outputs, _Inputs((manifest.features,)), ()
 
 
 def _of_table(spec: JobSpec, manifest: TableManifest, errors: list[SpecError]) -> _Parts:
     _refuse_image_size(spec, errors)
     targets = target_columns(spec, manifest)
-    features = _features(spec, manifest, targets, errors)
-    shape = (sum(_inputs(column) for column in features),)
-    names = tuple(column.name for column in features)
+    inputs = _inputs(spec, manifest, targets, errors)
     unknown = list(_unknown_targets(spec, manifest))
     if unknown:
         errors += unknown
-        return "regression", (), 1, shape, (), names
+        return "regression", (), 1, inputs, ()
     kind, classes, outputs = _of_columns(spec, targets, errors)
-    return kind, classes, outputs, shape, tuple(column.name for column in targets), names
+    return kind, classes, outputs, inputs, tuple(column.name for column in targets)
 
 
 def _unknown_targets(spec: JobSpec, manifest: TableManifest) -> Iterator[SpecError]:
@@ -298,14 +317,74 @@ def _column_classes(target: Column, errors: list[SpecError]) -> tuple[str, ...]:
             assert_never(target)
 
 
+def _inputs(spec: JobSpec, manifest: TableManifest, targets: Sequence[Column], errors: list[SpecError]) -> _Inputs:
+    """The columns to predict from, and the inputs that they make."""
+    features = _features(spec, manifest, targets, errors)
+    names = tuple(column.name for column in features)
+    texts = [column for column in features if column.name in _texts(spec, manifest)]
+    errors += _unfit_texts(spec, features, texts)
+    sizes = [min(text_form(spec).words, distinct_words(column)) for column in texts]
+    read = tuple(column.name for column in texts)
+    if isinstance(spec.dataset.text, TokenSequence):
+        return _Inputs((spec.dataset.text.length,), names, read, FIRST_WORD + max(sizes, default=1))
+    width = sum(_width(column) for column in features if column.name not in read)
+    return _Inputs((width + sum(sizes),), names, read)
+
+
+def text_form(spec: JobSpec) -> Text:
+    """How columns of text are read."""
+    return spec.dataset.text or MultiHot()
+
+
+def distinct_words(column: AnyColumn) -> int:
+    """The length of a column's vocabulary, at least 1."""
+    match column:
+        case TextColumn():
+            return column.distinct
+        case CategoricalColumn():
+            return max(1, len({word for text in column.categories for word in words_of(text)}))
+        case NumericColumn():
+            return 1
+        case _:
+            assert_never(column)
+
+
+def _texts(spec: JobSpec, manifest: TableManifest) -> set[str]:
+    """The columns that are read as text, if they are features."""
+    named = spec.dataset.text.columns if spec.dataset.text is not None else None
+    return {*(named or ()), *(() if named else (text.name for text in manifest.texts))}
+
+
+def _unfit_texts(spec: JobSpec, features: Sequence[AnyColumn], texts: Sequence[AnyColumn]) -> Iterator[SpecError]:
+    names = [column.name for column in features]
+    for index, name in enumerate((spec.dataset.text and spec.dataset.text.columns) or ()):
+        pointer = f"/dataset/text/columns/{index}"
+        if name not in names:
+            detail = "This is not among the features"
+            yield SpecError(pointer, "unknown_column", detail, names[:100], closest(name, names))
+        elif isinstance(next(column for column in features if column.name == name), NumericColumn):
+            yield SpecError(pointer, "not_text", "A column of numbers cannot be read as text")
+    unread = [column.name for column in features if isinstance(column, TextColumn) and column not in texts]
+    if unread:
+        detail = f"`{unread[0]}` is text, and can only be read as that: name it here too"
+        yield SpecError("/dataset/text/columns", "unread_text", detail)
+    if spec.dataset.text is not None and not texts:
+        detail = "No feature is kept as text. If a categorical column is to be read as that, name it in `columns`"
+        yield SpecError("/dataset/text", "no_text", detail)
+    elif isinstance(spec.dataset.text, TokenSequence) and len(features) > 1:
+        detail = "A sequence of tokens is the only input: name one column of text as the only feature, or say multi_hot"
+        yield SpecError("/dataset/features", "tokens_alone", detail, suggestion=texts[0].name)
+
+
 def _features(
     spec: JobSpec, manifest: TableManifest, targets: Sequence[Column], errors: list[SpecError]
-) -> Sequence[Column]:
-    others = {column.name: column for column in manifest.columns if column not in targets}
+) -> Sequence[AnyColumn]:
+    every: tuple[AnyColumn, ...] = (*manifest.columns, *manifest.texts)
+    others = {column.name: column for column in every if column not in targets}
     if spec.dataset.features is None:
         if not others:
             errors.append(SpecError("/dataset/id", "no_features", "The table has no column to predict from"))
-        return list(others.values())
+        return _usual_features(spec, manifest, list(others.values()))
     for index, name in enumerate(spec.dataset.features):
         pointer = f"/dataset/features/{index}"
         if any(name == target.name for target in targets):
@@ -317,11 +396,19 @@ def _features(
     return [others[name] for name in spec.dataset.features if name in others]
 
 
+def _usual_features(spec: JobSpec, manifest: TableManifest, others: Sequence[AnyColumn]) -> Sequence[AnyColumn]:
+    texts = _texts(spec, manifest)
+    if isinstance(spec.dataset.text, TokenSequence):
+        return [column for column in others if column.name in texts] or others
+    plain = [column for column in others if not isinstance(column, TextColumn)]
+    return others if spec.dataset.text is not None or not plain else plain
+
+
 def _unknown_column(pointer: str, name: str, known: list[str]) -> SpecError:
     return SpecError(pointer, "unknown_column", "The table has no such column", known[:100], closest(name, known))
 
 
-def _inputs(column: Column) -> int:
+def _width(column: AnyColumn) -> int:
     return len(column.categories) if isinstance(column, CategoricalColumn) else 1
 
 
@@ -386,6 +473,8 @@ def _refuse_columns(spec: JobSpec, errors: list[SpecError]) -> None:
         errors.append(SpecError("/dataset/delimiter", "not_a_table", detail))
     if spec.dataset.features is not None:
         errors.append(SpecError("/dataset/features", "not_a_table", detail))
+    if spec.dataset.text is not None:
+        errors.append(SpecError("/dataset/text", "not_a_table", detail))
 
 
 def _refuse_image_size(spec: JobSpec, errors: list[SpecError]) -> None:

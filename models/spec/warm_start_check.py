@@ -7,7 +7,7 @@ from typing import Literal
 
 from .errors import SpecError, SpecWarning, closest
 from .job import JobSpec
-from .layers import layers_of
+from .layers import plan_of
 from .network import Network
 from .optimizer_check import kinds_in
 from .plan import PlannedLayer, Shape
@@ -35,7 +35,7 @@ class Earlier:
 
     @property
     def tensors(self) -> Tensors:
-        return tensors_of(layers_of(self.spec.network, self.task.input_shape, self.task.outputs))
+        return tensors_of(plan_of(self.spec.network, self.task))
 
 
 def tensors_of(layers: Iterable[PlannedLayer]) -> Tensors:
@@ -74,7 +74,7 @@ def resolve_warm_start(spec: JobSpec, task: Task, earlier: Earlier) -> WarmStart
     """The start with everything said that it leaves to the two jobs."""
     if spec.warm_start is None:
         return None
-    layers = layers_of(spec.network, task.input_shape, task.outputs)
+    layers = plan_of(spec.network, task)
     start = spec.warm_start.model_copy(
         update={"checkpoint": earlier.checkpoint, "sha256": earlier.sha256, "output": _output(spec, task, earlier)}
     )
@@ -85,7 +85,7 @@ def _output(spec: JobSpec, task: Task, earlier: Earlier) -> Literal["keep", "rep
     assert spec.warm_start is not None
     if spec.warm_start.output != "auto":
         return spec.warm_start.output
-    output = output_layer(layers_of(spec.network, task.input_shape, task.outputs))
+    output = output_layer(plan_of(spec.network, task))
     asked = spec.warm_start.layers == "all" or is_named(output, spec.warm_start.layers)
     return "keep" if asked and _same_answers(task, earlier.task) else "replace"
 

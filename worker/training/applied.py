@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from models.spec.augmentation import Augmentation
 from models.spec.averaging import Ema, Lookahead, Swa
-from models.spec.layers import layers_of
+from models.spec.layers import plan_of
 from models.spec.photometric import Invert
 from models.spec.places import branches, places_of
 from models.spec.regularization import (
@@ -35,9 +35,10 @@ from models.spec.regularization import (
 )
 from models.spec.starts import branch_ends, starts_of
 from models.spec.vectors import GaussianNoise
+from models.spec.words import PADDING
 from worker.training.clipping import unit_norms
 from worker.training.events import Warned
-from worker.training.layers import parts_of
+from worker.training.layers import Embedding, parts_of
 from worker.training.moments import agree, moments_of
 from worker.training.network import module_name
 from worker.training.regularization import excess, kernels_of, kinds_of, matrix_of, weights_of
@@ -74,24 +75,31 @@ def starts(run: Run) -> list[Report]:
     """
     spec, task = run.spec, run.data.task
     assert spec.initialization is not None
-    plan = layers_of(spec.network, task.input_shape, task.outputs)
+    plan = plan_of(spec.network, task)
     named = starts_of(spec.initialization, spec.network, plan)
     elsewhere = {end.name for end in branch_ends(plan)} if spec.initialization.zero_residual else set()
     elsewhere |= set(run.position.warm_start.get("loaded", ()))
     modules = [run.network.get_submodule(module_name(spec.network, name)) for name in named]
-    kernels: list[Tensor] = [module.get_parameter("weight") for module in modules]
+    kernels: list[Tensor] = [started(module) for module in modules]
     found = torch.stack([torch.stack([kernel.mean(), kernel.std(correction=0)]) for kernel in kernels]).tolist()
     reports = []
     for (name, start), module, kernel, (mean, std) in zip(named.items(), modules, kernels, found, strict=True):
-        assert isinstance(module, nn.Linear | nn.Conv2d)
         report: Report = {"layer": name, "start": start.type, "parameters": kernel.numel(), "mean": mean, "std": std}
         report["agrees"] = True
-        wanted = None if name in elsewhere else moments_of(start, kernel.chunk(parts_of(module))[0])
+        wanted = (
+            None if name in elsewhere else moments_of(start, module.get_parameter("weight").chunk(parts_of(module))[0])
+        )
         if wanted is not None:
             report |= {"wanted_mean": wanted[0], "wanted_std": wanted[1]}
             report["agrees"] = agree((mean, std), wanted, kernel.numel(), start)
         reports.append(report)
     return reports
+
+
+def started(module: nn.Module) -> Tensor:
+    """What of a module's weights has been drawn: of an embedding all but the row of padding."""
+    weight = module.get_parameter("weight")
+    return weight[PADDING + 1 :] if isinstance(module, Embedding) else weight
 
 
 @torch.no_grad()
@@ -193,7 +201,7 @@ def places_in(
     run: Run, technique: Dropout | SpatialDropout | AlphaDropout | DropBlock | DropPath | Activity
 ) -> list[str]:
     spec, task = run.spec, run.data.task
-    plan = layers_of(spec.network, task.input_shape, task.outputs)
+    plan = plan_of(spec.network, task)
     return list(branches(plan) if isinstance(technique, DropPath) else places_of(technique, spec.network, plan))
 
 

@@ -3,8 +3,9 @@
 Arrays are mapped into memory, not read: what the jobs of one machine share is in memory once.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import assert_never
 
@@ -27,9 +28,10 @@ from models.spec.manifest import (
     TableManifest,
     VectorManifest,
 )
-from models.spec.task import TRAIN, Task, held_out, labels_in, task_of
+from models.spec.task import TRAIN, Task, held_out, labels_in, task_of, text_form
 from worker.training.randomness import generator_for
 from worker.training.resizing import open_images
+from worker.training.texts import StoredText, frequent, open_text, stored_text
 
 ROWS_AT_ONCE = 256
 
@@ -54,11 +56,13 @@ class Part:
     """The training or the validation examples."""
 
     inputs: Tensor
-    """(stored, height, width, channels) uint8 or (stored, features) uint8 or float32."""
+    """(stored, height, width, channels) uint8 or (stored, features) uint8 or float32; of text there are none."""
     targets: Tensor
     """(stored,) int64 class indices, (stored, labels) float32 of 0 and 1, or (stored, outputs) float32."""
     rows: Tensor | None = None
     """(examples,) int64: which of the stored rows belong to this part; None for all."""
+    texts: tuple[StoredText, ...] = ()
+    """Columns of text, whose inputs come behind the others."""
 
     def __len__(self) -> int:
         return len(self.inputs) if self.rows is None else len(self.rows)
@@ -70,13 +74,18 @@ class Part:
 
     def to(self, device: str) -> "Part":
         rows = None if self.rows is None else self.rows.to(device)
-        return Part(self.inputs.to(device), self.targets.to(device), rows)
+        texts = tuple(text.to(device) for text in self.texts)
+        return Part(self.inputs.to(device), self.targets.to(device), rows, texts)
 
     def gather(self, positions: Tensor) -> tuple[Tensor, Tensor]:
         """The examples at these positions (batch,) of the part: inputs and targets as they are stored."""
         positions = positions.to(self.inputs.device)
         rows = positions if self.rows is None else self.rows[positions]
-        return self.inputs.index_select(0, rows), self.targets.index_select(0, rows)
+        inputs, targets = self.inputs.index_select(0, rows), self.targets.index_select(0, rows)
+        if not self.texts:
+            return inputs, targets
+        texts = [text.gather(rows) for text in self.texts]
+        return torch.cat([inputs, *texts], 1) if inputs.shape[1] else torch.cat(texts, 1), targets
 
 
 @dataclass(frozen=True)
@@ -87,6 +96,8 @@ class Dataset:
     training: Part
     validation: Part | None
     normalization: Normalization
+    vocabularies: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """The words that each column of text is read by, the most frequent first."""
 
 
 def read_manifest(packed_folder: Path) -> Manifest:
@@ -102,14 +113,16 @@ def load_dataset(packed_folder: Path, spec: JobSpec, cache_folder: Path) -> Data
     """
     manifest = read_manifest(packed_folder)
     task = task_of(spec, manifest)
+    vocabularies: dict[str, Sequence[str]] = {}
     match manifest:
         case ImageManifest() | VectorManifest():
             training, validation = stored_parts(packed_folder, manifest, spec, task, cache_folder)
         case TableManifest():
             training, validation = table_parts(packed_folder, manifest, spec, task)
+            training, validation, vocabularies = with_texts(packed_folder, manifest, spec, task, training, validation)
         case _:
             assert_never(manifest)
-    return Dataset(task, training, validation, normalization_of(manifest, spec, task, training))
+    return Dataset(task, training, validation, normalization_of(manifest, spec, task, training), vocabularies)
 
 
 def map_array(folder: Path, file: ArrayFile) -> Tensor:
@@ -144,10 +157,7 @@ def divide(training: Part, spec: JobSpec, task: Task, part_of: Callable[[str], P
             held = held_back(len(training), classes, held_out(len(training), fraction), spec.seed)
             keep = torch.ones(len(training), dtype=torch.bool)
             keep[held] = False
-            return (
-                Part(training.inputs, training.targets, keep.nonzero().flatten()),
-                Part(training.inputs, training.targets, held),
-            )
+            return replace(training, rows=keep.nonzero().flatten()), replace(training, rows=held)
         case _:
             assert_never(spec.dataset.validation)
 
@@ -174,15 +184,39 @@ def table_parts(folder: Path, manifest: TableManifest, spec: JobSpec, task: Task
 
     def part(name: str) -> Part:
         rows = np.load(folder / manifest.splits[name].inputs.path)
-        features = [table_inputs(manifest.columns[places[column]], rows[:, places[column]]) for column in task.features]
+        plain = [places[column] for column in task.features if column not in task.texts]
+        features = [table_inputs(manifest.columns[place], rows[:, place]) for place in plain]
         return Part(
-            torch.from_numpy(np.concatenate(features, axis=1, dtype=np.float32)),
+            torch.from_numpy(np.concatenate([np.empty((len(rows), 0)), *features], axis=1, dtype=np.float32)),
             table_targets([manifest.columns[target] for target in targets], rows[:, targets], task, spec),
         )
 
     training, validation = divide(part(TRAIN), spec, task, part)
     fill_missing(training, validation)
     return training, validation
+
+
+def with_texts(
+    folder: Path, manifest: TableManifest, spec: JobSpec, task: Task, training: Part, validation: Part | None
+) -> tuple[Part, Part | None, dict[str, Sequence[str]]]:
+    """The parts with their columns of text, read by the words of the training part, and those words."""
+    if not task.texts:
+        return training, validation, {}
+    form = text_form(spec)
+    packed = [open_text(folder, manifest, name, TRAIN) for name in task.texts]
+    rows = torch.arange(len(training)) if training.rows is None else training.rows
+    places = [frequent(text, rows, form.words) for text in packed]
+    read = partial(stored_text, form)
+    training = replace(training, texts=tuple(map(read, packed, places)))
+    vocabularies: dict[str, Sequence[str]] = {
+        name: [text.vocabulary[place] for place in chosen.tolist()]
+        for name, text, chosen in zip(task.texts, packed, places, strict=True)
+    }
+    if isinstance(spec.dataset.validation, Fraction):
+        assert validation is not None
+        return training, replace(validation, texts=training.texts), vocabularies
+    assert validation is None  # a table has no other split
+    return training, None, vocabularies
 
 
 def table_inputs(column: Column, values: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -237,16 +271,25 @@ def normalization_of(manifest: Manifest, spec: JobSpec, task: Task, training: Pa
         case "auto", VectorManifest() if training.inputs.dtype != torch.uint8:
             mean, std = spread(training, task.input_shape[0])
             return Normalization(1.0, tuple(mean.tolist()), tuple(std.tolist()))
-        case "auto", TableManifest():
-            mean, std = spread(training, task.input_shape[0])
-            columns = {column.name: column for column in manifest.columns}
-            numeric = torch.tensor(
-                [is_number for name in task.features for is_number in numeric_inputs(columns[name])], dtype=torch.bool
-            )
-            mean, std = torch.where(numeric, mean, 0.0), torch.where(numeric, std, 1.0)
+        case "auto", TableManifest() if not task.vocabulary:
+            mean, std = table_spread(manifest, task, training)
             return Normalization(1.0, tuple(mean.tolist()), tuple(std.tolist()))
         case _:
             return Normalization(1.0, (0.0,), (1.0,))
+
+
+def table_spread(manifest: TableManifest, task: Task, training: Part) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of the inputs that are numbers; 0 and 1 for those of categories and text."""
+    columns = {column.name: column for column in manifest.columns}
+    plain = [columns[name] for name in task.features if name not in task.texts]
+    numeric = torch.tensor([number for column in plain for number in numeric_inputs(column)], dtype=torch.bool)
+    mean = torch.zeros(task.input_shape[0], dtype=torch.float64)
+    std = torch.ones_like(mean)
+    if not len(numeric):
+        return mean, std
+    means, stds = spread(replace(training, texts=()), len(numeric))
+    mean[: len(numeric)], std[: len(numeric)] = means.where(numeric, 0.0), stds.where(numeric, 1.0)
+    return mean, std
 
 
 def numeric_inputs(column: Column) -> list[bool]:

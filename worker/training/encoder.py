@@ -16,8 +16,8 @@ from models.spec.plan import FEATURES
 from models.spec.sequence_layers import PROJECTIONS, hidden_width
 from models.spec.sequences import Transformer
 from models.spec.task import Task
-from worker.training.layers import Convolution, Dense, LearnedRows, NamedDropout
-from worker.training.recurrent import steps
+from worker.training.layers import Convolution, Dense, Embedding, LearnedRows, NamedDropout, step_mean
+from worker.training.recurrent import aligned, steps
 
 NORM_EPSILON = 1e-6
 LONGEST_WAVE = 10_000.0
@@ -47,16 +47,19 @@ class Encoder(nn.Module):
         self.output = Dense(spec.width, task.outputs)
         self.dropout = dropout
 
-    def encode(self, x: Tensor, place: str) -> Tensor:
-        """`x` is embedded, (examples, steps, width); `place` is what its embedding is called."""
+    def encode(self, x: Tensor, place: str, mask: Tensor | None = None) -> Tensor:
+        """`x` is embedded, (examples, steps, width); `place` is what its embedding is called; `mask` (examples, steps)
+        is true for the steps that there are, if not all are.
+        """
         if self.class_token is not None:
             x = torch.cat((self.class_token.weight.expand(len(x), 1, -1), x), 1)
+            mask = None if mask is None else F.pad(mask, (1, 0), value=True)
         x = x + (waves(x) if self.positions is None else self.positions.weight)
         x = self.dropout(x, place)
         for index, block in enumerate(self.blocks):
-            x = block(x, self.dropout, f"blocks.{index}")
+            x = block(x, self.dropout, f"blocks.{index}", mask)
         x = self.norm(x)
-        x = x.mean(1) if self.class_token is None else x[:, 0]
+        x = step_mean(x, mask) if self.class_token is None else x[:, 0]
         return self.output(self.dropout(x, FEATURES))  # type: ignore[no-any-return]
 
 
@@ -76,10 +79,13 @@ class SequenceTransformer(Encoder):
         assert spec.sequence_length is not None
         super().__init__(spec, spec.sequence_length, spec.positions, task, dropout)
         self.length = spec.sequence_length
-        self.embedding = Dense(math.prod(task.input_shape) // self.length, spec.width)
+        features = math.prod(task.input_shape) // self.length
+        self.reads_tokens = task.vocabulary > 0
+        self.embedding = Embedding(task.vocabulary, spec.width) if self.reads_tokens else Dense(features, spec.width)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.encode(self.embedding(steps(x, self.length)), "embedding")
+        x, mask = aligned(x) if self.reads_tokens else (steps(x, self.length), None)
+        return self.encode(self.embedding(x), "embedding", mask)
 
 
 class EncoderBlock(nn.Module):
@@ -95,19 +101,22 @@ class EncoderBlock(nn.Module):
         self.expand = Dense(width, hidden)
         self.contract = Dense(hidden, width)
 
-    def forward(self, x: Tensor, dropout: NamedDropout, name: str) -> Tensor:
-        y = dropout(self.projection(self.attend(self.norm1(x))), f"{name}.projection")
+    def forward(self, x: Tensor, dropout: NamedDropout, name: str, mask: Tensor | None = None) -> Tensor:
+        y = dropout(self.projection(self.attend(self.norm1(x), mask)), f"{name}.projection")
         x = x + dropout(y, f"{name}.sum1")
         y = dropout(F.gelu(self.expand(self.norm2(x))), f"{name}.expand")
         y = dropout(self.contract(y), f"{name}.contract")
         return x + dropout(y, f"{name}.sum2")  # type: ignore[no-any-return]
 
-    def attend(self, x: Tensor) -> Tensor:
-        """(examples, steps, width) → the same: softmax(Q · Kᵀ / √(width / heads)) · V of each head, side by side."""
+    def attend(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """(examples, steps, width) → the same: softmax(Q · Kᵀ / √(width / heads)) · V of each head, side by side, over
+        the steps of the mask.
+        """
         examples, length, width = x.shape
         projected = self.query_key_value(x).view(examples, length, PROJECTIONS, self.heads, width // self.heads)
         queries, keys, values = projected.permute(2, 0, 3, 1, 4)
-        attended = F.scaled_dot_product_attention(queries, keys, values)
+        seen = None if mask is None else mask[:, None, None, :]
+        attended = F.scaled_dot_product_attention(queries, keys, values, seen)
         return attended.transpose(1, 2).reshape(examples, length, width)
 
 

@@ -49,6 +49,8 @@ class Started:
     training_examples: int
     validation_examples: int
     normalization: Mapping[str, Any]
+    vocabularies: Mapping[str, int]
+    """How many words each column of text is read by."""
     environment: Mapping[str, Any]
 
     def as_json(self) -> dict[str, Any]:

@@ -38,11 +38,14 @@ from models.spec.initialization import (
     Zeros,
     ZerosStart,
 )
-from worker.training.layers import BatchNorm, BranchScale, LearnedRows, parts_of
+from models.spec.words import PADDING
+from worker.training.layers import BatchNorm, BranchScale, Embedding, LearnedRows, parts_of
 from worker.training.randomness import generator_for
 
 ROWS_STD = 0.02
 """Of positions and class tokens (Dosovitskiy et al. 2021)."""
+EMBEDDING_START = Normal(mean=0.0, std=1.0)
+"""As `torch.nn.Embedding`: tokens enter the network as numbers do that are normalized."""
 BRANCH_START = 1e-6
 """Of the scales of residual branches (Liu et al. 2022)."""
 
@@ -66,6 +69,8 @@ def initialize(
                 rows = torch.empty(module.weight.shape)
                 rows.normal_(0.0, ROWS_STD, generator=generator_for(seed, "initialization", f"{name}.weight"))
                 module.weight.copy_(rows)
+            case Embedding():
+                initialize_embedding(module, own.get(name, EMBEDDING_START), seed, name)
             case BranchScale():
                 module.weight.fill_(BRANCH_START)
             case _:
@@ -78,6 +83,14 @@ def empty_branches(network: nn.Module, ends: Iterable[str]) -> None:
     for name in ends:
         for parameter in network.get_submodule(name).parameters(recurse=False):
             parameter.zero_()
+
+
+def initialize_embedding(embedding: Embedding, start: AnyInitialization, seed: int, name: str) -> None:
+    """Its fans are those of a dense layer's weight of the same shape, as in `torch.nn.init`; padding is 0."""
+    weight = torch.empty(embedding.weight.shape)
+    draw_kernel(weight, start, *fans(weight), generator_for(seed, "initialization", f"{name}.weight"))
+    weight[PADDING] = 0.0
+    embedding.weight.copy_(weight)
 
 
 def initialize_norm(norm: BatchNorm | nn.LayerNorm | nn.GroupNorm) -> None:

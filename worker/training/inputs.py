@@ -29,6 +29,7 @@ class Feed:
         self.seed = spec.seed
         self.device = device
         self.is_image = len(data.task.input_shape) == 3
+        self.is_text = data.task.vocabulary > 0
         self.scale, self.offset = affine_of(data.normalization, self.is_image, device)
         self.zero = zero_of(data.normalization, device)
         self.task = data.task
@@ -48,8 +49,8 @@ class Feed:
     def training_batch(
         self, part: Part, positions: Tensor, epoch: int, step: int, index: int = 0
     ) -> tuple[Tensor, Tensor]:
-        """Inputs (batch, channels, height, width) or (batch, features), and targets; changed as (seed, epoch, step,
-        index) say. `index` is that of the batch within the step.
+        """Inputs (batch, channels, height, width), (batch, features) or (batch, tokens), and targets; changed as (seed,
+        epoch, step, index) say. `index` is that of the batch within the step.
         """
         inputs, targets = self.numbers(part, positions)
         place = (epoch, step, index)
@@ -77,8 +78,12 @@ class Feed:
         return self.normalized(inputs), targets
 
     def numbers(self, part: Part, positions: Tensor) -> tuple[Tensor, Tensor]:
-        """Inputs as floats in their stored units; images as channels-last (batch, channels, height, width)."""
+        """Inputs as floats in their stored units, tokens as int64; images as channels-last (batch, channels, height,
+        width).
+        """
         stored, targets = part.gather(positions)
+        if self.is_text:
+            return stored.to(self.device), targets.to(self.device)
         inputs = stored.to(self.device).float()
         return (inputs.permute(0, 3, 1, 2) if self.is_image else inputs), targets.to(self.device)
 

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from models.spec.network import Activation, Padding
 from models.spec.places import Acting
 from models.spec.regularization import Activity, AlphaDropout, DropBlock, Dropout, DropPath, SpatialDropout
+from models.spec.words import PADDING
 from worker.training.randomness import random_mask
 from worker.training.tally import Tally
 
@@ -101,6 +102,13 @@ class LearnedRows(nn.Module):
         self.weight = nn.Parameter(torch.empty(rows, width))
 
 
+class Embedding(nn.Embedding):
+    """A row for each token, (examples, tokens) int64 → (examples, tokens, width); that of padding stays 0."""
+
+    def __init__(self, tokens: int, width: int) -> None:
+        super().__init__(tokens, width, padding_idx=PADDING)
+
+
 class BranchScale(nn.Module):
     """A learned factor for each of the last dimension's features, small at the start; Touvron et al. 2021,
     arXiv:2103.17239.
@@ -114,7 +122,7 @@ class BranchScale(nn.Module):
         return x * self.weight
 
 
-def parts_of(layer: nn.Linear | nn.Conv2d) -> int:
+def parts_of(layer: nn.Module) -> int:
     """How many kernels lie one below another in the weight: gates, queries and their like, groups of a convolution."""
     if isinstance(layer, nn.Conv2d):
         return layer.groups
@@ -238,17 +246,28 @@ class Activated(nn.Module):
 
 
 class GlobalMaximum(nn.Module):
-    """(examples, channels, height, width) → (examples, channels)."""
+    """(examples, channels, height, width) → (examples, channels), or (examples, steps, features) → (examples, features)
+    over the steps of `mask` (examples, steps).
+    """
 
-    def forward(self, x: Tensor) -> Tensor:
-        return x.amax((2, 3))
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        return x.amax((2, 3)) if mask is None else x.masked_fill(~mask[:, :, None], -torch.inf).amax(1)
 
 
 class GlobalAverage(nn.Module):
-    """(examples, channels, height, width) → (examples, channels)."""
+    """(examples, channels, height, width) → (examples, channels), or (examples, steps, features) → (examples, features)
+    over the steps of `mask` (examples, steps).
+    """
 
-    def forward(self, x: Tensor) -> Tensor:
-        return x.mean((2, 3))
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        return x.mean((2, 3)) if mask is None else step_mean(x, mask)
+
+
+def step_mean(x: Tensor, mask: Tensor | None) -> Tensor:
+    """Over all steps, or those of `mask` (examples, steps), of which each example has one: (examples, steps, features)
+    → (examples, features).
+    """
+    return x.mean(1) if mask is None else (x * mask[:, :, None]).sum(1) / mask.sum(1, keepdim=True)
 
 
 def norm_of(kind: Literal["none", "batch", "layer"], features: int) -> nn.Module | None:

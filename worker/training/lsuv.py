@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from models.spec.initialization import Lsuv
-from models.spec.layers import layers_of
+from models.spec.layers import plan_of
 from models.spec.starts import starts_of
 from worker.training.network import module_name
 from worker.training.run import Run
@@ -20,7 +20,7 @@ def calibrate(run: Run) -> None:
     """
     spec, task = run.spec, run.data.task
     assert spec.initialization is not None
-    starts = starts_of(spec.initialization, spec.network, layers_of(spec.network, task.input_shape, task.outputs))
+    starts = starts_of(spec.initialization, spec.network, plan_of(spec.network, task))
     loaded = run.position.warm_start.get("loaded", ())
     scaled = {
         module_name(spec.network, name): start

@@ -1,7 +1,7 @@
 """Networks. Parameters are named after the layers of the spec: `convolutions.0.weight`, `head.0.bias`, `output.weight`.
 
-Images come as (examples, channels, height, width) in channels-last memory, vectors as (examples, features); what comes
-out is (examples, outputs): logits, or the values of a regression.
+Images come as (examples, channels, height, width) in channels-last memory, vectors as (examples, features), texts as
+tokens (examples, tokens) int64; what comes out is (examples, outputs): logits, or the values of a regression.
 """
 
 import math
@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from models.spec.images import Convnext, Vgg, Vit, WideResnet
 from models.spec.job import JobSpec
-from models.spec.layers import layer_name, layers_of
+from models.spec.layers import layer_name, plan_of
 from models.spec.network import (
     Activation,
     ActivationLayer,
@@ -25,6 +25,7 @@ from models.spec.network import (
     Conv,
     Dense,
     DropoutLayer,
+    Embedding,
     Flatten,
     GlobalAveragePooling,
     GlobalMaxPooling,
@@ -41,6 +42,7 @@ from models.spec.plan import FEATURES
 from models.spec.sequences import Gru, Lstm, Rnn, Transformer
 from models.spec.starts import branch_ends, starts_of
 from models.spec.task import Task
+from models.spec.words import PADDING
 from worker.training import layers
 from worker.training.convnext import ConvnextNetwork
 from worker.training.encoder import SequenceTransformer, VisionTransformer
@@ -57,7 +59,7 @@ Shape = tuple[int, ...]
 
 def build_network(spec: JobSpec, task: Task, device: str = "cpu") -> nn.Module:
     """The network of a resolved spec, with its first weights; its `dropout` is a `NamedDropout`."""
-    plan = layers_of(spec.network, task.input_shape, task.outputs)
+    plan = plan_of(spec.network, task)
     dropout = NamedDropout(acting_at(spec.network, plan, spec.regularization), device)
     with torch.device("meta"):
         network = assemble(spec, task, dropout)
@@ -92,7 +94,7 @@ def assemble(spec: JobSpec, task: Task, dropout: NamedDropout) -> nn.Module:
         case Transformer():
             return SequenceTransformer(spec.network, task, dropout)
         case Sequential():
-            return LayerSequence(spec.network, task.input_shape, dropout)
+            return LayerSequence(spec.network, task, dropout)
         case _:
             assert_never(spec.network)
 
@@ -172,12 +174,12 @@ def activate_and_pool(x: Tensor, activation: Activation) -> Tensor:
 class LayerSequence(nn.Module):
     """The layers of a `sequential`, one after another, each with its activation and the dropout behind it."""
 
-    def __init__(self, spec: Sequential, input_shape: Shape, dropout: NamedDropout) -> None:
+    def __init__(self, spec: Sequential, task: Task, dropout: NamedDropout) -> None:
         super().__init__()
         modules = []
-        shape = input_shape
+        shape = task.input_shape
         for layer in spec.layers:
-            module, shape = module_of(layer, shape)
+            module, shape = module_of(layer, shape, task.vocabulary)
             modules.append(module)
         self.layers = nn.ModuleList(modules)
         self.activations = [activation_of(layer) for layer in spec.layers]
@@ -185,8 +187,10 @@ class LayerSequence(nn.Module):
         self.dropout = dropout
 
     def forward(self, x: Tensor) -> Tensor:
+        mask = x != PADDING if isinstance(self.layers[0], layers.Embedding) else None
         for layer, activation, place in zip(self.layers, self.activations, self.places, strict=True):
-            x = self.dropout(activate(layer(x), activation), place)
+            masked = x.dim() == 3 and isinstance(layer, layers.GlobalAverage | layers.GlobalMaximum)
+            x = self.dropout(activate(layer(x, mask) if masked else layer(x), activation), place)
         return x
 
 
@@ -194,11 +198,13 @@ def activation_of(layer: AnyLayer) -> Activation:
     return layer.activation if isinstance(layer, Dense | Conv) else "linear"
 
 
-def module_of(layer: AnyLayer, shape: Shape) -> tuple[nn.Module, Shape]:
+def module_of(layer: AnyLayer, shape: Shape, vocabulary: int = 0) -> tuple[nn.Module, Shape]:
     """What computes the layer on inputs of `shape`, without its activation, and the shape behind it."""
     match layer:
         case Dense():
             return layers.Dense(shape[0], layer.units, layer.bias), (layer.units,)
+        case Embedding():
+            return layers.Embedding(vocabulary, layer.width), (*shape, layer.width)
         case Conv():
             window = (layer.kernel, layer.stride, layer.padding)
             module = layers.Convolution(shape[0], layer.filters, *window, layer.bias, groups=layer.groups)
@@ -211,9 +217,9 @@ def module_of(layer: AnyLayer, shape: Shape) -> tuple[nn.Module, Shape]:
             stride = layer.stride or layer.size
             return nn.AvgPool2d(layer.size, stride), (shape[0], *windows(shape, layer.size, stride, 0))
         case GlobalAveragePooling():
-            return layers.GlobalAverage(), shape[:1]
+            return layers.GlobalAverage(), pooled(shape)
         case GlobalMaxPooling():
-            return layers.GlobalMaximum(), shape[:1]
+            return layers.GlobalMaximum(), pooled(shape)
         case GroupNorm():
             return nn.GroupNorm(layer.groups, shape[0], layer.epsilon), shape
         case BatchNorm():
@@ -228,6 +234,11 @@ def module_of(layer: AnyLayer, shape: Shape) -> tuple[nn.Module, Shape]:
             return nn.Identity(), shape
         case _:
             assert_never(layer)
+
+
+def pooled(shape: Shape) -> Shape:
+    """Behind a global pooling of (channels, height, width) or (steps, features)."""
+    return shape[-1:] if len(shape) == 2 else shape[:1]
 
 
 def windows(shape: Shape, kernel: int, stride: int, border: int) -> tuple[int, ...]:

@@ -10,7 +10,8 @@ from models.spec.plan import FEATURES
 from models.spec.sequence_layers import gates_of
 from models.spec.sequences import Gru, Lstm, Rnn
 from models.spec.task import Task
-from worker.training.layers import Dense, NamedDropout
+from models.spec.words import PADDING
+from worker.training.layers import Dense, Embedding, NamedDropout, step_mean
 
 
 class RecurrentSequence(nn.Module):
@@ -20,8 +21,9 @@ class RecurrentSequence(nn.Module):
         super().__init__()
         assert spec.sequence_length is not None
         self.length, self.width, self.pooling = spec.sequence_length, spec.width, spec.pooling
+        features = spec.embedding or math.prod(task.input_shape) // self.length
+        self.embedding = Embedding(task.vocabulary, features) if task.vocabulary else None
         self.layers = nn.ModuleList()
-        features = math.prod(task.input_shape) // self.length
         for _ in range(spec.layers):
             self.layers.append(RecurrentLayer(spec, features))
             features = spec.width * (2 if spec.bidirectional else 1)
@@ -29,11 +31,18 @@ class RecurrentSequence(nn.Module):
         self.dropout = dropout
 
     def forward(self, x: Tensor) -> Tensor:
-        x = steps(x, self.length)
+        if self.embedding is None:
+            x, mask = steps(x, self.length), None
+        else:
+            x, mask = aligned(x)
+            x = self.dropout(self.embedding(x), "embedding")
         for index, layer in enumerate(self.layers):
-            x = self.dropout(layer(x), f"layers.{index}")
-        x = x.mean(1) if self.pooling == "mean" else last_states(x, self.width)
-        return self.output(self.dropout(x, FEATURES))  # type: ignore[no-any-return]
+            x = self.dropout(layer(x, mask), f"layers.{index}")
+        return self.output(self.dropout(self.pooled(x, mask), FEATURES))  # type: ignore[no-any-return]
+
+    def pooled(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """(examples, steps, features) → (examples, features)."""
+        return step_mean(x, mask) if self.pooling == "mean" else last_states(x, self.width, mask)
 
 
 class RecurrentLayer(nn.Module):
@@ -60,8 +69,18 @@ class RecurrentLayer(nn.Module):
             weights += [self.reverse_input.bias, self.reverse_recurrent.bias]
         return weights
 
-    def forward(self, x: Tensor) -> Tensor:
-        weights, both, training = self.weights(), self.spec.bidirectional, self.training
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """`mask` (examples, steps) is true for the steps that there are, which come first."""
+        weights, both = self.weights(), self.spec.bidirectional
+        if mask is None or not both:
+            return self.run(x, weights, both)
+        half = len(weights) // 2
+        backwards = self.run(reversed_within(x, mask), weights[half:], False)
+        return torch.cat((self.run(x, weights[:half], False), reversed_within(backwards, mask)), 2)
+
+    def run(self, x: Tensor, weights: list[Tensor], both: bool) -> Tensor:
+        """One direction or both, over every step."""
+        training = self.training
         state = x.new_zeros(2 if both else 1, len(x), self.spec.width)
         match self.spec:
             case Lstm():
@@ -85,8 +104,24 @@ def steps(x: Tensor, length: int) -> Tensor:
     return x.view(len(x), length, -1)
 
 
-def last_states(x: Tensor, width: int) -> Tensor:
+def aligned(tokens: Tensor) -> tuple[Tensor, Tensor]:
+    """Tokens (examples, steps) with all padding at the end, and a mask that is true for the others, of which each
+    example has one.
+    """
+    present = tokens != PADDING
+    places = torch.arange(tokens.shape[1], device=tokens.device)
+    order = (places + present.int().argmax(1, keepdim=True)) % tokens.shape[1]
+    return tokens.gather(1, order), places < present.sum(1, keepdim=True)
+
+
+def reversed_within(x: Tensor, mask: Tensor) -> Tensor:
+    """Each example's own steps from the last to the first, and behind them what was behind them."""
+    places = torch.arange(x.shape[1], device=x.device)
+    order = torch.where(mask, mask.sum(1, keepdim=True) - 1 - places, places)
+    return x.gather(1, order[:, :, None].expand_as(x))
+
+
+def last_states(x: Tensor, width: int, mask: Tensor | None = None) -> Tensor:
     """The state behind the last step, of each direction: (examples, steps, features) → (examples, features)."""
-    if x.shape[2] == width:
-        return x[:, -1]
-    return torch.cat((x[:, -1, :width], x[:, 0, width:]), 1)
+    last = x[:, -1] if mask is None else x[torch.arange(len(x), device=x.device), mask.sum(1) - 1]
+    return last if x.shape[2] == width else torch.cat((last[:, :width], x[:, 0, width:]), 1)

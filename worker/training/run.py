@@ -40,7 +40,7 @@ from worker.training.sharpness import ascent_of
 from worker.training.spectral import SpectralNorms
 from worker.training.state import Weights
 from worker.training.tally import Tally
-from worker.training.warm_start import Freezer, warm_start
+from worker.training.warm_start import Freezer, reads_otherwise, warm_start
 
 FLUSH_STEPS = 50
 FLUSH_SECONDS = 1.0
@@ -75,6 +75,7 @@ class Run:
         self.feed = Feed(spec, data, self.clock, device, self.tally)
         self.network = build_network(spec, data.task, device)
         self.position = Position(normalization=asdict(data.normalization) if spec.warm_start else {})
+        self.other_words = start_from is not None and reads_otherwise(data, start_from)
         if start_from is not None:
             self.position.warm_start = warm_start(spec, data.task, self.network, start_from, self.clock).as_json()
         self.spectral = SpectralNorms(spec, self.network)
@@ -280,6 +281,7 @@ class Run:
             training_examples=len(self.data.training),
             validation_examples=0 if self.data.validation is None else len(self.data.validation),
             normalization=asdict(self.data.normalization),
+            vocabularies={name: len(words) for name, words in self.data.vocabularies.items()},
             environment={
                 "torch": torch.__version__,
                 "python": platform.python_version(),
@@ -297,6 +299,11 @@ class Run:
     def warnings(self) -> Iterator[Warned]:
         count = min(len(self.data.training), EVALUATION_BATCH)
         inputs = self.feed.evaluation_batch(self.data.training, torch.arange(count))[0]
+        if self.other_words:
+            detail = "The checkpoint reads text by other words than this job: its first layer means something else here"
+            yield Warned("other_vocabulary", detail)
+        if not inputs.is_floating_point():
+            return
         mean, spread = inputs.mean().item(), inputs.std(correction=0).item()
         if abs(mean) > FAR or spread > FAR or spread < FAR**-2:
             detail = (

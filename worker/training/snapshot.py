@@ -60,6 +60,7 @@ def weights_metadata(run: Run) -> dict[str, str]:
         "classes": json.dumps(task.classes),
         "input_shape": json.dumps(task.input_shape),
         "task": json.dumps(asdict(task), sort_keys=True),
+        "vocabularies": json.dumps(run.data.vocabularies, sort_keys=True),
         "normalization": json.dumps(asdict(run.data.normalization), sort_keys=True),
         "step": str(run.position.step),
         "epoch": str(run.position.epoch),

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from models.spec.errors import parse_spec
 from models.spec.job import JobSpec
-from models.spec.layers import layers_of
+from models.spec.layers import plan_of
 from models.spec.network import Network
 from models.spec.task import Task
 from models.spec.warm_start import WarmStart
@@ -53,6 +53,11 @@ def scaled_as_before(data: Dataset, spec: JobSpec, start_from: Weights | None, r
     return replace(data, normalization=normalization)
 
 
+def reads_otherwise(data: Dataset, start_from: Weights) -> bool:
+    """Whether this job reads text, and by other words than the earlier one."""
+    return bool(data.vocabularies) and json.loads(start_from.metadata["vocabularies"]) != data.vocabularies
+
+
 @torch.no_grad()
 def warm_start(spec: JobSpec, task: Task, network: nn.Module, weights: Weights, clock: Clock) -> WarmStarted:
     """Puts the checkpoint's tensors into the layers that take them; the others stay as they are.
@@ -63,7 +68,7 @@ def warm_start(spec: JobSpec, task: Task, network: nn.Module, weights: Weights, 
     assert start is not None
     assert isinstance(start.checkpoint, str)
     assert start.normalization != "auto"
-    layers = layers_of(spec.network, task.input_shape, task.outputs)
+    layers = plan_of(spec.network, task)
     mine = by_layer(network.state_dict(), spec.network)
     theirs = by_layer(weights.tensors, parse_spec(json.loads(weights.metadata["spec"])).network)
     taken = taken_layers(start, layers)
@@ -112,7 +117,7 @@ class Freezer:
         if spec.warm_start is None:
             return
         names = layers_by_module(spec.network)
-        frozen = set(frozen_layers(spec.warm_start, layers_of(spec.network, task.input_shape, task.outputs)))
+        frozen = set(frozen_layers(spec.warm_start, plan_of(spec.network, task)))
         for name, module in network.named_modules():
             if names.get(name, name) in frozen:
                 own = module.parameters(recurse=False)

@@ -15,7 +15,8 @@ import numpy as np
 import torch
 
 from models.spec import catalog
-from tests.worker.training.little import bars, load, pack_images, pack_vectors
+from models.spec.manifest import CategoricalColumn, NumericColumn
+from tests.worker.training.little import bars, load, pack_images, pack_table, pack_vectors
 from worker.training import (
     CheckpointReady,
     EpochDone,
@@ -39,9 +40,15 @@ SURROUNDINGS: Words = {
 """24 examples to train on: six steps in all."""
 
 VECTORS: Words = {"data": "vectors", "network": {"type": "mlp", "hidden": [8]}}
+TEXTS: Words = {"data": "texts", "loss": {"type": "cross_entropy"}, "network": {"type": "mlp", "hidden": [8]}}
+READ: Words = {"id": "little", "validation": {"fraction": 0.25}, "features": ["say"]}
+TOKENS: Words = {"dataset": {**READ, "text": {"type": "tokens", "length": 4, "columns": ["say"]}}}
 NUMBERS: Words = {"data": "numbers", "network": {"type": "mlp", "hidden": [8]}}
 
 ELSEWHERE: dict[tuple[str, str], Words] = {
+    ("text", "multi_hot"): TEXTS,
+    ("text", "tokens"): {**TEXTS, "network": {"type": "gru", "width": 8}, "without": {"network": TEXTS["network"]}},
+    ("layer", "embedding"): {**TEXTS, **TOKENS, "without": {"network": {"type": "rnn", "width": 4}}},
     ("augmentation", "feature_dropout"): VECTORS,
     ("augmentation", "swap_noise"): VECTORS,
     ("loss", "binary_cross_entropy"): VECTORS,
@@ -128,6 +135,8 @@ def turned_on(family: str, technique: Words, around: Words) -> Words:
             return {"training": {**around["training"], "averaging": technique}}
         case "layer":
             return {"network": {"type": "sequential", "layers": layers_with(technique)}}
+        case "text":
+            return {"dataset": {**READ, "text": {**technique, "columns": ["say"]}}}
         case "network" | "initialization" | "loss" | "optimizer" | "schedule" | "clipping":
             return {family: technique}
         case _:
@@ -140,6 +149,8 @@ def turned_off(family: str) -> Words:
             return {"network": {"type": "mlp", "hidden": []}}
         case "layer":
             return {"network": {"type": "sequential", "layers": layers_with(None)}}
+        case "text":
+            return {"dataset": READ}
         case "loss" | "optimizer" | "schedule" | "initialization" | _:
             return {}
 
@@ -155,6 +166,8 @@ def layers_with(technique: Words | None) -> list[Words]:
             return [*first, last[0], technique, last[1]]
         case "global_average_pooling" | "global_max_pooling" | "flatten":
             return [*first, {"type": "max_pooling"}, technique, last[1]]
+        case "embedding":
+            return [{**technique, "width": 8}, {"type": "global_average_pooling"}, {"type": "dense", "units": 2}]
         case "group_norm":
             return [*first, {**technique, "groups": 2}, *last]
         case _:
@@ -162,8 +175,8 @@ def layers_with(technique: Words | None) -> list[Words]:
 
 
 def pack(folder: Path) -> dict[str, Path]:
-    """The data of the cases: four classes of images in color, two of vectors, vectors with a number."""
-    places = {name: folder / name for name in ("images", "larger images", "vectors", "numbers")}
+    """The data of the cases: four classes of images in color, two of vectors, vectors with a number, two of texts."""
+    places = {name: folder / name for name in ("images", "larger images", "vectors", "numbers", "texts")}
     for place in places.values():
         place.mkdir()
     pack_images(places["images"], train=bars(32, channels=3))
@@ -173,6 +186,12 @@ def pack(folder: Path) -> dict[str, Path]:
     pack_vectors(places["vectors"], vectors, (vectors.sum(1) > 0).astype(np.int64), ("low", "high"))
     numbers = np.abs(vectors.sum(1, keepdims=True)).astype(np.float32)
     pack_vectors(places["numbers"], vectors, numbers, None)
+    said = random.integers(0, 4, 32)
+    columns = (
+        CategoricalColumn(name="say", missing=0, categories=("dark blue", "dark red", "light blue", "light red")),
+        NumericColumn(name="class", missing=0, mean=0.5, std=0.5, minimum=0.0, maximum=1.0, distinct=(0.0, 1.0)),
+    )
+    pack_table(places["texts"], columns, np.stack([said, said > 1], 1).astype(np.float64))
     return places
 
 
