@@ -198,7 +198,10 @@ def _unknown_targets(spec: JobSpec, manifest: TableManifest) -> Iterator[SpecErr
         case None:
             return
         case str(name):
-            if name not in known:
+            if name in [text.name for text in manifest.texts]:
+                detail = "This column is text, which nothing here predicts"
+                yield SpecError("/dataset/target", "text_target", detail, known[:100])
+            elif name not in known:
                 yield _unknown_column("/dataset/target", name, known)
         case names:
             for index, name in enumerate(names):

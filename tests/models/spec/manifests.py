@@ -9,6 +9,8 @@ from models.spec.manifest import (
     NumericColumn,
     TableManifest,
     TableSplit,
+    TextColumn,
+    TextFiles,
     VectorManifest,
     VectorSplit,
 )
@@ -59,9 +61,15 @@ def words(name: str, *categories: str, missing: int = 0) -> CategoricalColumn:
     return CategoricalColumn(name=name, missing=missing, categories=categories)
 
 
-def table(*columns: Column, rows: int = 1599) -> TableManifest:
-    split = TableSplit(examples=rows, inputs=array(rows, len(columns), dtype="float64"))
-    return TableManifest(columns=columns, splits={"train": split})
+def text(name: str, distinct: int = 50_000) -> TextColumn:
+    counts = {"missing": 0, "words": 10 * distinct, "longest": 500, "distinct": distinct}
+    return TextColumn(name=name, common=("the",), vocabulary=array(distinct), **counts)
+
+
+def table(*columns: Column, rows: int = 1599, texts: tuple[TextColumn, ...] = ()) -> TableManifest:
+    files = {one.name: TextFiles(words=array(one.words), offsets=array(rows + 1)) for one in texts}
+    split = TableSplit(examples=rows, inputs=array(rows, len(columns), dtype="float64"), texts=files)
+    return TableManifest(columns=columns, texts=texts, splits={"train": split})
 
 
 WINE = table(

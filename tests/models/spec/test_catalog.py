@@ -14,6 +14,8 @@ def spec_with(family: str, example: dict[str, Any]) -> JobSpec:
         return parse_spec(raw(network={"type": "sequential", "layers": [example]}))
     if family == "averaging":
         return parse_spec(raw(training={"epochs": 2, "averaging": example}))
+    if family == "text":
+        return parse_spec(raw(dataset={"id": "ds_1", "text": example}))
     return parse_spec(raw(**{family: [example] if family in LISTS else example}))
 
 
@@ -37,4 +39,4 @@ def test_l2_is_told_apart_from_weight_decay() -> None:
 
 
 def test_the_schema_knows_every_family() -> None:
-    assert set(catalog()) - {"layer", "averaging"} <= set(job_spec_schema()["properties"])
+    assert set(catalog()) - {"layer", "averaging", "text"} <= set(job_spec_schema()["properties"])

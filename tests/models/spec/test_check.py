@@ -2,9 +2,9 @@ from typing import Any
 
 import pytest
 
-from models.spec import check
+from models.spec import check, estimate
 from models.spec.manifest import Manifest
-from tests.models.spec.manifests import DIGITS, WINE, images, vectors
+from tests.models.spec.manifests import DIGITS, WINE, images, number, table, text, vectors, words
 from tests.models.spec.specs import ARTICLE_FOLDER, ARTICLE_VECTORS, HELD_BACK, conflicts, spec, warnings
 
 
@@ -317,3 +317,67 @@ def test_labels_may_be_mixed_where_the_loss_takes_shares() -> None:
     assert not conflicts(LABELS, augmentation=[{"type": "mixup"}])
     refused = conflicts(LABELS, augmentation=[{"type": "mixup"}], loss={"type": "focal"})
     assert refused["/augmentation/0"].allowed == ["binary_cross_entropy"]
+
+
+REVIEWS = table(number("stars"), words("liked", "no", "yes"), texts=(text("review"),))
+TOKENS: dict[str, Any] = {"id": "d", "target": "liked", "text": {"type": "tokens", "length": 50, "words": 998}}
+
+
+@pytest.mark.parametrize(
+    ("network", "pointer"),
+    [
+        ({"type": "mlp"}, "/network"),
+        ({"type": "cnn"}, "/network"),
+        ({"type": "sequential", "layers": [{"type": "dense", "units": 2}]}, "/network/layers/0"),
+        ({"type": "lstm", "sequence_length": 49}, "/network/sequence_length"),
+        (
+            {
+                "type": "sequential",
+                "layers": [{"type": "embedding", "width": 4}, {"type": "batch_norm"}, {"type": "dense", "units": 2}],
+            },
+            "/network/layers/1",
+        ),
+        (
+            {"type": "sequential", "layers": [{"type": "embedding", "width": 4}, {"type": "dense", "units": 2}]},
+            "/network/layers/1",
+        ),
+    ],
+)
+def test_networks_that_do_not_read_tokens(network: dict[str, Any], pointer: str) -> None:
+    assert set(conflicts(REVIEWS, dataset=TOKENS, network=network)) == {pointer}
+
+
+def test_embeddings_are_for_tokens() -> None:
+    layers = [{"type": "embedding", "width": 4}, {"type": "flatten"}, {"type": "dense", "units": 2}]
+    assert "/network/layers/0" in conflicts(REVIEWS, network={"type": "sequential", "layers": layers})
+    lstm = {"type": "lstm", "embedding": 4, "sequence_length": 1}
+    assert "/network/embedding" in conflicts(REVIEWS, network=lstm)
+
+
+def test_a_dropout_may_stand_behind_an_embedding() -> None:
+    dropout = {"type": "dropout", "after": ["embedding"]}
+    assert not conflicts(REVIEWS, dataset=TOKENS, network={"type": "lstm"}, regularization=[dropout])
+
+
+@pytest.mark.parametrize("type_", ["mixup", "swap_noise", "feature_dropout", "gaussian_noise", "horizontal_flip"])
+def test_tokens_are_not_changed_as_numbers_are(type_: str) -> None:
+    refused = conflicts(REVIEWS, dataset=TOKENS, network={"type": "lstm"}, augmentation=[{"type": type_}])
+    assert refused["/augmentation/0"].code == "not_numbers"
+
+
+def test_texts_and_columns_that_are_left_out_are_told() -> None:
+    told = warnings(REVIEWS, dataset={"id": "d", "target": "liked"})
+    assert told["text_left_out"].pointer == "/dataset/text"
+    told = warnings(REVIEWS, dataset=TOKENS, network={"type": "gru"})
+    assert told["columns_left_out"].pointer == "/dataset/features"
+
+
+@pytest.mark.parametrize(
+    ("network", "parameters"),
+    [
+        ({"type": "lstm", "embedding": 8, "width": 4}, 1000 * 8 + 4 * 4 * (8 + 4 + 2) + 4 * 2 + 2),
+        ({"type": "gru", "width": 4}, 1000 * 128 + 3 * 4 * (128 + 4 + 2) + 4 * 2 + 2),
+    ],
+)
+def test_embeddings_are_estimated(network: dict[str, Any], parameters: int) -> None:
+    assert estimate(spec(dataset=TOKENS, network=network), REVIEWS).parameters == parameters

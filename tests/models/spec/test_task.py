@@ -2,7 +2,7 @@ import pytest
 
 from models.spec import SpecInvalid, task_of
 from models.spec.task import held_out
-from tests.models.spec.manifests import WINE, images, number, table, vectors, words
+from tests.models.spec.manifests import WINE, images, number, table, text, vectors, words
 from tests.models.spec.specs import HELD_BACK, spec
 
 
@@ -115,3 +115,57 @@ def test_labels_that_do_not_fit(families: dict[str, dict[str, object]], pointer:
     with pytest.raises(SpecInvalid) as raised:
         task_of(sent, TAGS)
     assert {error.pointer for error in raised.value.errors} == {pointer}
+
+
+REVIEWS = table(
+    number("stars"), words("land", "de", "fr"), words("liked", "no", "yes"), texts=(text("review"), text("title", 700))
+)
+ONLY_TEXT = table(words("liked", "no", "yes"), texts=(text("review"),))
+
+
+@pytest.mark.parametrize(
+    ("dataset", "features", "texts", "shape", "vocabulary"),
+    [
+        ({}, ("stars", "land"), (), 3, 0),
+        ({"text": {"type": "multi_hot"}}, ("stars", "land", "review", "title"), ("review", "title"), 10_703, 0),
+        ({"features": ["title"]}, ("title",), ("title",), 700, 0),
+        ({"text": {"type": "tokens", "columns": ["review"]}}, ("review",), ("review",), 256, 10_002),
+        ({"features": ["land"], "text": {"type": "tokens", "columns": ["land"]}}, ("land",), ("land",), 256, 4),
+    ],
+)
+def test_columns_of_text_are_inputs_where_the_spec_says_how(
+    dataset: dict[str, object], features: tuple[str, ...], texts: tuple[str, ...], shape: int, vocabulary: int
+) -> None:
+    task = task_of(spec(dataset={"id": "d", **dataset}), REVIEWS)
+    assert (task.features, task.texts, task.input_shape, task.vocabulary) == (features, texts, (shape,), vocabulary)
+
+
+def test_a_text_that_is_all_there_is_is_read_as_multi_hot() -> None:
+    task = task_of(spec(), ONLY_TEXT)
+    assert (task.texts, task.input_shape) == (("review",), (10_000,))
+
+
+@pytest.mark.parametrize(
+    ("dataset", "pointer", "code"),
+    [
+        ({"text": {"type": "multi_hot", "columns": ["revew"]}}, "/dataset/text/columns/0", "unknown_column"),
+        (
+            {"text": {"type": "multi_hot", "columns": ["stars", "review", "title"]}},
+            "/dataset/text/columns/0",
+            "not_text",
+        ),
+        (
+            {"features": ["review"], "text": {"type": "tokens", "columns": ["land"]}},
+            "/dataset/text/columns",
+            "unread_text",
+        ),
+        ({"features": ["stars"], "text": {"type": "multi_hot"}}, "/dataset/text", "no_text"),
+        ({"text": {"type": "tokens"}}, "/dataset/features", "tokens_alone"),
+        ({"features": ["stars", "review"], "text": {"type": "tokens"}}, "/dataset/features", "tokens_alone"),
+        ({"target": "review"}, "/dataset/target", "text_target"),
+    ],
+)
+def test_texts_that_cannot_be_read_so(dataset: dict[str, object], pointer: str, code: str) -> None:
+    with pytest.raises(SpecInvalid) as raised:
+        task_of(spec(dataset={"id": "d", **dataset}), REVIEWS)
+    assert (pointer, code) in [(error.pointer, error.code) for error in raised.value.errors]

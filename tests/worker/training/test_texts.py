@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from models.spec import parse_spec, resolve
+from models.spec.layers import plan_of
 from models.spec.manifest import CategoricalColumn, TableManifest
 from models.spec.words import words_of
 from tests.worker.training.little import last_of, load, pack_table, run
@@ -216,3 +217,23 @@ def test_a_resolved_spec_says_how_texts_are_read(packed: Path) -> None:
     assert resolved.dataset.text is not None
     assert (resolved.dataset.text.type, resolved.dataset.text.columns) == ("multi_hot", ("review",))
     assert resolve(resolved, manifest) == resolved
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        {"type": "rnn", "width": 5, "embedding": 3},
+        {"type": "lstm", "width": 5, "layers": 2, "bidirectional": True},
+        {"type": "transformer", "width": 8, "heads": 2, "positions": "learned", "pooling": "class"},
+        {
+            "type": "sequential",
+            "layers": [{"type": "embedding", "width": 4}, {"type": "flatten"}, {"type": "dense", "units": 2}],
+        },
+    ],
+)
+def test_a_network_for_tokens_has_the_tensors_that_its_plan_says(packed: Path, network: dict[str, Any]) -> None:
+    spec, data = load(packed, words(TOKENS, network=network))
+    plan = plan_of(spec.network, data.task)
+    planned = {f"{layer.name}.{end}": shape for layer in plan for end, shape in layer.tensors.items()}
+    built = {name: tuple(tensor.shape) for name, tensor in build_network(spec, data.task).state_dict().items()}
+    assert planned == built
