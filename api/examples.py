@@ -12,14 +12,18 @@ from api.resources import (
     CatalogEntry,
     CatalogFamily,
     Checkpoint,
+    ComparedJob,
+    Comparison,
     CreatedApiKey,
     CreatedProject,
     Dataset,
+    Difference,
     Estimate,
     Event,
     Health,
     Identified,
     Job,
+    LogLine,
     Metrics,
     Page,
     Project,
@@ -138,11 +142,26 @@ _EVENT = Event(
     data={"start_step": 0},
     created_at=_WHEN,
 )
+_LINE = LogLine(
+    id=f"log_{_NUMBER}",
+    job_id=_JOB,
+    attempt=1,
+    source="worker",
+    level="info",
+    message="checkpoint_saved step=39 kind=epoch",
+    logged_at=_WHEN,
+)
+_BEST_METRICS = {"validation/accuracy": 0.983, "epoch": 3}
+_COMPARED = ComparedJob(id=_JOB, name="he", status=State.SUCCEEDED, best=_BEST_METRICS, last=_BEST_METRICS)
 _WORKER = Worker(id=f"wrk_{_NUMBER}", status="online", device="cuda", slots=1, busy=1, started_at=_WHEN, seen_at=_WHEN)
 _TECHNIQUE = CatalogEntry.model_validate(catalog()["clipping"]["global_norm"])
 _OTHERS: tuple[BaseModel, ...] = (
     CatalogFamily(family="clipping", types={"global_norm": _TECHNIQUE}),
     Catalog(families={"clipping": {"global_norm": _TECHNIQUE}}),
+    Comparison(
+        jobs=[_COMPARED],
+        differences=[Difference(pointer="/optimizer/learning_rate", values={_JOB: 0.1})],
+    ),
     CreatedProject(**_PROJECT.model_dump(), api_key=_CREATED_KEY),
     Health(),
     Metrics(
@@ -176,7 +195,7 @@ _OTHERS: tuple[BaseModel, ...] = (
     _CREATED_KEY,
     _TECHNIQUE,
 )
-_LISTED: tuple[Identified, ...] = (_RUNNING, _READY, _BEST, _KEY, _PROJECT, _EVENT, _WORKER)
+_LISTED: tuple[Identified, ...] = (_RUNNING, _READY, _BEST, _KEY, _PROJECT, _EVENT, _LINE, _WORKER)
 
 
 def _json(example: BaseModel) -> Json:
@@ -186,6 +205,7 @@ def _json(example: BaseModel) -> Json:
 EXAMPLES: dict[str, Json] = {
     JobSpec.__name__: SPEC,
     "CreateJob": {**SPEC, "tags": ["baseline"], "metadata": {"team": "vision"}},
+    "ForkJob": {"optimizer": {"learning_rate": 0.05}, "clipping": None},
     "EditJob": {"tags": ["baseline", "paper"], "notes": "the run of figure 3"},
     "CreateProject": {"name": "vision"},
     "CreateApiKey": {"name": "laptop", "scope": "submit"},

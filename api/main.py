@@ -13,7 +13,20 @@ from api import VERSION, errors, openapi
 from api.dependencies import Services, require_scopes
 from api.envelope import Envelope
 from api.ringing import Ringer
-from api.routes import catalog, checkpoints, datasets, events, health, jobs, metrics, projects, steering, workers
+from api.routes import (
+    catalog,
+    checkpoints,
+    compare,
+    datasets,
+    events,
+    health,
+    jobs,
+    logs,
+    metrics,
+    projects,
+    steering,
+    workers,
+)
 from api.web import pages, signing_in
 from models.database import Database
 from models.logs import configure_logging
@@ -23,7 +36,20 @@ from models.storage import open_storage
 
 ROUTERS = tuple(
     module.router
-    for module in (jobs, steering, events, metrics, checkpoints, datasets, catalog, workers, projects, health)
+    for module in (
+        jobs,
+        compare,
+        steering,
+        events,
+        logs,
+        metrics,
+        checkpoints,
+        datasets,
+        catalog,
+        workers,
+        projects,
+        health,
+    )
 )
 
 

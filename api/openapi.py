@@ -13,7 +13,7 @@ from api import VERSION
 from api.dependencies import READ, scopes_of
 from api.examples import EXAMPLES
 from api.idempotent import once
-from api.resources import CreateApiKey, CreateDataset, CreateJob, CreateProject, EditJob, Problem
+from api.resources import CreateApiKey, CreateDataset, CreateJob, CreateProject, EditJob, ForkJob, Problem
 from models.spec import JobSpec, job_spec_schema
 
 Json = dict[str, Any]
@@ -44,10 +44,14 @@ REASONS = {
 }
 
 
-def sends(model: type[BaseModel]) -> Json:
-    """The body of a request, for `openapi_extra`: bodies are read by `api.bodies`, which FastAPI cannot know."""
+def sends(model: type[BaseModel], *media_types: str) -> Json:
+    """The body of a request, for `openapi_extra`: bodies are read by `api.bodies`, which FastAPI cannot know.
+
+    Args:
+        media_types: other names of JSON that are taken.
+    """
     content = {"schema": {"$ref": REF + model.__name__}, "example": EXAMPLES[model.__name__]}
-    return {"requestBody": {"required": True, "content": {"application/json": content}}}
+    return {"requestBody": {"required": True, "content": dict.fromkeys(("application/json", *media_types), content)}}
 
 
 def sends_bytes() -> Json:
@@ -106,7 +110,7 @@ def _errors_of(operation: Json, route: APIRoute) -> set[int]:
 
 def _schemas() -> Json:
     schemas: Json = {}
-    for model in (Problem, CreateProject, CreateApiKey, CreateDataset, CreateJob, EditJob):
+    for model in (Problem, CreateProject, CreateApiKey, CreateDataset, CreateJob, EditJob, ForkJob):
         schema = model.model_json_schema(ref_template=REF + "{model}")
         schemas |= schema.pop("$defs", {})
         schemas[model.__name__] = schema

@@ -157,6 +157,11 @@ def event(row: tables.Event) -> resources.Event:
     )
 
 
+def log_line(row: tables.LogLine) -> resources.LogLine:
+    names = ("id", "job_id", "attempt", "source", "level", "message", "logged_at")
+    return resources.LogLine.model_validate({name: getattr(row, name) for name in names})
+
+
 def checkpoint(row: tables.Checkpoint) -> resources.Checkpoint:
     path = f"/v1/checkpoints/{row.id}"
     return resources.Checkpoint(

@@ -168,6 +168,12 @@ class CreateJob(JobLabels):
     """A job spec, and what is said of the job beside it. OpenAPI has the words of the spec here too."""
 
 
+class ForkJob(BaseModel):
+    """A merge patch (RFC 7396) of a job's spec: what is left out stays, null takes away, a list is replaced whole."""
+
+    model_config = ConfigDict(extra="allow")
+
+
 class EditJob(JobLabels):
     """A merge patch (RFC 7396): what is left out stays, null takes away."""
 
@@ -235,7 +241,7 @@ class Job(Identified):
     started_at: datetime | None
     finished_at: datetime | None
     urls: dict[str, str]
-    """Paths: `self`, `cancel`, `events`, `stream`, `metrics`, `checkpoints`."""
+    """Paths: `self`, `cancel`, `fork`, `events`, `stream`, `logs`, `metrics`, `checkpoints`."""
 
 
 class Estimate(Resource):
@@ -280,6 +286,46 @@ class Event(Identified):
     attempt: int
     data: Json
     created_at: datetime
+
+
+class LogLine(Identified):
+    """A line that a job's worker or its trainer wrote."""
+
+    object: Literal["log_line"] = "log_line"
+    job_id: str
+    attempt: int
+    source: Literal["worker", "trainer"]
+    level: str
+    message: str
+    logged_at: datetime
+
+
+class ComparedJob(Identified):
+    """What a job has come to."""
+
+    name: str | None
+    status: State
+    best: Json | None
+    """Metrics of its best checkpoint; null before the first."""
+    last: Json | None
+    """Metrics of its last epoch; null before the first."""
+
+
+class Difference(Resource):
+    """A place at which the resolved specs differ."""
+
+    pointer: str
+    """JSON pointer (RFC 6901) into the resolved specs."""
+    values: dict[str, Any]
+    """Job → what its spec says there; a job is missing whose spec says nothing."""
+
+
+class Comparison(Resource):
+    """Jobs side by side."""
+
+    object: Literal["comparison"] = "comparison"
+    jobs: list[ComparedJob]
+    differences: list[Difference]
 
 
 class JobProgress(Resource):

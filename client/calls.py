@@ -4,7 +4,7 @@ import json
 import uuid
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
@@ -17,10 +17,12 @@ from .resources import (
     Catalog,
     CatalogFamily,
     Checkpoint,
+    Comparison,
     Dataset,
     Event,
     Item,
     Job,
+    LogLine,
     Metrics,
     Nothing,
     Page,
@@ -104,6 +106,19 @@ def create_job(spec: Spec, labels: Labels) -> Call[Job]:
 def edit_job(job: JobRef, changes: Labels) -> Call[Job]:
     headers = {"Content-Type": "application/merge-patch+json"}
     return Call(Job, "PATCH", f"/v1/jobs/{_id(job)}", headers=headers, content=_dump(changes))
+
+
+def fork_job(job: JobRef, changes: Mapping[str, Any], checkpoint: CheckpointRef | None) -> Call[Job]:
+    call = _post(Job, f"/v1/jobs/{_id(job)}/fork", dict(changes))
+    return call if checkpoint is None else replace(call, query={"checkpoint": _id(checkpoint)})
+
+
+def compare_jobs(jobs: Sequence[JobRef]) -> Call[Comparison]:
+    return Call(Comparison, "GET", "/v1/compare", {"jobs": ",".join(_id(job) for job in jobs)})
+
+
+def list_logs(job: JobRef, *, source: str | None, after: str | None = None) -> Call[Page[LogLine]]:
+    return _page(Page[LogLine], f"/v1/jobs/{_id(job)}/logs", after, {"source": source} if source else {})
 
 
 def delete_job(job: JobRef) -> Call[Nothing]:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 
@@ -18,11 +18,13 @@ from .resources import (
     Catalog,
     CatalogFamily,
     Checkpoint,
+    Comparison,
     Dataset,
     Event,
     Item,
     Job,
     JobProgress,
+    LogLine,
     Metrics,
     Page,
     Validation,
@@ -157,6 +159,23 @@ class Jobs:
     def edit(self, job: JobRef, **changes: Any) -> Job:
         """Change `name`, `tags`, `notes`, `metadata`: what is not given stays, None takes away."""
         return self._connection.send(calls.edit_job(job, changes))
+
+    def fork(self, job: JobRef, changes: Mapping[str, Any], *, checkpoint: CheckpointRef | None = None) -> Job:
+        """Start a run with this one's spec and some changes.
+
+        Args:
+            changes: a JSON Merge Patch (RFC 7396) of the spec: `{"optimizer": {"learning_rate": 0.05}}`.
+            checkpoint: whose weights it starts from: `best` or `last` of the job, or any of the project.
+        """
+        return self._connection.send(calls.fork_job(job, changes, checkpoint))
+
+    def compare(self, *jobs: JobRef) -> Comparison:
+        """Where the specs of some jobs differ, and what each has come to."""
+        return self._connection.send(calls.compare_jobs(jobs))
+
+    def logs(self, job: JobRef, *, source: Literal["worker", "trainer"] | None = None) -> Iterator[LogLine]:
+        """What its worker and its trainer wrote, the oldest first."""
+        return _all(self._connection, lambda after: calls.list_logs(job, source=source, after=after))
 
     def delete(self, job: JobRef) -> None:
         """Delete one that has ended, with its curves and checkpoints; raises `ConflictError` if it has not."""

@@ -10,13 +10,17 @@ __all__ = [
     "CatalogEntry",
     "CatalogFamily",
     "Checkpoint",
+    "ComparedJob",
+    "Comparison",
     "Dataset",
     "DatasetFailure",
+    "Difference",
     "Estimate",
     "Event",
     "Job",
     "JobFailure",
     "JobProgress",
+    "LogLine",
     "Metrics",
     "Page",
     "Problem",
@@ -206,6 +210,46 @@ class Event(Resource):
     attempt: int
     data: Json
     created_at: datetime
+
+
+class LogLine(Resource):
+    """A line that a job's worker or its trainer wrote."""
+
+    id: str
+    job_id: str
+    attempt: int
+    source: str
+    """`worker` or `trainer`."""
+    level: str
+    message: str
+    logged_at: datetime
+
+
+class ComparedJob(Resource):
+    """What a job has come to."""
+
+    id: str
+    name: str | None = None
+    status: str
+    best: Json | None = None
+    """Metrics of its best checkpoint."""
+    last: Json | None = None
+    """Metrics of its last epoch."""
+
+
+class Difference(Resource):
+    """A place at which the resolved specs differ."""
+
+    pointer: str
+    values: Json
+    """Job → what its spec says there; a job is missing whose spec says nothing."""
+
+
+class Comparison(Resource):
+    """Jobs side by side."""
+
+    jobs: list[ComparedJob]
+    differences: list[Difference]
 
 
 class JobProgress(Resource):

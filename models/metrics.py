@@ -170,6 +170,14 @@ def read(session: Session, wanted: Wanted, limit: int) -> tuple[Series, bool]:
     return series, False
 
 
+def last_epoch(session: Session, job_id: str) -> dict[str, float | int | None] | None:
+    """The newest values of the epoch's curves."""
+    mine = (MetricChunk.job_id == job_id) & (MetricChunk.interval == "epoch")
+    newest = select(MetricChunk.columns["columns"]).where(mine).order_by(MetricChunk.first_step.desc()).limit(1)
+    columns = session.scalars(newest).one_or_none()
+    return None if columns is None else {name: values[-1] for name, values in columns.items()}
+
+
 def _drop(session: Session, job_id: str, *conditions: ColumnElement[bool]) -> None:
     statement = delete(MetricChunk).where(MetricChunk.job_id == job_id, *conditions)
     session.execute(statement, execution_options={"synchronize_session": False})

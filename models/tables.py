@@ -197,6 +197,22 @@ class Event(Table):
     created_at: Mapped[datetime] = mapped_column(default=now_plus())
 
 
+class LogLine(Table):
+    """A line that a job's worker or trainer wrote. The ids are in the order of writing."""
+
+    __tablename__ = "log_lines"
+    __table_args__ = (Index("ix_log_lines_job_id_id", "job_id", "id"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    attempt: Mapped[int]
+    source: Mapped[str]
+    """`worker` or `trainer`."""
+    level: Mapped[str]
+    message: Mapped[str]
+    logged_at: Mapped[datetime]
+
+
 class MetricChunk(Table):
     """Metrics of the steps (or epochs) first_step … last_step, by column. Starting from a checkpoint drops what lies
     after it."""

@@ -10,7 +10,7 @@ from celery.signals import setup_logging, worker_shutting_down
 from models.logs import configure_logging
 from models.queue import Bell, celery_app
 from models.settings import Settings
-from worker import warm
+from worker import job_log, warm
 from worker.intake import run_ingest
 from worker.reconcile import Reconciler
 from worker.run import run_job
@@ -22,6 +22,7 @@ log = structlog.get_logger()
 def serve(settings: Settings) -> None:
     """Run a worker until it is told to leave. SIGTERM: save what runs, give it back, go."""
     configure_logging()
+    job_log.configure()
     app = celery_app(settings)
     site = Site(settings, Bell(settings, app))
     site.device = warm.start_server(site.threads, settings.cache_dir)["device"]

@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 from pydantic import TypeAdapter
 
-from models import checkpoints, database, datasets, jobs, metrics, storage
+from models import checkpoints, database, datasets, jobs, log_lines, metrics, storage
 from models.checkpoints import Saved
 from models.database import Session, outage
 from models.failpoints import reach
@@ -23,6 +23,7 @@ from models.states import FailureCode, Wish
 from models.storage import Damaged, NotThere, get_file, put_file
 from models.tables import Checkpoint, Job
 from worker import cache
+from worker.job_log import JobLog
 from worker.lease import Lease
 from worker.order import Order
 from worker.site import Site
@@ -30,6 +31,8 @@ from worker.warm import Trainer
 
 log = structlog.get_logger()
 LISTEN_SECONDS = 0.1
+LOG_SECONDS = 1
+"""Between two times that what was written is kept."""
 CLOCKED = {
     "train/seconds": "seconds",
     "train/samples_per_second": "samples_per_second",
@@ -48,15 +51,27 @@ def run_job(site: Site, job_id: str) -> None:
     if job is None:
         return
     reach("claim.after")
-    with structlog.contextvars.bound_contextvars(job=job.id, attempt=job.attempt):
-        log.info("job_claimed")
+    with structlog.contextvars.bound_contextvars(job=job.id, attempt=job.attempt), JobLog(job.id) as job_log:
+        log.info("job_claimed", worker=site.id)
         try:
             with site.scratch(f"{job.id}-{job.attempt}") as scratch:
-                _Supervisor(site, job, scratch).run()
+                _Supervisor(site, job, scratch, job_log).run()
         except OwnershipLost:
             log.warning("job_ownership_lost")
         else:
             log.info("job_left")
+        finally:
+            _keep_log(site, job, job_log)
+
+
+def _keep_log(site: Site, job: Job, job_log: JobLog) -> None:
+    """Put what was written into the database. That is worth no waiting: what cannot be kept now is kept later."""
+    lines = job_log.take()
+    if lines:
+        try:
+            site.write(lambda session: log_lines.add(session, job.id, job.attempt, lines), seconds=0)
+        except database.OUTAGES:
+            job_log.put_back(lines)
 
 
 class _StartLost(Exception):
@@ -74,15 +89,16 @@ class _Stop:
 
 
 class _Supervisor:
-    def __init__(self, site: Site, job: Job, scratch: Path) -> None:
+    def __init__(self, site: Site, job: Job, scratch: Path, job_log: JobLog) -> None:
         self._site = site
+        self._log = job_log
         self._settings = site.settings
         self._job = job
         self._owned = (job.id, job.attempt)
         self._scratch = scratch
         self._trainer: Trainer | None = None
         self._stop = _Stop()
-        self._last_checkpoint = self._last_progress = time.monotonic()
+        self._last_checkpoint = self._last_progress = self._last_kept = time.monotonic()
         self._keep_last = int(job.resolved_spec["checkpoints"]["keep_last"])
 
     def run(self) -> None:
@@ -123,6 +139,7 @@ class _Supervisor:
             self._site.write(lambda session: jobs.fail(session, *self._owned, failure))
             return
         trainer = self._trainer = Trainer(order)
+        listening = self._log.listen(trainer.output)
         self._last_progress = time.monotonic()
         try:
             self._watch(trainer, lease)
@@ -131,6 +148,7 @@ class _Supervisor:
         finally:
             self._kill()
             trainer.close()
+            listening.join(timeout=1)
 
     def _prepare(self) -> Order:
         """Bring data and the newest sound checkpoint to this machine."""
@@ -231,6 +249,9 @@ class _Supervisor:
             trainer.tell("stop")
         if self._site.leaving.is_set() and self._site.seconds_to_leave < 0:
             trainer.kill()
+        if now - self._last_kept > LOG_SECONDS:
+            self._last_kept = now
+            _keep_log(self._site, self._job, self._log)
         if now - self._last_checkpoint > self._settings.checkpoint_seconds:
             self._last_checkpoint = now
             trainer.tell("checkpoint")

@@ -14,6 +14,7 @@ import signal
 import threading
 import time
 import traceback
+import warnings
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -52,9 +53,10 @@ def probe(pipe: Connection) -> None:
     pipe.close()
 
 
-def main(pipe: Connection, order: Order) -> None:
+def main(pipe: Connection, output: Connection, order: Order) -> None:
     """The whole life of a trainer."""
     _begin_a_life_of_its_own()
+    _write_to(output)
     control = Control(after_step=partial(reach, "step"))
     threading.Thread(target=_obey, args=(pipe, control), name="orders", daemon=True).start()
     voice = _Voice(pipe)
@@ -207,6 +209,15 @@ def _begin_a_life_of_its_own() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     die_with_parent()
+
+
+def _write_to(output: Connection) -> None:
+    """Whatever is written to standard output and error, by whatever library, is for the job's log; a warning without
+    the place in our files that it comes from."""
+    for descriptor in (1, 2):
+        os.dup2(output.fileno(), descriptor)
+    output.close()
+    warnings.formatwarning = lambda message, category, *_, **__: f"{category.__name__}: {message}\n"
 
 
 def _fail(saver: _Saver, voice: _Voice, code: str, message: str, advice: str | None) -> None:

@@ -26,7 +26,10 @@ class Trainer:
     """A trainer process, seen from its supervisor."""
 
     def __init__(self, order: Order) -> None:
-        self._process, self._pipe = _start(_train, order)
+        self.output, output = _context.Pipe(duplex=False)
+        """What it writes to its standard output and error; ends when it ends."""
+        self._process, self._pipe = _start(_train, output, order)
+        output.close()
 
     def hear(self, seconds: float) -> dict[str, Any] | None:
         """The next thing it says; None if it says nothing for so long.
@@ -92,10 +95,10 @@ def _start(target: Callable[..., None], *args: object) -> tuple[BaseProcess, Con
     return process, ours
 
 
-def _train(pipe: Connection, order: Order) -> None:
+def _train(pipe: Connection, output: Connection, order: Order) -> None:
     from worker import trainer  # here, in the child: it was imported before the fork
 
-    trainer.main(pipe, order)
+    trainer.main(pipe, output, order)
 
 
 def _probe(pipe: Connection) -> None:

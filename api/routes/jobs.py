@@ -28,8 +28,9 @@ from api.dependencies import (
 from api.errors import Conflict, Invalid, NotFound, TooManyJobs, parameter_error
 from api.idempotent import Done, OnceDep, created
 from api.labels import edited
+from api.merging import merge
 from api.openapi import also, sends
-from api.resources import CreateJob, EditJob, Estimate, Job, Page, SpecIssue, Validation
+from api.resources import CreateJob, EditJob, Estimate, ForkJob, Job, Page, SpecIssue, Validation
 from api.specs import Runnable, make_runnable
 from api.sweeping import sweep
 from api.waiting import until
@@ -154,7 +155,7 @@ async def get_job(request: Request, caller: Reader, services: ServicesDep, job_i
     return reply_unless_known(request, job, headers=come_again(job.status.is_terminal))
 
 
-@router.patch("/v1/jobs/{job_id}", response_model=Job, openapi_extra=sends(EditJob))
+@router.patch("/v1/jobs/{job_id}", response_model=Job, openapi_extra=sends(EditJob, "application/merge-patch+json"))
 def edit_job(
     caller: Submitter, patch: JsonBody, database: DatabaseDep, settings: SettingsDep, job_id: JobId
 ) -> Response:
@@ -188,6 +189,49 @@ def delete_job(caller: Submitter, services: ServicesDep, job_id: JobId) -> Respo
                 )
             raise Conflict(f"this job has not ended: it is {row.state}; cancel it first", code="job_not_ended")
     return Response(status_code=204, background=BackgroundTask(sweep, services, jobs.objects_prefix(job_id)))
+
+
+@router.post(
+    "/v1/jobs/{job_id}/fork",
+    status_code=201,
+    response_model=Job,
+    openapi_extra=sends(ForkJob, "application/merge-patch+json"),
+    responses=also(429),
+)
+def fork_job(
+    caller: Submitter,
+    patch: JsonBody,
+    once: OnceDep,
+    services: ServicesDep,
+    job_id: JobId,
+    checkpoint: Annotated[
+        str | None,
+        Query(
+            pattern=r"^(best|last|ckpt_[0-9a-f]{32})$",
+            description="Start from these weights: `best` or `last` of the other job, or the id of a checkpoint.",
+        ),
+    ] = None,
+) -> Response:
+    """Make a job of another one's spec with some changes.
+
+    The body is a JSON Merge Patch (RFC 7396) of the spec that was sent for the other job, and of its tags and metadata.
+    Pointers of mistakes are into the merged spec. With `checkpoint` the new job has a `warm_start`, to which the patch
+    may add.
+    """
+
+    def fork(session: Session) -> Done:
+        row = jobs.get(session, caller.project_id, job_id)
+        if row is None:
+            raise NotFound
+        merged = {**row.spec, "tags": row.tags, "metadata": row.labels}
+        if checkpoint is not None:
+            named = checkpoint if checkpoint.startswith("ckpt_") else {"job": job_id, "which": checkpoint}
+            merged["warm_start"] = {"checkpoint": named}
+        merged = merge(merged, patch)
+        runnable = make_runnable(session, caller.project_id, merged)
+        return _create(session, services, caller, runnable, forked_from=job_id)
+
+    return once.do(caller, fork)
 
 
 def _create(

@@ -182,6 +182,17 @@ def test_a_job_is_labelled_found_by_its_labels_and_deleted(client: Client, digit
     assert list(client.jobs.list(tags=["throwaway"], oldest_first=True)) == []
 
 
+def test_a_job_is_forked_compared_and_tells_what_was_written(client: Client, finished: Job) -> None:
+    changes = {"optimizer": {"type": "adam", "learning_rate": 0.02}}
+    fork = client.jobs.wait(client.jobs.fork(finished, changes, checkpoint="best"), 60)
+    comparison = client.jobs.compare(finished, fork)
+    (rate,) = [found for found in comparison.differences if found.pointer == "/optimizer/learning_rate"]
+    assert rate.values[fork.id] == 0.02
+    assert all(job.best and job.last for job in comparison.jobs)
+    assert fork.forked_from == finished.id
+    assert next(client.jobs.logs(fork, source="worker")).message.startswith("job_claimed")
+
+
 def test_what_is_not_there_is_an_exception_of_its_own(client: Client) -> None:
     with pytest.raises(NotFoundError):
         client.jobs.get("job_" + "0" * 32)

@@ -1,6 +1,7 @@
 """A supervisor whose ground gives way says so on the job's row, and gives the job back at once."""
 
 import errno
+import multiprocessing
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,7 +46,9 @@ class Quick:
     was_killed = False
 
     def __init__(self, _: object) -> None:
-        self.words: list[dict[str, Any]] = [{"type": "stopped"}]
+        self.words: list[dict[str, Any]] = [{"type": "failed", "code": "diverged", "message": "", "advice": None}]
+        self.output, theirs = multiprocessing.Pipe(duplex=False)
+        theirs.close()
 
     def hear(self, _seconds: float) -> dict[str, Any]:
         if self.was_killed:
@@ -68,7 +71,7 @@ def test_getting_ready_is_no_stalling(site: Site, office: Office, monkeypatch: p
     job_id = office.job()
     run_job(site, job_id)
     with office.database.read() as session:
-        assert [attempt.outcome for attempt in jobs.attempts(session, job_id)] == ["released: its worker is leaving"]
+        assert [attempt.outcome for attempt in jobs.attempts(session, job_id)] == ["failed: diverged"]
 
 
 def test_a_store_that_is_away_costs_a_job_nothing_but_time(

@@ -37,11 +37,12 @@ def test_a_technique_without_effect_is_a_bug_of_ours(tmp_path: Path, monkeypatch
 
     monkeypatch.setattr(trainer, "_begin_a_life_of_its_own", lambda: None)
     monkeypatch.setattr(trainer, "_obey", lambda *_: None)
+    monkeypatch.setattr(trainer, "_write_to", lambda _: None)
     monkeypatch.setattr(trainer, "_train", train)
     ours, theirs = multiprocessing.Pipe()
     nowhere = str(tmp_path)
     order = Order(spec={}, packed=nowhere, cache=nowhere, scratch=nowhere, device="cpu", threads=1)
-    trainer.main(theirs, order)
+    trainer.main(theirs, theirs, order)
     said = json.loads(ours.recv_bytes())
     assert (said["type"], said["code"]) == ("failed", "internal")
     assert "invert has had no effect" in said["message"]
