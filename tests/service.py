@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -34,17 +35,19 @@ class Service:
     settings: dict[str, str]
     stack: ExitStack
     http: httpx.Client = field(init=False)
+    api: subprocess.Popen[bytes] = field(init=False)
     workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
     submitted: list[str] = field(default_factory=list)
     """Jobs that were acknowledged."""
 
-    def start_api(self) -> None:
+    def start_api(self, **settings: str) -> None:
         port = free_port()
         url = f"http://127.0.0.1:{port}"
         command = [sys.executable, "-m", "uvicorn", "api.main:create_app", "--factory", "--port", str(port)]
-        self._start("api", [*command, "--log-level", "warning"], lambda: _answers(f"{url}/healthz"))
+        ready = partial(_answers, f"{url}/healthz")
+        self.api = self._start("api", [*command, "--log-level", "warning"], ready, **settings)
         self.http = self.stack.enter_context(
-            httpx.Client(base_url=url, headers={"Authorization": f"Bearer {self._key()}"}, timeout=60)
+            httpx.Client(base_url=url, headers={"Authorization": f"Bearer {self._key}"}, timeout=60)
         )
 
     def start_worker(self, **settings: str) -> subprocess.Popen[bytes]:
@@ -127,19 +130,20 @@ class Service:
 
     @contextmanager
     def database(self) -> Iterator[Database]:
-        database = Database(self._settings())
+        database = Database(self.read_settings())
         yield database
         database.close()
 
     def violations(self) -> list[str]:
         """What should not be, in the tables and the store."""
         with self.database() as database:
-            return violations(database, open_storage(self._settings()), self.submitted)
+            return violations(database, open_storage(self.read_settings()), self.submitted)
 
-    def _settings(self) -> Settings:
+    def read_settings(self) -> Settings:
         values = {name.removeprefix("TRAINWRIGHT_").lower(): value for name, value in self.settings.items()}
         return Settings.model_validate(values)
 
+    @cached_property
     def _key(self) -> str:
         with self.database() as database, database.write() as session:
             project = projects.project_named(session, "tests") or projects.create_project(session, "tests")

@@ -1,0 +1,43 @@
+"""An installation whose jobs are over in a second or two."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.service import Service, service
+
+DIGITS = Path(__file__).parents[2] / "local" / "digits.npz"
+
+
+@pytest.fixture
+def installation(postgres_url: str, redis_url: str, tmp_path: Path) -> Iterator[Service]:
+    """On Postgres and Redis, without a worker yet. Whatever a test does to it, the invariants hold afterwards."""
+    with service(tmp_path, postgres_url, redis_url, TRAINWRIGHT_CHECKPOINT_SECONDS="0.2") as made:
+        yield made
+        assert made.violations() == [], made.logs()
+
+
+@pytest.fixture
+def dataset_id(installation: Service) -> str:
+    """The digits, taken in by a worker that has left since."""
+    worker = installation.start_worker()
+    ready = installation.upload(DIGITS)
+    worker.terminate()
+    worker.wait()
+    return ready
+
+
+def quick(dataset_id: str, *, epochs: int = 1, **changes: Any) -> dict[str, Any]:
+    """A run with whatever has state: momentum, dropout, averages, a schedule."""
+    return {
+        "seed": 5,
+        "dataset": {"id": dataset_id, "validation": {"fraction": 0.1}},
+        "network": {"type": "mlp", "hidden": [32]},
+        "regularization": [{"type": "dropout", "rate": 0.2}],
+        "optimizer": {"type": "adamw", "learning_rate": 0.002},
+        "schedule": {"type": "cosine"},
+        "training": {"epochs": epochs, "batch_size": 16, "averaging": {"type": "ema", "decay": 0.9}},
+        **changes,
+    }
