@@ -383,8 +383,10 @@ class CatalogEntry(Resource):
 
     summary: str
     description: str
+    formula: str | None
+    """What it computes."""
     reference: str | None
-    """The paper or formula it follows."""
+    """The paper or implementation it follows."""
     parameters: Json
     """Parameter → JSON Schema."""
     required: list[str]

@@ -316,8 +316,14 @@ class CatalogEntry(Resource):
     """One technique: what it does and its parameters."""
 
     summary: str
+    description: str = ""
+    formula: str | None = None
+    """What it computes."""
+    reference: str | None = None
+    """The paper or implementation it follows."""
     parameters: Json
-    """JSON Schema."""
+    """Parameter → JSON Schema."""
+    example: Json = {}
 
 
 class CatalogFamily(Resource):

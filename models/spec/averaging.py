@@ -43,6 +43,8 @@ class Swa(Technique):
     Until `start` the weights are the raw ones. Running means and variances of batch norms are taken anew from the whole
     training part, without augmentation, before the average is evaluated.
 
+    Formula: a ← a + (w − a) / (n + 1) after n averaged weights.
+
     Reference: Izmailov et al. 2018, "Averaging weights leads to wider optima and better generalization",
     arXiv:1803.05407.
     """

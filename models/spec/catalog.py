@@ -1,5 +1,6 @@
 """Every technique that can be named in a spec, as data read off the classes themselves."""
 
+import re
 from functools import cache
 from typing import Any
 
@@ -17,6 +18,7 @@ FAMILIES = (
     "clipping",
 )
 
+_FORMULA = "Formula: "
 _REFERENCE = "Reference: "
 
 _TELLING: dict[str, Node] = {
@@ -42,7 +44,7 @@ Entry = dict[str, Any]
 
 @cache
 def catalog() -> dict[str, dict[str, Entry]]:
-    """Family → type → {parameters, required, summary, description, reference, aliases, example}.
+    """Family → type → {parameters, required, summary, description, formula, reference, aliases, example}.
 
     `parameters` is a JSON Schema for each key beside `type`, with no reference to elsewhere but the names of whole
     families. The family `layer` is what a `sequential` network is made of; `averaging` stands in `training`
@@ -73,16 +75,31 @@ def _members(node: Node) -> dict[str, Node]:
 def _entry(name: str, node: Node) -> Entry:
     parameters = {key: _inlined(value) for key, value in node["properties"].items() if key != "type"}
     paragraphs = [" ".join(paragraph.split()) for paragraph in node.get("description", "").split("\n\n")]
+    prose = [text for text in paragraphs if not text.startswith((_FORMULA, _REFERENCE))]
     required = [key for key in node.get("required", []) if key != "type"]
     return {
-        "summary": paragraphs[0],
-        "description": " ".join(text for text in paragraphs[1:] if not text.startswith(_REFERENCE)),
-        "reference": next((text.removeprefix(_REFERENCE) for text in paragraphs if text.startswith(_REFERENCE)), None),
+        "summary": prose[0],
+        "description": " ".join(prose[1:]),
+        "formula": _said(_FORMULA, paragraphs) or next(filter(_is_formula, _sentences(prose)), None),
+        "reference": _said(_REFERENCE, paragraphs),
         "parameters": parameters,
         "required": required,
         "aliases": [alias for alias, canonical in ALIASES.items() if canonical == name],
         "example": {"type": name, **_example(name, parameters)},
     }
+
+
+def _said(word: str, paragraphs: list[str]) -> str | None:
+    """The paragraph that begins with this word, without it."""
+    return next((text.removeprefix(word) for text in paragraphs if text.startswith(word)), None)
+
+
+def _sentences(prose: list[str]) -> list[str]:
+    return [sentence for text in prose for sentence in re.split(r"(?<=\.)\s+(?=[A-Z`])", text)]
+
+
+def _is_formula(sentence: str) -> bool:
+    return any(mark in sentence for mark in "=·←√Σ‖~→")
 
 
 def _example(name: str, parameters: Node) -> Node:

@@ -11,7 +11,10 @@ from pydantic import Field
 from .technique import LayerName, Technique
 
 Bound = Annotated[float, Field(gt=0.0, le=1e9)]
-NormType = Annotated[float, Field(ge=1.0, le=100.0)] | Literal["inf"]
+NormType = Annotated[
+    Annotated[float, Field(ge=1.0, le=100.0)] | Literal["inf"],
+    Field(description="The p of the p-norm; 2 is the length."),
+]
 
 
 class Guarded(Technique):
@@ -55,6 +58,8 @@ class Norm(Guarded):
 class Value(Guarded):
     """Every entry of a gradient is cut off at ±clip_value. A step is clipped when at least one entry lay beyond.
 
+    Formula: g ← min(max(g, −clip_value), clip_value).
+
     Reference: PyTorch's clip_grad_value_; Mikolov 2012, "Statistical language models based on neural networks".
     """
 
@@ -88,6 +93,8 @@ class Percentile(Guarded):
 
     The norms of the last `window` steps count, not of all as in the paper; skipped steps leave none. A step is clipped
     when its norm lies above the percentile: at a percentile of 10 that is nine steps in ten.
+
+    Formula: g ← g · min(1, c / ‖g‖), with c the percentile of ‖g‖ over the last `window` steps.
 
     Reference: Seetharaman et al. 2020, "AutoClip: adaptive gradient clipping for source separation networks",
     arXiv:2007.14469.

@@ -36,10 +36,15 @@ ShearAmount = Annotated[float, Field(ge=0.0, le=10.0)] | ShearText
 Uniform between minus and plus it.
 """
 
-Fill = Literal["nearest", "constant", "reflect", "wrap"]
+Fill = Annotated[
+    Literal["nearest", "constant", "reflect", "wrap"],
+    Field(
+        description="What stands beyond the edge: the nearest pixel, black, the image in the mirror, or the image anew."
+    ),
+]
 """What stands where the image has no pixel: its edge, black, its mirror image, its other side."""
 
-Interpolation = Literal["bilinear", "nearest"]
+Interpolation = Annotated[Literal["bilinear", "nearest"], Field(description="How pixels are read between pixels.")]
 
 
 def shear_degrees(text: str) -> float:
@@ -59,6 +64,9 @@ class Affine(Resampled):
 
     The angle is uniform in ±rotation degrees, the shift in ±shift of width and height, the shear in ±shear, the zoom
     between its two factors (one draw for both axes; above 1 enlarges). Fields that are left out do nothing.
+
+    Reference: Simard et al. 2003, "Best practices for convolutional neural networks applied to visual document
+    analysis".
     """
 
     type: Literal["affine"] = "affine"
@@ -77,14 +85,26 @@ class Affine(Resampled):
 
 
 class Rotation(Resampled):
-    """Rotation about the centre by an angle uniform in ±rotation degrees."""
+    """Rotation about the centre by an angle uniform in ±rotation degrees.
+
+    Formula: (x, y) is read at (x · cos θ − y · sin θ, x · sin θ + y · cos θ) from the centre, θ ~ U[−rotation,
+    rotation].
+
+    Reference: Simard et al. 2003, "Best practices for convolutional neural networks applied to visual document
+    analysis".
+    """
 
     type: Literal["rotation"] = "rotation"
     rotation: Degrees = 10.0
 
 
 class Shift(Resampled):
-    """Shift by a distance uniform in ± a share of the width and of the height."""
+    """Shift by a distance uniform in ± a share of the width and of the height.
+
+    Formula: (x, y) is read at (x + s · width, y + t · height), with s and t uniform within ± `shift`.
+
+    Reference: LeCun et al. 1998, "Gradient-based learning applied to document recognition".
+    """
 
     type: Literal["shift"] = "shift"
     shift: tuple[Share, Share] = (0.1, 0.1)
@@ -94,6 +114,8 @@ class Shift(Resampled):
 class Shear(Resampled):
     """Shear along the horizontal axis: x ↦ x + s · y with s uniform in ±shear, or s = tan(angle) with the angle uniform
     in ± the degrees of `"10 deg"`.
+
+    Reference: LeCun et al. 1998, "Gradient-based learning applied to document recognition".
     """
 
     type: Literal["shear"] = "shear"
@@ -101,7 +123,12 @@ class Shear(Resampled):
 
 
 class Zoom(Resampled):
-    """Zoom about the centre by a factor uniform between the two; above 1 enlarges. One draw for both axes."""
+    """Zoom about the centre by a factor uniform between the two; above 1 enlarges. One draw for both axes.
+
+    Formula: (x, y) is read at (x / z, y / z) from the centre, z ~ U[zoom].
+
+    Reference: LeCun et al. 1998, "Gradient-based learning applied to document recognition".
+    """
 
     type: Literal["zoom"] = "zoom"
     zoom: tuple[Factor, Factor] = (0.8, 1.2)
@@ -117,6 +144,8 @@ class RandomCrop(Timed):
     """A window of the image's own size, cut at a random place out of the image with `padding` pixels added on every
     side: a shift by whole pixels, uniform in ±padding down and across. No pixel is blurred.
 
+    Formula: (x, y) is read at (x + s, y + t), with s and t whole numbers of pixels, uniform within ± padding.
+
     Reference: He et al. 2016, "Deep residual learning for image recognition", section 4.2 (padding 4 on CIFAR-10).
     """
 
@@ -130,6 +159,8 @@ class RandomResizedCrop(Resampled):
     """A box of the image, enlarged to the image's own size: its area is a share uniform in `scale`, its width over its
     height is log-uniform in `ratio`, its place is uniform. Where ten draws do not fit into the image, the largest box
     in the middle that keeps to `ratio`.
+
+    Formula: a box of area a · height · width and ratio r, a ~ U[scale], log r ~ U[log ratio], becomes the image.
 
     Reference: Szegedy et al. 2015, "Going deeper with convolutions", section 6.
     """
@@ -149,6 +180,8 @@ class RandomResizedCrop(Resampled):
 class Perspective(Resampled):
     """The picture as seen from elsewhere: each corner is drawn towards the centre by distances uniform between 0 and
     `distortion` times half of the width and of the height, and the image is mapped onto the four new corners.
+
+    Formula: (x, y) is read at ((a · x + b · y + c) / (g · x + h · y + 1), (d · x + e · y + f) / (g · x + h · y + 1)).
 
     Reference: PyTorch, `torchvision.transforms.RandomPerspective`.
     """
@@ -176,14 +209,24 @@ class Elastic(Resampled):
 
 
 class HorizontalFlip(Timed):
-    """Left and right exchanged, for a share p of the images."""
+    """Left and right exchanged, for a share p of the images.
+
+    Formula: column j is read at width − 1 − j.
+
+    Reference: Krizhevsky et al. 2012, "ImageNet classification with deep convolutional neural networks".
+    """
 
     type: Literal["horizontal_flip"] = "horizontal_flip"
     p: Probability = 0.5
 
 
 class VerticalFlip(Timed):
-    """Top and bottom exchanged, for a share p of the images."""
+    """Top and bottom exchanged, for a share p of the images.
+
+    Formula: row i is read at height − 1 − i.
+
+    Reference: Shorten & Khoshgoftaar 2019, "A survey on image data augmentation for deep learning".
+    """
 
     type: Literal["vertical_flip"] = "vertical_flip"
     p: Probability = 0.5
@@ -197,18 +240,24 @@ class ImageDataGenerator(Timed):
     (degrees, as Keras's code has it since 2017: 0.2 hardly shears; say `shear_unit: "radians"` for the older meaning);
     zoom drawn separately for each axis, and as in Keras a factor above 1 shows more (zooms out). A flip that is true
     acts on half of the images.
+
+    Reference: Keras's `ImageDataGenerator`, `apply_affine_transform`.
     """
 
     type: Literal["image_data_generator"] = "image_data_generator"
     rotation_range: Degrees = 0.0
     width_shift_range: KerasShift = 0.0
+    """Largest shift across: a share of the width below 1, else pixels."""
     height_shift_range: KerasShift = 0.0
+    """Largest shift down: a share of the height below 1, else pixels."""
     shear_range: Annotated[float, Field(ge=0.0, le=89.0)] = 0.0
     shear_unit: Literal["degrees", "radians"] = "degrees"
     zoom_range: Annotated[float, Field(ge=0.0, lt=1.0)] | tuple[Factor, Factor] = 0.0
     """z means factors between 1 − z and 1 + z; or the two factors."""
     horizontal_flip: bool = False
+    """Half of the images are turned left to right."""
     vertical_flip: bool = False
+    """Half of the images are turned upside down."""
     fill_mode: Fill = "nearest"
     channel_shift_range: Annotated[float, Field(ge=0.0, le=255.0)] = 0.0
     """One number of levels (of 255) uniform in ± this is added to all channels of an image, which keeps between the

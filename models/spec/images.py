@@ -18,6 +18,8 @@ class WideResnet(Technique):
     Layers are called `stem`, `stages.0.0.conv1`, `stages.0.0.conv2`, `stages.0.0.shortcut`, …, `features`, `output`.
     The paper's dropout stands after `stages.*.*.conv1`.
 
+    Formula: x ← shortcut(x) + W₂ ∗ relu(norm(W₁ ∗ relu(norm(x)))).
+
     Reference: Zagoruyko & Komodakis 2016, "Wide residual networks", arXiv:1605.07146.
     """
 
@@ -42,6 +44,8 @@ class Vgg(Technique):
     Images need at least 32 × 32 pixels. Layers are called `stages.0.0`, …, `features`, (`head.0`, `head.1`,) `output`.
     Before a batch norm a convolution has no bias.
 
+    Formula: h = relu(norm(W ∗ h + b)) for every convolution.
+
     Reference: Simonyan & Zisserman 2015, "Very deep convolutional networks for large-scale image recognition",
     arXiv:1409.1556.
     """
@@ -62,12 +66,15 @@ class Convnext(Technique):
     the small one 3 × 3 of stride 1; a norm follows either. Layers are called `stem`, `stages.0.0.depthwise`,
     `stages.0.0.expand`, `stages.0.0.contract`, …, `downsamples.0`, …, `features`, `output`.
 
+    Formula: x ← x + scale ⊙ W₂ · gelu(W₁ · norm(depthwise(x))).
+
     Reference: Liu et al. 2022, "A ConvNet for the 2020s", arXiv:2201.03545; the sizes below tiny are those of Woo et
     al. 2023, arXiv:2301.00808.
     """
 
     type: Literal["convnext"] = "convnext"
     size: Literal["atto", "femto", "pico", "nano", "tiny", "small", "base", "large"] = "tiny"
+    """The published size, which gives depths and widths."""
     depths: Annotated[tuple[Annotated[int, Field(ge=1, le=64)], ...], Field(min_length=1, max_length=6)] | None = None
     """Blocks of each stage; as `size` says unless given."""
     widths: Annotated[tuple[Width, ...], Field(min_length=1, max_length=6)] | None = None
@@ -93,6 +100,8 @@ class Vit(Technique):
     A block is norm → attention → add, norm → dense → GELU → dense → add. The published Ti/16 has width 192, depth 12
     and 3 heads on patches of 16 × 16. Layers are called `patches`, `class_token`, `positions`,
     `blocks.0.query_key_value`, `blocks.0.projection`, `blocks.0.expand`, `blocks.0.contract`, …, `features`, `output`.
+
+    Formula: x ← x + attention(norm(x)), x ← x + W₂ · gelu(W₁ · norm(x)), with softmax(Q · Kᵀ / √d) · V in every head.
 
     Reference: Dosovitskiy et al. 2021, "An image is worth 16x16 words", arXiv:2010.11929.
     """

@@ -17,8 +17,14 @@ from .technique import LayerName, Technique
 
 Real = Annotated[float, Field(ge=-1e6, le=1e6)]
 Spread = Annotated[float, Field(gt=0.0, le=1e6)]
-Fan = Literal["fan_in", "fan_out", "fan_avg"]
-Nonlinearity = Literal["relu", "leaky_relu", "tanh", "sigmoid", "selu", "linear"]
+Fan = Annotated[
+    Literal["fan_in", "fan_out", "fan_avg"],
+    Field(description="Which fan the variance is divided by; `fan_avg` is the mean of both."),
+]
+Nonlinearity = Annotated[
+    Literal["relu", "leaky_relu", "tanh", "sigmoid", "selu", "linear"],
+    Field(description="The activation behind the layer: it decides the gain."),
+]
 
 
 class UniformStart(Technique):
@@ -77,6 +83,7 @@ class Start(Overridable):
     """What nearly every start of a job has."""
 
     bias: BiasInitialization = ZerosStart()
+    """How biases start."""
 
 
 class Uniform(UniformStart, Start):
@@ -84,27 +91,48 @@ class Uniform(UniformStart, Start):
 
     `uniform(0, 0.01)` is the plain random start `rand(*shape) * 0.01`: every weight is positive with mean 0.005, so a
     layer multiplies the mean of its inputs by 0.005 · fan_in: narrow networks fade, wide ones explode.
+
+    Reference: PyTorch's `torch.nn.init.uniform_`.
     """
 
 
 class Normal(NormalStart, Start):
-    """Normal with one spread whatever the layer: w ~ N(mean, std²), not truncated."""
+    """Normal with one spread whatever the layer: w ~ N(mean, std²), not truncated.
+
+    Formula: w = mean + std · z, z standard normal.
+
+    Reference: PyTorch's `torch.nn.init.normal_`.
+    """
 
 
 class Zeros(ZerosStart, Start):
     """Every weight 0. Units of one layer then stay equal for ever: useful to see why random starts exist, or for a
     linear model.
+
+    Formula: w = 0.
+
+    Reference: PyTorch's `torch.nn.init.zeros_`.
     """
 
 
 class Ones(Start):
-    """Every weight 1."""
+    """Every weight 1.
+
+    Formula: w = 1.
+
+    Reference: PyTorch's `torch.nn.init.ones_`.
+    """
 
     type: Literal["ones"] = "ones"
 
 
 class Constant(ConstantStart, Start):
-    """Every weight `value`."""
+    """Every weight `value`.
+
+    Formula: w = value.
+
+    Reference: PyTorch's `torch.nn.init.constant_`.
+    """
 
 
 class XavierUniform(Start):
@@ -168,6 +196,8 @@ class KaimingNormal(Rectified):
 
     Also called `he_normal`.
 
+    Formula: w = gain / √fan · z, z standard normal.
+
     Reference: He et al. 2015, "Delving deep into rectifiers", arXiv:1502.01852.
     """
 
@@ -188,6 +218,8 @@ class KaimingUniform(Rectified):
 class Orthogonal(Start):
     """Orthogonal rows (or columns, whichever are fewer) times gain; a convolution's kernel is taken as a matrix of
     filters × the rest.
+
+    Formula: W · Wᵀ = gain² · I, or Wᵀ · W where there are more rows than columns.
 
     Reference: Saxe et al. 2013, "Exact solutions to the nonlinear dynamics of learning in deep linear neural networks",
     arXiv:1312.6120.
@@ -237,6 +269,8 @@ class VarianceScaling(Start):
     `truncated_normal` is cut at two standard deviations and scaled up so that its variance is still scale / fan (σ is
     divided by 0.87962566), as in Keras.
 
+    Formula: Var(w) = scale / fan.
+
     Reference: Keras's `VarianceScaling`; He et al. 2015, arXiv:1502.01852.
     """
 
@@ -249,6 +283,8 @@ class VarianceScaling(Start):
 class DeltaOrthogonal(Start):
     """An orthogonal matrix times gain at the centre of a convolution's kernel and 0 elsewhere: the layer keeps the
     length of what it gets, wherever there are at least as many filters as channels. A dense layer starts `orthogonal`.
+
+    Formula: W[:, :, centre] · W[:, :, centre]ᵀ = gain² · I, and W = 0 elsewhere.
 
     Reference: Xiao et al. 2018, "Dynamical isometry and a mean field theory of CNNs", arXiv:1806.05393.
     """
@@ -273,6 +309,8 @@ class Dirac(Start):
     """Each filter passes one channel through: 1 at the centre of its kernel, 0 elsewhere. A dense layer starts as the
     `identity`.
 
+    Formula: W[i, i, centre] = 1, and W = 0 elsewhere.
+
     Reference: Zagoruyko & Komodakis 2017, "DiracNets", arXiv:1706.00388.
     """
 
@@ -282,6 +320,8 @@ class Dirac(Start):
 class Sparse(Start):
     """w ~ N(0, std²), with the share `sparsity` of the weights of each input set to 0 (rounded up); of a convolution,
     the weights of each input and place in the kernel.
+
+    Formula: w = std · z with z standard normal, and w = 0 for ⌈sparsity · outputs⌉ of the weights of each input.
 
     Reference: Martens 2010, "Deep learning via Hessian-free optimization"; PyTorch's `sparse_`.
     """
@@ -305,6 +345,7 @@ class Lsuv(Start):
     type: Literal["lsuv"] = "lsuv"
     tolerance: Annotated[float, Field(gt=0.0, le=1.0)] = 0.1
     max_iterations: Annotated[int, Field(ge=1, le=100)] = 10
+    """Of a layer, at most."""
 
 
 class Default(Overridable):
@@ -312,6 +353,8 @@ class Default(Overridable):
     smaller than He's.
 
     A plain ReLU network of ten layers started like this stays at chance for a long time.
+
+    Reference: PyTorch's `torch.nn.Linear` and `torch.nn.Conv2d`.
     """
 
     type: Literal["default"] = "default"

@@ -17,6 +17,8 @@ class CrossEntropy(Technique):
 
     `class_weights`: `none`; `balanced`, n / (classes · n_c) from the training part; or one number per class in the
     order of the classes.
+
+    Reference: Goodfellow et al. 2016, "Deep learning", section 6.2.2.3; PyTorch's `cross_entropy`.
     """
 
     type: Literal["cross_entropy"] = "cross_entropy"
@@ -28,19 +30,31 @@ class CrossEntropy(Technique):
 class BinaryCrossEntropy(Technique):
     """Sigmoid cross-entropy of two classes from one logit: −y · log σ(z) − (1 − y) · log(1 − σ(z)); the second class is
     y = 1. Of multi-label targets the mean over examples and labels, each label with a logit of its own.
+
+    Reference: Goodfellow et al. 2016, "Deep learning", section 6.2.2.2; PyTorch's `binary_cross_entropy_with_logits`.
     """
 
     type: Literal["binary_cross_entropy"] = "binary_cross_entropy"
 
 
 class MeanSquaredError(Technique):
-    """Mean of (z − y)² over examples and outputs."""
+    """Mean of (z − y)² over examples and outputs.
+
+    Formula: Σ (z − y)² / n.
+
+    Reference: PyTorch's `mse_loss`.
+    """
 
     type: Literal["mse"] = "mse"
 
 
 class MeanAbsoluteError(Technique):
-    """Mean of |z − y| over examples and outputs."""
+    """Mean of |z − y| over examples and outputs.
+
+    Formula: Σ |z − y| / n.
+
+    Reference: PyTorch's `l1_loss`.
+    """
 
     type: Literal["mae"] = "mae"
 

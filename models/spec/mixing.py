@@ -8,8 +8,14 @@ from pydantic import Field
 
 from .timed import Timed
 
-Alpha = Annotated[float, Field(ge=0.01, le=100.0)]
-"""λ is from Beta(alpha, alpha): near 0 or 1 for a small alpha, uniform for 1, near ½ for a large one."""
+Alpha = Annotated[
+    float,
+    Field(
+        ge=0.01,
+        le=100.0,
+        description="λ ~ Beta(alpha, alpha): near 0 or 1 for a small alpha, uniform for 1, near ½ for a large one.",
+    ),
+]
 
 
 class Mixup(Timed):

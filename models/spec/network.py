@@ -18,9 +18,12 @@ from .technique import MAX_LAYERS, MAX_WIDTH, LayerName, Rate, Technique, Width
 Activation = Literal["relu", "leaky_relu", "elu", "selu", "gelu", "silu", "tanh", "sigmoid", "linear"]
 """`leaky_relu` has slope 0.01; `gelu` is the exact one; `linear` is none."""
 
-KernelSize = Annotated[int, Field(ge=1, le=31)]
-Stride = Annotated[int, Field(ge=1, le=31)]
-Padding = Literal["same", "valid"]
+KernelSize = Annotated[int, Field(ge=1, le=31, description="Side of the window, in pixels.")]
+Stride = Annotated[int, Field(ge=1, le=31, description="From one window to the next, in pixels.")]
+Padding = Annotated[
+    Literal["same", "valid"],
+    Field(description="`same`: (kernel − 1) / 2 pixels of zeros on each side, for odd kernels; `valid`: none."),
+]
 """`same`: (kernel − 1) / 2 pixels of zeros on each side, for odd kernels; `valid`: none."""
 
 
@@ -32,12 +35,16 @@ class Layer(Technique):
 
 
 class Dense(Layer):
-    """Fully connected: activation(W · x + b), (features,) → (units,)."""
+    """Fully connected: activation(W · x + b), (features,) → (units,).
+
+    Reference: Keras's `Dense`; Rumelhart et al. 1986.
+    """
 
     type: Literal["dense"] = "dense"
     units: Width
     activation: Activation = "linear"
     bias: bool = True
+    """Whether b is added."""
     initialization: LayerInitialization | None = None
     """Of this layer, instead of the job's."""
     regularization: Annotated[tuple[LayerRegularization, ...], Field(max_length=8)] = ()
@@ -47,6 +54,9 @@ class Dense(Layer):
 class Conv(Layer):
     """Two-dimensional convolution, then activation: (channels, h, w) → (filters, h', w') with h' = floor((h + 2 · pad −
     kernel) / stride) + 1.
+
+    Reference: LeCun et al. 1998, "Gradient-based learning applied to document recognition"; Dumoulin & Visin 2016,
+    arXiv:1603.07285.
     """
 
     type: Literal["conv"] = "conv"
@@ -60,6 +70,7 @@ class Conv(Layer):
     """
     activation: Activation = "linear"
     bias: bool = True
+    """Whether b is added."""
     initialization: LayerInitialization | None = None
     """Of this layer, instead of the job's."""
     regularization: Annotated[tuple[LayerRegularization, ...], Field(max_length=8)] = ()
@@ -95,7 +106,10 @@ class Embedding(Layer):
 
 
 class MaxPooling(Layer):
-    """The largest value of each window of size × size; no padding: h' = floor((h − size) / stride) + 1."""
+    """The largest value of each window of size × size; no padding: h' = floor((h − size) / stride) + 1.
+
+    Reference: Dumoulin & Visin 2016, "A guide to convolution arithmetic for deep learning", arXiv:1603.07285.
+    """
 
     type: Literal["max_pooling"] = "max_pooling"
     size: KernelSize = 2
@@ -104,7 +118,10 @@ class MaxPooling(Layer):
 
 
 class AveragePooling(Layer):
-    """The mean of each window of size × size; no padding: h' = floor((h − size) / stride) + 1."""
+    """The mean of each window of size × size; no padding: h' = floor((h − size) / stride) + 1.
+
+    Reference: Dumoulin & Visin 2016, "A guide to convolution arithmetic for deep learning", arXiv:1603.07285.
+    """
 
     type: Literal["average_pooling"] = "average_pooling"
     size: KernelSize = 2
@@ -115,6 +132,10 @@ class AveragePooling(Layer):
 class GlobalAveragePooling(Layer):
     """The mean of each channel: (channels, h, w) → (channels,); of tokens over those that are no padding: (tokens,
     features) → (features,).
+
+    Formula: y_c = Σ x_c / (h · w).
+
+    Reference: Lin et al. 2013, "Network in network", arXiv:1312.4400.
     """
 
     type: Literal["global_average_pooling"] = "global_average_pooling"
@@ -123,6 +144,10 @@ class GlobalAveragePooling(Layer):
 class GlobalMaxPooling(Layer):
     """The largest value of each channel: (channels, h, w) → (channels,); of tokens over those that are no padding:
     (tokens, features) → (features,).
+
+    Formula: y_c = max x_c.
+
+    Reference: Oquab et al. 2015, "Is object localization for free?".
     """
 
     type: Literal["global_max_pooling"] = "global_max_pooling"
@@ -132,6 +157,8 @@ class GroupNorm(Layer):
     """Group normalization: over the channels of a group and all pixels of an example, with a scale and a shift per
     channel. The same in training and evaluation, whatever the batch.
 
+    Formula: y = scale · (x − mean) / √(variance + epsilon) + shift.
+
     Reference: Wu & He 2018, arXiv:1803.08494.
     """
 
@@ -139,10 +166,13 @@ class GroupNorm(Layer):
     groups: Annotated[int, Field(ge=1, le=MAX_WIDTH)] = 32
     """They divide the channels."""
     epsilon: Annotated[float, Field(gt=0.0, le=1.0)] = 1e-5
+    """Added to the variance."""
 
 
 class BatchNorm(Layer):
     """Batch normalization over each channel or feature; running ← (1 − momentum) · running + momentum · batch.
+
+    Formula: y = scale · (x − mean) / √(variance + epsilon) + shift.
 
     Reference: Ioffe & Szegedy 2015, arXiv:1502.03167.
     """
@@ -150,34 +180,52 @@ class BatchNorm(Layer):
     type: Literal["batch_norm"] = "batch_norm"
     momentum: Annotated[float, Field(gt=0.0, le=1.0)] = 0.1
     epsilon: Annotated[float, Field(gt=0.0, le=1.0)] = 1e-5
+    """Added to the variance."""
 
 
 class LayerNorm(Layer):
     """Layer normalization over all features of an example, with one scale and shift per feature (of an image: per
     channel, row and column).
 
+    Formula: y = scale · (x − mean) / √(variance + epsilon) + shift.
+
     Reference: Ba et al. 2016, arXiv:1607.06450.
     """
 
     type: Literal["layer_norm"] = "layer_norm"
     epsilon: Annotated[float, Field(gt=0.0, le=1.0)] = 1e-5
+    """Added to the variance."""
 
 
 class DropoutLayer(Layer):
-    """Inverted dropout at this place: in training each value is 0 with probability rate, else divided by 1 − rate."""
+    """Inverted dropout at this place: in training each value is 0 with probability rate, else divided by 1 − rate.
+
+    Formula: y = m ⊙ x / (1 − rate), with m = 1 with probability 1 − rate and else 0.
+
+    Reference: Srivastava et al. 2014, "Dropout: a simple way to prevent neural networks from overfitting".
+    """
 
     type: Literal["dropout"] = "dropout"
     rate: Rate = 0.5
 
 
 class Flatten(Layer):
-    """(channels, h, w) → (channels · h · w,), (tokens, features) → (tokens · features,)."""
+    """(channels, h, w) → (channels · h · w,), (tokens, features) → (tokens · features,).
+
+    Reference: Keras's `Flatten`.
+    """
 
     type: Literal["flatten"] = "flatten"
 
 
 class ActivationLayer(Layer):
-    """The activation alone."""
+    """The activation alone.
+
+    Formula: y = activation(x): max(0, x) for `relu`, x · Φ(x) for `gelu`, x · σ(x) for `silu`.
+
+    Reference: Nair & Hinton 2010 for `relu`; Hendrycks & Gimpel 2016, arXiv:1606.08415, for `gelu`; Klambauer et al.
+    2017, arXiv:1706.02515, for `selu`.
+    """
 
     type: Literal["activation"] = "activation"
     activation: Activation = "relu"
@@ -204,10 +252,15 @@ AnyLayer = Annotated[
 class Sequential(Technique):
     """Layers one after another, as in Keras. The last one gives the logits (one per class; one for
     binary_cross_entropy) or the regression outputs.
+
+    Formula: y = f_n(… f_2(f_1(x))).
+
+    Reference: Keras's `Sequential`.
     """
 
     type: Literal["sequential"] = "sequential"
     layers: Annotated[tuple[AnyLayer, ...], Field(min_length=1, max_length=MAX_LAYERS)]
+    """From the input to the output: any of the family `layer`."""
 
     @field_validator("layers")
     @classmethod
@@ -222,6 +275,8 @@ class Mlp(Technique):
     """Dense layers: for each width dense → norm → activation, then the output layer. Images are flattened first.
 
     Layers are called `hidden.0`, `hidden.1`, …, `output`. Before a batch norm a dense layer has no bias.
+
+    Formula: h = activation(norm(W · h + b)) for every hidden layer, y = W · h + b.
 
     Reference: Rumelhart et al. 1986.
     """
@@ -240,6 +295,8 @@ class Cnn(Technique):
     A max-pooling of 2 × 2 stands after each convolution (`pooling: "each"`), after the last one (`"last"`) or nowhere
     (`"none"`). Layers are called `convolutions.0`, …, `head.0`, …, `output`. The norm is for the convolutions, which
     then have no bias.
+
+    Formula: h = pool(activation(norm(W ∗ h + b))) for every convolution, with ∗ the cross-correlation.
 
     Reference: LeCun et al. 1998.
     """
@@ -284,7 +341,8 @@ class Resnet(Technique):
     """
 
     type: Literal["resnet"] = "resnet"
-    depth: int = 20
+    depth: Annotated[int, Field(json_schema_extra={"enum": sorted({*SMALL_DEPTHS, *LARGE_DEPTHS})})] = 20
+    """Layers with weights."""
     width: Width | None = None
     """Channels of the first stage: 16 for depths 6n + 2 and 64 for 18, 34, 50, 101 and 152 unless said."""
     stem: Literal["auto", "small", "large"] = "auto"

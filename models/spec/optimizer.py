@@ -7,9 +7,14 @@ from pydantic_core import PydanticCustomError
 
 from .technique import LayerName, Technique, Weight
 
-LearningRate = Annotated[float, Field(gt=0.0, le=1e9)]
+LearningRate = Annotated[
+    float, Field(gt=0.0, le=1e9, description="The length of a step, before the schedule; see the formula.")
+]
 Decay = Annotated[float, Field(ge=0.0, lt=1.0)]
-Epsilon = Annotated[float, Field(gt=0.0, le=1.0)]
+Betas = Annotated[
+    tuple[Decay, Decay], Field(description="What is kept at each step of the running means of g and of g².")
+]
+Epsilon = Annotated[float, Field(gt=0.0, le=1.0, description="Keeps the divisor away from 0.")]
 Multiplier = Annotated[float, Field(ge=0.0, le=1e6)]
 
 
@@ -53,7 +58,7 @@ class Adam(Stepping):
 
     type: Literal["adam"] = "adam"
     learning_rate: LearningRate = 0.001
-    betas: tuple[Decay, Decay] = (0.9, 0.999)
+    betas: Betas = (0.9, 0.999)
     epsilon: Epsilon = 1e-8
 
 
@@ -66,7 +71,7 @@ class AdamW(Stepping):
 
     type: Literal["adamw"] = "adamw"
     learning_rate: LearningRate = 0.001
-    betas: tuple[Decay, Decay] = (0.9, 0.999)
+    betas: Betas = (0.9, 0.999)
     epsilon: Epsilon = 1e-8
     weight_decay: Weight = 0.01
 
@@ -97,7 +102,7 @@ class NAdam(Stepping):
 
     type: Literal["nadam"] = "nadam"
     learning_rate: LearningRate = 0.002
-    betas: tuple[Decay, Decay] = (0.9, 0.999)
+    betas: Betas = (0.9, 0.999)
     epsilon: Epsilon = 1e-8
     momentum_decay: Decay = 0.004
 
@@ -106,12 +111,15 @@ class RAdam(Stepping):
     """Adam that rectifies the variance of its rate: while too few gradients are known to trust v̂, the step is that of
     momentum alone.
 
+    Formula: w ← w − learning_rate · r · m̂ / (√v̂ + epsilon), with r the rectification at step t; w ← w − learning_rate
+    · m̂ where there is none.
+
     Reference: Liu et al. 2020, "On the variance of the adaptive learning rate and beyond", arXiv:1908.03265.
     """
 
     type: Literal["radam"] = "radam"
     learning_rate: LearningRate = 0.001
-    betas: tuple[Decay, Decay] = (0.9, 0.999)
+    betas: Betas = (0.9, 0.999)
     epsilon: Epsilon = 1e-8
 
 
@@ -124,7 +132,7 @@ class Adamax(Stepping):
 
     type: Literal["adamax"] = "adamax"
     learning_rate: LearningRate = 0.002
-    betas: tuple[Decay, Decay] = (0.9, 0.999)
+    betas: Betas = (0.9, 0.999)
     epsilon: Epsilon = 1e-8
 
 
@@ -138,6 +146,7 @@ class Adadelta(Stepping):
     type: Literal["adadelta"] = "adadelta"
     learning_rate: LearningRate = 1.0
     rho: Decay = 0.9
+    """What is kept of both running means at each step."""
     epsilon: Epsilon = 1e-6
 
 
@@ -151,6 +160,7 @@ class Adagrad(Stepping):
     learning_rate: LearningRate = 0.01
     epsilon: Epsilon = 1e-10
     initial_accumulator: Annotated[float, Field(ge=0.0, le=1e6)] = 0.0
+    """What s begins with."""
 
 
 class Adafactor(Stepping):
@@ -186,7 +196,7 @@ class Lion(Stepping):
 
     type: Literal["lion"] = "lion"
     learning_rate: LearningRate = 1e-4
-    betas: tuple[Decay, Decay] = (0.9, 0.99)
+    betas: Betas = (0.9, 0.99)
 
 
 class Lamb(Stepping):
@@ -201,7 +211,7 @@ class Lamb(Stepping):
 
     type: Literal["lamb"] = "lamb"
     learning_rate: LearningRate = 0.001
-    betas: tuple[Decay, Decay] = (0.9, 0.999)
+    betas: Betas = (0.9, 0.999)
     epsilon: Epsilon = 1e-6
     weight_decay: Weight = 0.01
 

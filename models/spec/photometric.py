@@ -8,7 +8,10 @@ from pydantic_core import PydanticCustomError
 from .technique import Probability
 from .timed import Share, Timed, check_order
 
-Value = Literal["zero", "random"]
+Value = Annotated[
+    Literal["zero", "random"],
+    Field(description="What stands in the box: what the network gets as 0, or random pixels."),
+]
 """`zero` is what the network gets as 0: the mean of the training images where inputs are normalized, else black;
 `random` is uniform noise for every pixel.
 """
@@ -38,21 +41,37 @@ class ColorJitter(Timed):
 
 
 class Grayscale(Timed):
-    """Every channel becomes 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601)."""
+    """Every channel becomes 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601).
+
+    Formula: grey = 0.299 · red + 0.587 · green + 0.114 · blue.
+
+    Reference: ITU-R BT.601; Chen et al. 2020, "A simple framework for contrastive learning of visual representations",
+    arXiv:2002.05709.
+    """
 
     type: Literal["grayscale"] = "grayscale"
     p: Probability = 0.1
 
 
 class Invert(Timed):
-    """x ↦ 255 − x."""
+    """x ↦ 255 − x.
+
+    Formula: x ← 255 − x.
+
+    Reference: Pillow's `ImageOps.invert`; Cubuk et al. 2018, arXiv:1805.09501.
+    """
 
     type: Literal["invert"] = "invert"
     p: Probability = 0.5
 
 
 class Posterize(Timed):
-    """Only the `bits` highest bits of every value are kept."""
+    """Only the `bits` highest bits of every value are kept.
+
+    Formula: x ← ⌊x / s⌋ · s with s = 2^(8 − bits).
+
+    Reference: Pillow's `ImageOps.posterize`; Cubuk et al. 2018, arXiv:1805.09501.
+    """
 
     type: Literal["posterize"] = "posterize"
     p: Probability = 0.5
@@ -60,7 +79,12 @@ class Posterize(Timed):
 
 
 class Solarize(Timed):
-    """x ↦ 255 − x where x is at least `threshold`."""
+    """x ↦ 255 − x where x is at least `threshold`.
+
+    Formula: x ← 255 − x where x ≥ threshold.
+
+    Reference: Pillow's `ImageOps.solarize`; Cubuk et al. 2018, arXiv:1805.09501.
+    """
 
     type: Literal["solarize"] = "solarize"
     p: Probability = 0.5
@@ -70,6 +94,10 @@ class Solarize(Timed):
 class Equalize(Timed):
     """Each channel's values are exchanged so that all grey levels become equally frequent, as Pillow's
     `ImageOps.equalize` does it.
+
+    Formula: level → ⌊(s / 2 + pixels below it) / s⌋ with s = ⌊(pixels − those of the highest level) / 255⌋.
+
+    Reference: Pillow's `ImageOps.equalize`; Cubuk et al. 2018, arXiv:1805.09501.
     """
 
     type: Literal["equalize"] = "equalize"
@@ -77,7 +105,13 @@ class Equalize(Timed):
 
 
 class GaussianBlur(Timed):
-    """Blur with a Gaussian whose deviation is uniform between the two, mirrored at the edge of the image."""
+    """Blur with a Gaussian whose deviation is uniform between the two, mirrored at the edge of the image.
+
+    Formula: weight of a pixel at the distance d ∝ exp(−d² / (2 · sigma²)).
+
+    Reference: Chen et al. 2020, "A simple framework for contrastive learning of visual representations",
+    arXiv:2002.05709.
+    """
 
     type: Literal["gaussian_blur"] = "gaussian_blur"
     p: Probability = 0.5
@@ -93,6 +127,8 @@ class GaussianBlur(Timed):
 class RandomErasing(Timed):
     """A rectangle of the image is erased: its area is a share uniform in `scale`, its height over its width is
     log-uniform in `ratio`, its place is uniform. Where ten draws do not fit into the image nothing is erased.
+
+    Formula: x = value in a box of area a · height · width and ratio r, a ~ U[scale], log r ~ U[log ratio].
 
     Reference: Zhong et al. 2017, "Random erasing data augmentation".
     """
@@ -112,6 +148,8 @@ class RandomErasing(Timed):
 
 class Cutout(Timed):
     """A square is erased whose centre is any pixel, so that it may hang over the edge.
+
+    Formula: x = value in a square of `length` pixels about a pixel that is drawn.
 
     Reference: DeVries & Taylor 2017, "Improved regularization of convolutional neural networks with cutout" (length 16
     on CIFAR-10, 8 on CIFAR-100).

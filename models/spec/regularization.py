@@ -11,8 +11,10 @@ from pydantic_core import PydanticCustomError
 
 from .technique import LayerName, Rate, Technique, Weight
 
-Target = Literal["kernels"] | Annotated[tuple[LayerName, ...], Field(min_length=1, max_length=512)]
-"""`kernels`: those of every layer; or the names of layers."""
+Target = Annotated[
+    Literal["kernels"] | Annotated[tuple[LayerName, ...], Field(min_length=1, max_length=512)],
+    Field(description="`kernels`: those of every layer; or the names of layers."),
+]
 
 
 class L1Penalty(Technique):
@@ -93,6 +95,8 @@ class Dropout(Technique):
     layers, or `features` (the last pooling) where the head is empty; of a `sequential` every dense layer but the last;
     of the others `features`, what is pooled before the output layer, or the classic head of a `vgg`.
 
+    Formula: y = m ⊙ x / (1 − rate), with m = 1 with probability 1 − rate and else 0.
+
     Reference: Srivastava et al. 2014, "Dropout: a simple way to prevent neural networks from overfitting".
     """
 
@@ -110,6 +114,8 @@ class SpatialDropout(Technique):
     example anew; in evaluation nothing happens.
 
     Neighbouring pixels of a channel tell nearly the same, so dropping single ones hardly takes anything away.
+
+    Formula: y = m ⊙ x / (1 − rate), with one m for each example and channel, 1 with probability 1 − rate and else 0.
 
     Reference: Tompson et al. 2015, "Efficient object localization using convolutional networks", arXiv:1411.4280.
     """
@@ -145,12 +151,16 @@ class DropPath(Technique):
     With `linear` the rate rises evenly from 0 at the first block to `rate` at the last; with `uniform` all have the
     same.
 
+    Formula: y = shortcut(x) + m · branch(x) / (1 − rate), with one m for each example, 1 with probability 1 − rate and
+    else 0.
+
     Reference: Huang et al. 2016, "Deep networks with stochastic depth", arXiv:1603.09382.
     """
 
     type: Literal["drop_path"] = "drop_path"
     rate: Rate = 0.1
     mode: Literal["linear", "uniform"] = "linear"
+    """Whether the rate rises from block to block."""
 
 
 class DropBlock(Technique):
@@ -237,6 +247,8 @@ class InjectedNoise(Technique):
     the `gradients`, after they are clipped, where the variance falls as std² / (1 + step)^decay.
 
     The paper's noise on gradients has a `decay` of 0.55 and a std² of 0.01, 0.3 or 1.
+
+    Formula: x + std · n, n standard normal.
 
     Reference: Bishop 1995, "Training with noise is equivalent to Tikhonov regularization"; Graves 2011, "Practical
     variational inference for neural networks", for weights; Neelakantan et al. 2015, arXiv:1511.06807, for gradients.

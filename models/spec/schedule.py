@@ -17,7 +17,10 @@ from .technique import Metric, Mode, Technique
 Floor = Annotated[float, Field(ge=0.0, le=1e9)]
 """A learning rate, not a factor."""
 
-Interval = Literal["step", "epoch"]
+Interval = Annotated[
+    Literal["step", "epoch"],
+    Field(description="Whether the rate changes at every step or only at the start of an epoch."),
+]
 
 NOT_ONLY_TUPLES = Field(strict=False)
 """Behind a validator that looks at it first, a JSON array is a list, which a strict tuple does not take."""
@@ -38,6 +41,7 @@ class Warmed(Technique):
     """What every schedule has."""
 
     warmup: Warmup | None = None
+    """A rise before it; none unless said."""
 
     @model_validator(mode="before")
     @classmethod
@@ -52,7 +56,12 @@ class Warmed(Technique):
 
 
 class Constant(Warmed):
-    """The same rate throughout: lr."""
+    """The same rate throughout: lr.
+
+    Formula: lr(t) = lr.
+
+    Reference: PyTorch's `ConstantLR` with a factor of 1.
+    """
 
     type: Literal["constant"] = "constant"
 
@@ -61,6 +70,8 @@ class Step(Warmed):
     """A drop at regular times: lr · gamma^floor((t + offset) / step_size).
 
     `offset: 1` with `step_size: 30` drops at epochs 29, 59, 89 counted from 0: 0.1 · 0.1^floor((1 + epoch) / 30).
+
+    Reference: PyTorch's `StepLR`.
     """
 
     type: Literal["step"] = "step"
@@ -71,7 +82,10 @@ class Step(Warmed):
 
 
 class Exponential(Warmed):
-    """A steady decay: lr · gamma^(t / every); with `staircase` the exponent is rounded down."""
+    """A steady decay: lr · gamma^(t / every); with `staircase` the exponent is rounded down.
+
+    Reference: PyTorch's `ExponentialLR`; Keras's `ExponentialDecay` for `staircase`.
+    """
 
     type: Literal["exponential"] = "exponential"
     gamma: Annotated[float, Field(gt=0.0, le=1.0)] = 0.95
@@ -123,6 +137,7 @@ class Plateau(Warmed):
     type: Literal["plateau"] = "plateau"
     metric: Metric = "validation/loss"
     mode: Mode = "auto"
+    """Which way the metric is better; `auto` knows."""
     factor: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.1
     patience: Annotated[int, Field(ge=0, le=100_000)] = 10
     cooldown: Annotated[int, Field(ge=0, le=100_000)] = 0
@@ -198,6 +213,7 @@ class OneCycle(Warmed):
     div_factor: Annotated[float, Field(ge=1.0, le=1e9)] = 25.0
     final_div_factor: Annotated[float, Field(ge=1.0, le=1e12)] = 1e4
     anneal: Literal["cosine", "linear"] = "cosine"
+    """The shape of the rise and of the fall."""
 
 
 class Cyclic(Warmed):
@@ -216,6 +232,7 @@ class Cyclic(Warmed):
     step_down: PositiveDuration | None = None
     """As long as `step_up` unless said."""
     mode: Literal["triangular", "triangular2", "exp_range"] = "triangular"
+    """How the peaks fall from cycle to cycle: not, by half, or by `gamma` at every step."""
     gamma: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
     """Of exp_range; the others do not look at it."""
     interval: Interval = "step"
@@ -248,8 +265,10 @@ class WarmupStableDecay(Warmed):
 
     type: Literal["warmup_stable_decay"] = "warmup_stable_decay"
     warmup: Warmup | None = Warmup(duration=Duration.parse("5%"))
+    """The rise before it."""
     decay: PositiveDuration = Duration.parse("20%")
     shape: Literal["linear", "sqrt", "cosine"] = "linear"
+    """The shape of the fall."""
     minimum: Floor = 0.0
     """The learning rate at the end."""
     interval: Interval = "step"
@@ -266,6 +285,8 @@ class Piecewise(Warmed):
     """lr times a factor that is given at some moments: in straight lines from point to point, or with `constant` held
     from each point to the next. Before the first point and after the last the factor is theirs.
 
+    Formula: lr(t) = lr · (f + (g − f) · (t − a) / (b − a)) between the points (a, f) and (b, g).
+
     Reference: Page 2019, "How to train your ResNet"; Keras's PiecewiseConstantDecay for `constant`.
     """
 
@@ -273,6 +294,7 @@ class Piecewise(Warmed):
     points: Annotated[tuple[Point, ...], NOT_ONLY_TUPLES, Field(min_length=1, max_length=1000)]
     """In the order of time, counted from where the warm-up ends; per cent are of the whole run."""
     interpolation: Literal["linear", "constant"] = "linear"
+    """Between two points: a straight line, or the factor of the point before."""
     interval: Interval = "step"
 
 
@@ -326,11 +348,14 @@ class Phase(Technique):
 class Sequence(Warmed):
     """One schedule after another.
 
+    Formula: lr(t) = factor_i · lr_i(t − begin_i) in phase i.
+
     Reference: PyTorch's SequentialLR, with time that starts anew in each phase.
     """
 
     type: Literal["sequence"] = "sequence"
     phases: Annotated[tuple[Phase, ...], NOT_ONLY_TUPLES, Field(min_length=1, max_length=100)]
+    """Schedules, each with how long it lasts, in the order of time."""
 
 
 SingleSchedule = _Lasting | Plateau

@@ -87,6 +87,8 @@ class Transformer(SequenceNetwork):
     `blocks.0.expand`, `blocks.0.contract`, …, `features`, `output`. Sinusoidal positions are sin(t / 10000^(2i /
     width)) and the cosine of the same, in turn, and nothing in them is learned.
 
+    Formula: x ← x + attention(norm(x)), x ← x + W₂ · gelu(W₁ · norm(x)), with softmax(Q · Kᵀ / √d) · V in every head.
+
     Reference: Vaswani et al. 2017, "Attention is all you need", arXiv:1706.03762; Xiong et al. 2020, arXiv:2002.04745,
     for the place of the norms.
     """

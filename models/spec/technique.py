@@ -30,7 +30,7 @@ Width = Annotated[int, Field(ge=1, le=MAX_WIDTH)]
 Rate = Annotated[float, Field(ge=0.0, lt=1.0)]
 """A share of what there is; 1 would leave nothing."""
 
-Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+Probability = Annotated[float, Field(ge=0.0, le=1.0, description="The probability with which it acts on an example.")]
 
 Weight = Annotated[float, Field(ge=0.0, le=1e6)]
 """The factor of a penalty."""

@@ -27,6 +27,8 @@ class MultiHot(TextForm):
     """Multi-hot: an input for each of the most frequent words, 1 where the text holds the word and 0 where not; order
     and number do not count. Each column has inputs of its own, behind those of numbers and categories.
 
+    Formula: x_i = 1 where the text holds the i-th most frequent word, and x_i = 0 where not.
+
     Reference: Maas et al. 2011, "Learning word vectors for sentiment analysis"; Chollet 2017, "Deep learning with
     Python", section 3.4.
     """
@@ -38,6 +40,8 @@ class TokenSequence(TextForm):
     """A sequence of tokens, one column alone: 0 is padding, 1 any word outside of the vocabulary, 2 the most frequent
     word, 3 the next. A text without a word is one token 1. For `rnn`, `lstm`, `gru`, `transformer`, and `sequential`
     with an `embedding`; the first four do not see the padding.
+
+    Formula: x_t = 1 + the rank of the t-th word, and x_t = 1 where it has none.
 
     Reference: Bengio et al. 2003, "A neural probabilistic language model".
     """

@@ -9,14 +9,19 @@ LISTS = ("regularization", "augmentation")
 ENTRIES = [(family, name, entry) for family, types in catalog().items() for name, entry in types.items()]
 
 
-def spec_with(family: str, example: dict[str, Any]) -> JobSpec:
+def in_a_spec(family: str, example: dict[str, Any]) -> dict[str, Any]:
+    """The words of a spec that name this technique."""
     if family == "layer":
-        return parse_spec(raw(network={"type": "sequential", "layers": [example]}))
+        return {"network": {"type": "sequential", "layers": [example]}}
     if family == "averaging":
-        return parse_spec(raw(training={"epochs": 2, "averaging": example}))
+        return {"training": {"epochs": 2, "averaging": example}}
     if family == "text":
-        return parse_spec(raw(dataset={"id": "ds_1", "text": example}))
-    return parse_spec(raw(**{family: [example] if family in LISTS else example}))
+        return {"dataset": {"id": "ds_1", "text": example}}
+    return {family: [example] if family in LISTS else example}
+
+
+def spec_with(family: str, example: dict[str, Any]) -> JobSpec:
+    return parse_spec(raw(**in_a_spec(family, example)))
 
 
 @pytest.mark.parametrize(("family", "name", "entry"), ENTRIES)
