@@ -186,3 +186,6 @@ def started_at(installation: Service, job_id: str) -> int:
 def assert_each_step_once(installation: Service, job_id: str, steps: int) -> None:
     series = installation.http.get(f"/v1/jobs/{job_id}/metrics").json()
     assert series["columns"]["step"] == list(range(1, steps + 1))
+    epochs = installation.http.get(f"/v1/jobs/{job_id}/metrics?interval=epoch").json()["columns"]
+    assert all(speed > 0 for speed in epochs["train/samples_per_second"])
+    assert len(epochs["validation/seconds"]) == len(epochs["epoch"])

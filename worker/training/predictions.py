@@ -222,7 +222,8 @@ class NumberPredictions:
             "rmse": (squared / self.examples).sqrt(),
             "r2": explained(squared, variation),
         }
-        told = {name: numbers(column) for name, column in columns.items()}
+        names = self.task.targets or tuple(str(index) for index in range(self.task.outputs))
+        told = {"name": list(names[:MOST_ROWS]), **{name: numbers(column) for name, column in columns.items()}}
         return {"targets": told, "targets_left_out": max(0, self.task.outputs - MOST_ROWS)}
 
 

@@ -203,13 +203,14 @@ def test_numbers_and_each_target_of_them() -> None:
     generator = torch.Generator().manual_seed(0)
     targets = torch.randn(EXAMPLES, 2, generator=generator) * torch.tensor([1.0, 5.0]) + torch.tensor([1e4, 0.0])
     outputs = targets + torch.randn(EXAMPLES, 2, generator=generator)
-    task = Task("regression", (), 2, (1,), 1, EXAMPLES)
+    task = Task("regression", (), 2, (1,), 1, EXAMPLES, targets=("height", "weight"))
     predictions = taken(task, MeanSquaredError(), outputs, targets)
     told, y, guesses = values(predictions), targets.double(), outputs.double()
     assert told["mae"] == pytest.approx(sk.mean_absolute_error(y, guesses), rel=1e-12)
     assert told["rmse"] == pytest.approx(sk.mean_squared_error(y, guesses) ** 0.5, rel=1e-12)
     assert told["r2"] == pytest.approx(sk.r2_score(y, guesses, multioutput="variance_weighted"), abs=1e-12)
     table = predictions.report()["targets"]
+    assert table["name"] == ["height", "weight"]
     assert table["mae"] == pytest.approx(sk.mean_absolute_error(y, guesses, multioutput="raw_values").tolist())
     assert table["r2"] == pytest.approx(sk.r2_score(y, guesses, multioutput="raw_values").tolist(), abs=1e-12)
 
@@ -218,4 +219,5 @@ def test_targets_that_do_not_vary_have_no_r2() -> None:
     task = Task("regression", (), 1, (1,), 1, 3)
     predictions = taken(task, MeanSquaredError(), torch.zeros(3, 1), torch.ones(3, 1))
     assert predictions.report()["targets"]["r2"] == [None]
+    assert predictions.report()["targets"]["name"] == ["0"]
     assert np.isnan(values(predictions)["r2"])
