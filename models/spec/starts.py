@@ -33,7 +33,7 @@ def meant(override: Override, plan: Planned) -> list[str]:
     target = override.target
     if isinstance(target, str):
         return [layer.name for layer in plan if is_started(layer) and layer.kind == target]
-    return [layer.name for layer in plan if is_started(layer) and any(is_in(layer.name, name) for name in target)]
+    return [layer.name for layer in plan if is_started(layer) and not names_of(layer.name).isdisjoint(target)]
 
 
 def is_started(layer: PlannedLayer) -> bool:
@@ -41,8 +41,10 @@ def is_started(layer: PlannedLayer) -> bool:
     return layer.kernel > 0 or layer.kind == "embedding"
 
 
-def is_in(layer: str, name: str) -> bool:
-    return layer == name or layer.startswith(f"{name}.")
+def names_of(layer: str) -> set[str]:
+    """Its own, and those of what it lies in: `stages.0.0.conv1` is in `stages.0.0`, `stages.0` and `stages`."""
+    parts = layer.split(".")
+    return {".".join(parts[:end]) for end in range(1, len(parts) + 1)}
 
 
 def branch_ends(plan: Planned) -> list[PlannedLayer]:
@@ -71,13 +73,16 @@ def start_errors(spec: JobSpec, plan: Planned) -> Iterator[SpecError]:
 def start_warnings(spec: JobSpec, plan: Planned) -> Iterator[SpecWarning]:
     """What leaves nothing of a start; the spec is a resolved one."""
     assert spec.initialization is not None
-    for name, start in starts_of(spec.initialization, spec.network, plan).items():
-        units = next(layer.output[0 if layer.kind == "conv" else -1] for layer in plan if layer.name == name)
+    starts = starts_of(spec.initialization, spec.network, plan)
+    if spec.initialization.overrides and not any(start is spec.initialization for start in starts.values()):
+        detail = f"Every layer starts as an override says: `{spec.initialization.type}` itself never acts"
+        yield SpecWarning("/initialization/type", "never_acts", detail)
+    for layer in plan:
+        start, units = starts.get(layer.name), layer.output[0 if layer.kind == "conv" else -1]
         if isinstance(start, Sparse) and ceil(start.sparsity * units) >= units:
-            detail = (
-                f"With a sparsity of {start.sparsity} nothing is left of the weights of `{name}`: it has {units} units"
-            )
-            yield SpecWarning("/initialization/sparsity", "starts_at_0", detail)
+            what = f"`{layer.name}`, which has {units} units"
+            detail = f"A sparsity of {start.sparsity} leaves nothing of the weights of {what}"
+            yield SpecWarning("/initialization", "starts_at_0", detail)
             return
 
 
@@ -99,8 +104,9 @@ def _unknown(override: Override, pointer: str, plan: Planned) -> Iterator[SpecEr
             kinds = sorted({layer.kind for layer in plan if is_started(layer)})
             yield SpecError(pointer, "unknown_layer", f"The network has no {override.target} layers", kinds)
         return
+    known = set[str]().union(*map(names_of, names))
     for index, name in enumerate(override.target):
-        if not any(is_in(layer, name) for layer in names):
+        if name not in known:
             detail = "The network has no such layer here"
             yield SpecError(f"{pointer}/{index}", "unknown_layer", detail, names[:100], closest(name, names))
 
@@ -132,7 +138,8 @@ def _spectral_norm(spec: JobSpec, starts: dict[str, AnyInitialization], plan: Pl
             yield SpecError("/initialization", "never_acts", detail, suggestion="orthogonal")
         technique = spec.regularization[index]
         assert isinstance(technique, SpectralNorm)
-        targets = starts if technique.target == "kernels" else technique.target
+        kernels = [layer.name for layer in plan if layer.kernel]
+        targets = kernels if technique.target == "kernels" else technique.target
         if empty := sorted(_empty(spec, starts, plan).intersection(targets)):
             detail = f"The kernel of `{empty[0]}` starts at 0, and has no norm that it could be divided by"
             yield SpecError(f"/regularization/{index}", "all_zero", detail)

@@ -96,6 +96,11 @@ def test_only_noise_on_gradients_has_a_decay() -> None:
     assert (error.pointer, error.code) == ("/regularization/0", "decay")
 
 
+def test_a_start_that_is_overridden_everywhere_is_warned_about() -> None:
+    assert "never_acts" in warnings(images(), network=RESNET, initialization=overriding("dense", "conv"))
+    assert "never_acts" not in warnings(images(), network=RESNET, initialization=overriding("dense"))
+
+
 @pytest.mark.parametrize(("sparsity", "warned"), [(0.9, True), (0.5, False)])
 def test_a_sparse_start_that_leaves_nothing_is_warned_about(sparsity: float, warned: bool) -> None:
     start = {"type": "sparse", "sparsity": sparsity}
