@@ -95,7 +95,7 @@ class AsyncDatasets:
         return await self._connection.send(calls.create_dataset(name))
 
     async def upload(self, file: Path | str, name: str | None = None, *, dataset: DatasetRef | None = None) -> Dataset:
-        """Send a zip, npz or csv file, as a new data set unless one is given; `wait` tells when it is ready."""
+        """Send a zip, npz, csv or parquet, as a new data set unless one is given; `wait` tells when it is ready."""
         file = Path(file)
         dataset = dataset or await self.create(name or file.stem)
         sha256 = await asyncio.to_thread(file_sha256, file)

@@ -91,7 +91,7 @@ class Datasets:
         return self._connection.send(calls.create_dataset(name))
 
     def upload(self, file: Path | str, name: str | None = None, *, dataset: DatasetRef | None = None) -> Dataset:
-        """Send a zip, npz or csv file, as a new data set unless one is given; `wait` tells when it is ready."""
+        """Send a zip, npz, csv or parquet, as a new data set unless one is given; `wait` tells when it is ready."""
         file = Path(file)
         dataset = dataset or self.create(name or file.stem)
         sha256 = file_sha256(file)

@@ -69,6 +69,14 @@ class Settings(BaseSettings):
     """Largest upload of a data set."""
     ingest_seconds: Seconds = 3600
     """How long one ingest may take."""
+    ingest_memory_bytes: Annotated[int, Field(ge=256 * 1024**2)] = 480 * 1024**2
+    """Memory of the process that reads an upload."""
+    ingest_packed_bytes: Annotated[int, Field(ge=1024)] = 64 * GiB
+    """What one upload may unfold to, in all."""
+    ingest_ratio: Annotated[int, Field(ge=2)] = 200
+    """Bytes that an upload may unfold to for each byte of it, besides the first 256 MiB."""
+    ingest_vocabulary: Annotated[int, Field(ge=1000, le=10_000_000)] = 500_000
+    """Different words in the text columns of one table; a column with more is left out."""
     active_jobs_per_project: Annotated[int, Field(ge=1)] = 10_000
     """Queued and running jobs that a project may have at once."""
     idempotency_hours: Annotated[float, Field(ge=24)] = 24

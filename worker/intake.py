@@ -7,6 +7,7 @@ import structlog
 
 from models import datasets, storage
 from models.ownership import OwnershipLost
+from models.settings import Settings
 from models.spec.manifest import Manifest
 from models.storage import Damaged, NotThere, get_file, put_file
 from models.tables import Dataset
@@ -89,7 +90,7 @@ def _decode(site: Site, dataset: Dataset, scratch: Path, lease: Lease) -> tuple[
         upload,
         packed,
         filename=dataset.filename,
-        limits=Limits(upload_bytes=site.settings.upload_max_bytes, wall_seconds=site.settings.ingest_seconds),
+        limits=limits_of(site.settings),
         on_progress=report,
         should_stop=lambda: lease.lost or site.leaving.is_set(),
     )
@@ -100,3 +101,15 @@ def _decode(site: Site, dataset: Dataset, scratch: Path, lease: Lease) -> tuple[
             raise Damaged(file.path)
     put_file(site.storage, f"{prefix}/manifest.json", packed / "manifest.json")
     return manifest, content_sha256
+
+
+def limits_of(settings: Settings) -> Limits:
+    """The limits that an operator can set, beside those that nobody needs to."""
+    return Limits(
+        upload_bytes=settings.upload_max_bytes,
+        wall_seconds=settings.ingest_seconds,
+        memory_bytes=settings.ingest_memory_bytes,
+        packed_bytes=settings.ingest_packed_bytes,
+        ratio=settings.ingest_ratio,
+        vocabulary=settings.ingest_vocabulary,
+    )

@@ -1,9 +1,11 @@
 """An upload becomes a packed data set: through the real sandbox, database and store."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import pyarrow
+import pyarrow.parquet
 import pytest
 
 from models import datasets, jobs, projects
@@ -13,7 +15,7 @@ from models.states import DatasetState
 from models.storage import Storage, open_storage, put_file
 from models.tables import Dataset
 from worker import cache
-from worker.intake import run_ingest
+from worker.intake import limits_of, run_ingest
 from worker.reconcile import reconcile
 from worker.run import MANIFEST
 from worker.site import Site
@@ -75,16 +77,33 @@ def test_an_upload_is_packed_stored_and_cached(site: Site, tmp_path: Path) -> No
     assert f"{prefix}/manifest.json" in list(site.storage.keys(prefix))
 
 
-def test_a_worker_without_the_data_fetches_and_verifies_them(site: Site, tmp_path: Path) -> None:
-    dataset_id = upload(site, vectors(tmp_path))
+def reviews(folder: Path) -> Path:
+    file = folder / "reviews.parquet"
+    texts = [f"film {number} " * 50 for number in range(10)]
+    pyarrow.parquet.write_table(pyarrow.table({"review": texts, "liked": [0, 1] * 5}), file)
+    return file
+
+
+@pytest.mark.parametrize("make", [vectors, reviews])
+def test_a_worker_without_the_data_fetches_and_verifies_them(
+    site: Site, tmp_path: Path, make: Callable[[Path], Path]
+) -> None:
+    dataset_id = upload(site, make(tmp_path))
     run_ingest(site, dataset_id)
     dataset = read(site, dataset_id)
-    assert dataset.content_sha256 is not None
+    assert dataset.content_sha256 is not None, dataset.failure
     place = cache.cached(site, dataset.content_sha256)
     before = {file.name: file.read_bytes() for file in place.iterdir()}
     place.rename(tmp_path / "elsewhere")
     folder = cache.packed_folder(site, dataset, MANIFEST.validate_python(dataset.manifest))
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
+
+
+def test_an_operator_sets_limits(site: Site) -> None:
+    sizes = {"upload_max_bytes": 2**20, "ingest_memory_bytes": 2**28, "ingest_packed_bytes": 2**21, "ingest_ratio": 3}
+    limits = limits_of(site.settings.model_copy(update={**sizes, "ingest_vocabulary": 1000}))
+    assert (limits.upload_bytes, limits.memory_bytes, limits.packed_bytes) == (2**20, 2**28, 2**21)
+    assert (limits.ratio, limits.vocabulary) == (3, 1000)
 
 
 def test_a_refused_upload_says_why_and_leaves_no_file(site: Site, tmp_path: Path) -> None:
