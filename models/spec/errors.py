@@ -84,6 +84,7 @@ def closest(word: str, known: Sequence[str]) -> str | None:
 # What JSON can carry and a database or a number cannot. Looked for first, so that the rest may rely on it.
 
 MAX_DEPTH = 32
+LONGEST_LIST = 65_536
 
 
 def _unfit(value: object, path: Path = ()) -> Iterator[SpecError]:
@@ -98,6 +99,11 @@ def _unfit(value: object, path: Path = ()) -> Iterator[SpecError]:
                 continue
             yield from _unfit_text(key, path)
             yield from _unfit(member, (*path, key))
+    elif isinstance(value, list | tuple) and len(value) > LONGEST_LIST:
+        detail = (
+            f"{len(value):,} entries, and no list of a spec has more than {LONGEST_LIST:,}: a network has 512 layers"
+        )
+        yield SpecError(pointer_to(path), "too_long", detail)
     elif isinstance(value, list | tuple):
         for index, member in enumerate(value):
             yield from _unfit(member, (*path, index))
