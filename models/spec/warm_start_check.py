@@ -11,6 +11,7 @@ from .layers import plan_of
 from .network import Network
 from .optimizer_check import kinds_in
 from .plan import PlannedLayer, Shape
+from .starts import names_of
 from .targets import is_meant
 from .task import Task
 from .warm_start import WarmStart
@@ -44,7 +45,7 @@ def tensors_of(layers: Iterable[PlannedLayer]) -> Tensors:
 
 def is_named(layer: str, targets: Iterable[str]) -> bool:
     """Whether a layer is one of these or lies below one."""
-    return any(layer == target or layer.startswith(f"{target}.") for target in targets)
+    return not names_of(layer).isdisjoint(targets)
 
 
 def output_layer(layers: Iterable[PlannedLayer]) -> str:
@@ -211,10 +212,28 @@ def warm_start_warnings(
         until = "never learns" if start.freeze_until is None else f"does not learn until {start.freeze_until}"
         detail = f"`{random[0]}` starts anew and {until}: it is frozen and not taken from the checkpoint"
         yield SpecWarning("/warm_start/freeze", "frozen_at_random", detail)
+    first = next(iter(tensors_of(layers)), "")
+    if first in taken and (task.features or task.vocabulary) and spec.dataset.id != earlier.spec.dataset.id:
+        detail = (
+            f"`{first}` has learned to read another data set: here the same number may stand for another word or "
+            "category. Sets that were prepared together have the same ones"
+        )
+        yield SpecWarning("/warm_start/layers", "other_inputs", detail)
+    yield from _idle(spec, start, layers)
     differences = _differences(spec.network, earlier.spec.network)
     if differences:
         detail = f"The shapes fit, and the networks compute differently: {', '.join(differences)}"
         yield SpecWarning("/network", "networks_differ", detail)
+
+
+def _idle(spec: JobSpec, start: WarmStart, layers: Sequence[PlannedLayer]) -> Iterator[SpecWarning]:
+    """Techniques on layers all of which are frozen for good."""
+    frozen = frozen_layers(start, layers) if start.freeze_until is None else ()
+    for index, technique in enumerate(spec.regularization):
+        target = getattr(technique, "target", None)
+        if isinstance(target, tuple) and set(target) <= set(frozen):
+            detail = "All of these layers are frozen for good: it never acts"
+            yield SpecWarning(f"/regularization/{index}/target", "never_acts", detail)
 
 
 def _differences(mine: Network, theirs: Network) -> list[str]:

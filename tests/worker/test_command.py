@@ -1,5 +1,6 @@
 """`python -m worker train`, as somebody without a service runs it."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -28,7 +29,7 @@ def test_a_packed_folder_trains_and_leaves_curves_checkpoints_and_a_result(tmp_p
     done = command(tmp_path, {}, "--data", str(packed))
     assert done.returncode == 0, done.stderr
     assert json.loads((tmp_path / "run" / "result.json").read_text())["reason"] == "completed"
-    assert {line["type"] for line in lines(tmp_path)} == {"started", "steps", "epoch"}
+    assert {line["type"] for line in lines(tmp_path)} == {"started", "steps", "epoch", "applied"}
     assert (tmp_path / "run" / "best.safetensors").exists()
 
 
@@ -49,6 +50,41 @@ def test_a_run_goes_on_where_it_was_left(tmp_path: Path) -> None:
     assert (tmp_path / "run" / "last.safetensors").read_bytes() == weights
     told = [step for line in lines(tmp_path) if line["type"] == "steps" for step in line["columns"]["step"]]
     assert told == list(range(1, len(told) + 1))
+
+
+def test_a_run_starts_from_a_file_of_weights(tmp_path: Path) -> None:
+    (tmp_path / "packed").mkdir()
+    packed = str(pack_images(tmp_path / "packed", train=bars(40)))
+    assert command(tmp_path, {}, "--data", packed).returncode == 0
+    weights = tmp_path / "weights.safetensors"
+    (tmp_path / "run" / "last.safetensors").rename(weights)
+    words = {"warm_start": {"checkpoint": "before", "freeze": "body"}}
+    done = command(tmp_path, words, "--data", packed, "--checkpoint", str(weights))
+    assert done.returncode == 0, done.stderr
+    report = json.loads((tmp_path / "run" / "result.json").read_text())["warm_start"]
+    assert (report["checkpoint"], report["loaded"]) == ("before", ["hidden.0", "output"])
+    assert report["sha256"] == hashlib.sha256(weights.read_bytes()).hexdigest()
+    assert json.loads((tmp_path / "run" / "spec.json").read_text())["warm_start"]["sha256"] == report["sha256"]
+
+
+def test_a_start_and_its_file_go_together(tmp_path: Path) -> None:
+    (tmp_path / "packed").mkdir()
+    packed = str(pack_images(tmp_path / "packed", train=bars(40)))
+    assert command(tmp_path, {}, "--data", packed).returncode == 0
+    weights, state = (str(tmp_path / "run" / f"last{end}.safetensors") for end in ("", ".state"))
+    start: dict[str, Any] = {"warm_start": {"checkpoint": "before"}}
+    wider = {**start, "network": {"type": "mlp", "hidden": [17]}}
+    for words, given, said in (
+        (start, [], "--checkpoint"),
+        ({}, ["--checkpoint", weights], "warm_start"),
+        (start, ["--checkpoint", state], "no checkpoint"),
+        (start, ["--checkpoint", str(tmp_path / "job.json")], "header"),
+        (wider, ["--checkpoint", weights], "17 × 64 here and 16 × 64 in the checkpoint"),
+    ):
+        done = command(tmp_path, words, "--data", packed, *given)
+        assert done.returncode == 1
+        assert said in done.stderr
+        assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -77,14 +77,16 @@ def starts(run: Run) -> list[Report]:
     assert spec.initialization is not None
     plan = plan_of(spec.network, task)
     named = starts_of(spec.initialization, spec.network, plan)
+    loaded = set(run.position.warm_start.get("loaded", ()))
     elsewhere = {end.name for end in branch_ends(plan)} if spec.initialization.zero_residual else set()
-    elsewhere |= set(run.position.warm_start.get("loaded", ()))
+    elsewhere |= loaded
     modules = [run.network.get_submodule(module_name(spec.network, name)) for name in named]
     kernels: list[Tensor] = [started(module) for module in modules]
     found = torch.stack([torch.stack([kernel.mean(), kernel.std(correction=0)]) for kernel in kernels]).tolist()
     reports = []
     for (name, start), module, kernel, (mean, std) in zip(named.items(), modules, kernels, found, strict=True):
-        report: Report = {"layer": name, "start": start.type, "parameters": kernel.numel(), "mean": mean, "std": std}
+        word = "warm_start" if name in loaded else start.type
+        report: Report = {"layer": name, "start": word, "parameters": kernel.numel(), "mean": mean, "std": std}
         report["agrees"] = True
         wanted = (
             None if name in elsewhere else moments_of(start, module.get_parameter("weight").chunk(parts_of(module))[0])

@@ -42,7 +42,10 @@ def earlier_of(weights: Weights, checkpoint: str, sha256: str) -> Earlier:
 def scaled_as_before(data: Dataset, spec: JobSpec, start_from: Weights | None, resume_from: Resume | None) -> Dataset:
     """The data with the normalization of the earlier job, where this one inherits it."""
     start = spec.warm_start
-    if start is None or start.normalization != "inherit":
+    if start is None:
+        return data
+    assert start_from is not None or resume_from is not None, "a warm start needs the weights of its checkpoint"
+    if start.normalization != "inherit":
         return data
     if resume_from is not None:
         words = resume_from.state.progress["normalization"]

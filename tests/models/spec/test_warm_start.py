@@ -293,6 +293,17 @@ WARNINGS: list[tuple[Manifest, Earlier, dict[str, Any], str]] = [
     (images(DIGITS), CLOTHES_CNN, {"network": CNN, **starting(output="keep")}, "other_classes"),
     (LETTERS, CLOTHES_CNN, {"network": CNN, **starting(freeze=["output"])}, "frozen_at_random"),
     (images(), CLOTHES_CNN, {"network": {**CNN, "activation": "tanh"}}, "networks_differ"),
+    (WINE, earlier(WINE, network=MLP), {"network": MLP, "dataset": {"id": "ds_2"}}, "other_inputs"),
+    (
+        images(),
+        CLOTHES_CNN,
+        {
+            "network": CNN,
+            "regularization": [{"type": "max_norm", "target": ["head.0"]}],
+            **starting(freeze="body"),
+        },
+        "never_acts",
+    ),
     (
         images(),
         earlier(images(), network=MLP),
@@ -323,7 +334,7 @@ def test_what_is_usually_not_meant_is_warned_about(
 
 def test_the_same_network_on_the_same_classes_has_nothing_to_warn_of() -> None:
     codes = {warning.code for warning in check(spec(network=CNN, **starting()), images(), earlier=CLOTHES_CNN)[1]}
-    assert not codes & {"other_classes", "frozen_at_random", "networks_differ"}
+    assert not codes & {"other_classes", "frozen_at_random", "networks_differ", "other_inputs"}
 
 
 def test_regression_keeps_its_output() -> None:

@@ -14,6 +14,7 @@ from models.spec import JobSpec, parse_spec, resolve
 from tests.worker.training.little import SMALL_RUN, bars, last_of, pack_images, run
 from tests.worker.training.test_loop import same_bits, stopping
 from worker.training import (
+    Applied,
     CheckpointReady,
     Control,
     Dataset,
@@ -171,6 +172,15 @@ def test_lsuv_leaves_alone_what_was_loaded(packed: Path, perceptron: Weights) ->
     changed = {name for name, value in run.network.state_dict().items() if not torch.equal(value, before[name])}
     assert changed == {"hidden.1.weight", "output.weight"}
     assert torch.equal(before["hidden.0.weight"], perceptron.tensors["hidden.0.weight"])
+
+
+def test_the_start_of_a_loaded_layer_is_said_to_be_the_checkpoints(packed: Path, perceptron: Weights) -> None:
+    words = {"network": MLP, "warm_start": {"layers": ["hidden"]}}
+    told, *_ = [
+        event.families["initialization"] for event in warm(packed, words, perceptron) if isinstance(event, Applied)
+    ]
+    assert [one["start"] for one in told] == ["warm_start", "warm_start", "kaiming_normal"]
+    assert ["wanted_std" in one for one in told] == [False, False, True]
 
 
 # The scale of the inputs
