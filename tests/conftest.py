@@ -56,7 +56,7 @@ def postgres() -> Iterator[Postgres]:
 def migrated_postgres(postgres: Postgres) -> Iterator[URL]:
     """A database with our tables and nothing in them, to be copied."""
     url = postgres.create_database()
-    _migrate(url.render_as_string(hide_password=False))
+    migrate(url.render_as_string(hide_password=False))
     yield url
     postgres.drop_database(url)
 
@@ -73,7 +73,7 @@ def postgres_url(postgres: Postgres, migrated_postgres: URL) -> Iterator[str]:
 def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The file of a SQLite database with our tables and nothing in them, to be copied."""
     path = tmp_path_factory.mktemp("sqlite") / "trainwright.db"
-    _migrate(f"sqlite:///{path}")
+    migrate(f"sqlite:///{path}")
     return path
 
 
@@ -123,7 +123,7 @@ def _started(start: Callable[[], AbstractContextManager[Server]]) -> Iterator[Se
         pytest.skip(str(missing))
 
 
-def _migrate(url: str) -> None:
+def migrate(url: str) -> None:
     """As an operator does it."""
     environment = os.environ | {"TRAINWRIGHT_DATABASE_URL": url, "TRAINWRIGHT_STORAGE_URL": "file:///nowhere"}
     subprocess.run([sys.executable, "-m", "alembic", "upgrade", "head"], cwd=ROOT, env=environment, check=True)

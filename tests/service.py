@@ -1,6 +1,7 @@
 """The service as real processes: an API, any number of workers, a broker. What the tests of faults kill, stop and
 start again."""
 
+import itertools
 import os
 import signal
 import subprocess
@@ -37,6 +38,8 @@ class Service:
     http: httpx.Client = field(init=False)
     api: subprocess.Popen[bytes] = field(init=False)
     workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    numbers: Iterator[int] = field(default_factory=itertools.count)
+    """Of workers: no two share a log or a folder."""
     submitted: list[str] = field(default_factory=list)
     """Jobs that were acknowledged."""
 
@@ -51,7 +54,7 @@ class Service:
         )
 
     def start_worker(self, **settings: str) -> subprocess.Popen[bytes]:
-        name = f"worker-{len(self.workers)}"
+        name = f"worker-{next(self.numbers)}"
         log = self.folder / f"{name}.log"
         process = self._start(
             name,

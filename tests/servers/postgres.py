@@ -7,9 +7,10 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -28,12 +29,12 @@ INSTALLATIONS = (
     "opt/homebrew/opt/postgresql@*/bin/initdb",
     "usr/local/opt/postgresql@*/bin/initdb",
 )
-# Speed over durability: a test's data need not outlive the machine.
+# Speed over durability: a test's data need not outlive the machine. They outlive a crash of the server all the same:
+# what is committed has been handed to the kernel, as synchronous_commit stays on.
 OPTIONS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
     "fsync": "off",
-    "synchronous_commit": "off",
     "full_page_writes": "off",
     "shared_buffers": "32MB",
     "max_connections": "200",
@@ -45,6 +46,8 @@ class Postgres:
     """A server, known by the URL of a role that may create databases."""
 
     url: URL
+    crash: Callable[[], None] | None = None
+    """Ends it at once, as a machine that loses its power, and starts it again; None for one that is not ours."""
 
     def create_database(self, template: str = "template0") -> URL:
         """A database that nobody has used yet, a copy of `template`."""
@@ -86,14 +89,23 @@ def postgres_server() -> Iterator[Postgres]:
         port = free_port()
         server = Postgres(URL.create("postgresql+psycopg", "postgres", password, "127.0.0.1", port, "postgres"))
         options = [part for key, value in OPTIONS.items() for part in ("-c", f"{key}={value}")]
-        with running(
+        start = partial(
+            running,
             [binaries / "postgres", "-D", folder / "data", "-p", str(port), *options],
             log=folder / "log",
             is_ready=server.answers,
             user=user,
             stop_signal=signal.SIGINT,  # a fast shutdown: SIGTERM would wait for every client
-        ):
-            yield server
+        )
+        with ExitStack() as stack:
+            processes = [stack.enter_context(start())]
+
+            def crash() -> None:
+                processes[-1].send_signal(signal.SIGQUIT)  # an immediate shutdown
+                processes[-1].wait()
+                processes.append(stack.enter_context(start()))
+
+            yield replace(server, crash=crash)
 
 
 def find_binaries() -> Path:

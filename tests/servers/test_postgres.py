@@ -3,7 +3,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.servers.postgres import Postgres
+from tests.servers.postgres import Postgres, postgres_server
 
 
 def connect(url: str) -> "psycopg.Connection[Any]":
@@ -27,3 +27,15 @@ def test_a_dropped_database_is_gone_though_somebody_is_connected(postgres: Postg
 def test_the_server_asks_for_its_password(postgres: Postgres) -> None:
     with pytest.raises(psycopg.OperationalError):
         connect(postgres.url.set(password="wrong").render_as_string(hide_password=False))
+
+
+def test_what_is_committed_outlives_a_crash() -> None:
+    with postgres_server() as server:
+        if server.crash is None:
+            pytest.skip("the server is not ours to crash")
+        url = server.create_database().render_as_string(hide_password=False)
+        with connect(url) as connection:
+            connection.execute("CREATE TABLE kept (x integer)")
+            server.crash()
+        with connect(url) as connection:
+            assert connection.execute("SELECT count(*) FROM kept").fetchone() == (0,)
