@@ -121,6 +121,23 @@ def test_a_job_is_cancelled_after_a_question(visit: Visit, site: Site) -> None:
     expect(page.get_by_text("A cancel was asked for")).to_be_visible()
 
 
+def test_a_job_is_paused_goes_on_is_cancelled_and_tried_again(visit: Visit, site: Site) -> None:
+    job_id = site.service.submit(digits_spec(site.dataset_id, "long", epochs=500))
+    page = visit().open(f"/jobs/{job_id}")
+    expect(page.locator(".chip", has_text="running")).to_be_visible(timeout=60_000)
+    page.get_by_role("button", name="Pause").click()
+    expect(page.locator(".chip", has_text="paused")).to_be_visible(timeout=60_000)
+    page.get_by_role("button", name="Resume").click()
+    expect(page.locator(".chip", has_text="running")).to_be_visible(timeout=60_000)
+    expect(page.get_by_role("heading", name="Attempt 2")).to_be_visible()
+    page.get_by_role("button", name="Cancel").click()
+    page.get_by_role("button", name="Cancel the job").click()
+    page.get_by_role("button", name="Try again").click(timeout=60_000)
+    expect(page.get_by_role("heading", name="Attempt 3")).to_be_visible(timeout=60_000)
+    site.service.http.post(f"/v1/jobs/{job_id}/cancel").raise_for_status()
+    expect(page.locator(".chip", has_text="cancelled")).to_be_visible(timeout=60_000)
+
+
 def test_a_hidden_tab_keeps_no_stream_open(visit: Visit, site: Site) -> None:
     job_id = site.service.submit(digits_spec(site.dataset_id, "long", epochs=500))
     somebody = visit()

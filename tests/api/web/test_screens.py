@@ -1,14 +1,16 @@
 """Every screen in a real browser, in both themes: whole, calm, and open to everybody."""
 
 import re
+from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
 from tests.api.web.browser import Theme, Visitor
-from tests.api.web.conftest import HOSTILE, Site, Visit
+from tests.api.web.conftest import HOSTILE, Site, Visit, digits_spec
 
+ROOT = Path(__file__).parents[3]
 pytestmark = pytest.mark.xdist_group("browser")
 SCREENS = ("sign-in", "jobs", "job", "new-job", "compare", "datasets", "dataset", "workers")
 EMPTY = {
@@ -130,3 +132,25 @@ def test_a_theme_that_was_chosen_stays(visit: Visit) -> None:
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") != before
     assert page.evaluate("Object.keys(localStorage)") == ["theme"], "the key is nowhere that a script can read"
     assert page.evaluate("document.cookie") == ""
+
+
+def test_the_picture_in_the_readme(visit: Visit, site: Site) -> None:
+    """`TRAINWRIGHT_SCREENSHOTS=docs/images` with `-k readme` takes it anew."""
+    spec = digits_spec(site.dataset_id, "digits, convolutions", epochs=12) | {
+        "network": {"type": "cnn", "widths": [16, 32], "head": [64]},
+        "augmentation": [{"type": "affine", "rotation": 10, "shift": [0.1, 0.1]}],
+        "optimizer": {"type": "adamw", "learning_rate": 0.003},
+        "schedule": {"type": "cosine", "warmup": {"duration": "1 epochs"}},
+    }
+    job_id = site.service.submit(spec)
+    assert site.service.finish(job_id)["status"] == "succeeded"
+    somebody = visit()
+    somebody.page.set_viewport_size({"width": 1280, "height": 1130})
+    page = somebody.open(f"/jobs/{job_id}")
+    page.wait_for_selector("figure[data-points='552'] canvas")
+    expect(page.get_by_role("region", name="Confusion matrix", exact=True)).to_contain_text("Rows: what it is")
+    somebody.picture("job", whole=False)
+
+
+def test_the_picture_in_the_readme_is_small() -> None:
+    assert (ROOT / "docs" / "images" / "job.png").stat().st_size < 200_000

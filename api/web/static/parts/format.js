@@ -2,7 +2,7 @@
 
 import { element } from "./elements.js";
 
-const SHARES = /(^|[/_])(accuracy|share|sparsity|precision|recall|f1)$/;
+const SHARES = /(^|[/_])(accuracy|share|sparsity|precision|recall|f1)(_macro|_micro|_weighted)?$/;
 
 export function number(value) {
   if (value === null || value === undefined) return "–";
@@ -26,7 +26,7 @@ export function metric(name, value) {
 }
 
 export function isShare(name) {
-  return SHARES.test(name) && !name.endsWith("log_loss");
+  return SHARES.test(name);
 }
 
 /** `validation/top_5_accuracy` → `top 5 accuracy, validation`. */

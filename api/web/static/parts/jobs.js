@@ -3,9 +3,8 @@
 import { element } from "./elements.js";
 import { duration, metric, metricName, number, percent, secondsBetween } from "./format.js";
 
-export const STATES = ["queued", "starting", "running", "paused", "succeeded", "failed", "cancelled"];
 export const ENDED = ["succeeded", "failed", "cancelled"];
-export const ACTIVE = ["queued", "starting", "running"];
+export const ACTIVE = ["queued", "starting", "running", "paused"];
 
 export function isEnded(job) {
   return ENDED.includes(job.status);
@@ -15,10 +14,16 @@ export function title(job) {
   return job.name ?? `Job ${job.id.slice(-8)}`;
 }
 
+/** Where it is, or where it is on its way to. */
 export function chip(status, wish = "run") {
-  const leaving = wish === "cancel" && !ENDED.includes(status);
-  return element("span", { class: "chip", data: { status: leaving ? "cancelled" : status } }, leaving ? "stopping" : status);
+  const [shown, text] = ON_THE_WAY[wish]?.(status) ?? [status, status];
+  return element("span", { class: "chip", data: { status: shown } }, text);
 }
+
+const ON_THE_WAY = {
+  cancel: (status) => (ENDED.includes(status) ? null : ["cancelled", "stopping"]),
+  pause: (status) => (["starting", "running"].includes(status) ? ["paused", "pausing"] : null),
+};
 
 /** `resnet 18 · sgd 0.1 · cosine` */
 export function gist(spec) {

@@ -3,7 +3,7 @@
 
 const TYPES = [
   "job.created", "job.claimed", "job.started", "job.released", "job.lost", "job.warned", "job.cancel_requested",
-  "job.pause_requested", "job.paused", "job.resumed", "job.succeeded", "job.failed", "job.cancelled",
+  "job.pause_requested", "job.run_requested", "job.paused", "job.resumed", "job.retried", "job.succeeded", "job.failed", "job.cancelled",
   "epoch.completed", "checkpoint.created", "job.progress",
 ];
 

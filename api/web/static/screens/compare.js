@@ -7,13 +7,13 @@ import { differences } from "../parts/difference.js";
 import { element, fill } from "../parts/elements.js";
 import { isShare, metric, metricName, percent, percentTick } from "../parts/format.js";
 import { screen } from "../parts/frame.js";
-import { chip, isEnded, runtime, title } from "../parts/jobs.js";
+import { chip, isEnded, runtime, title, watched } from "../parts/jobs.js";
 import { every } from "../parts/live.js";
 import { empty, failed, loading } from "../parts/states.js";
 
 const MOST = 8;
 const POINTS = 4000;
-const INNER = ["epoch", "train/penalty", "train/skipped_share", "train/sparsity", "train/weight_norm", "train/gradient_norm", "train/clipped_share"];
+const INNER = /^epoch$|\/(penalty|skipped_share|sparsity|weight_norm|gradient_norm|clipped_share|seconds|samples_per_second)$/;
 
 const { body } = screen("Compare");
 const asked = new URLSearchParams(location.search).get("jobs") ?? "";
@@ -74,7 +74,7 @@ function labelOf(job, jobs) {
 }
 
 function results(runs) {
-  const names = [...new Set(runs.flatMap(({ job }) => Object.keys(job.summary?.best ?? {})))].filter((name) => !INNER.includes(name)).sort((one, other) => other.startsWith("validation") - one.startsWith("validation"));
+  const names = [...new Set(runs.flatMap(({ job }) => Object.keys(job.summary?.best ?? {})))].filter((name) => !INNER.test(name)).sort((one, other) => other.startsWith("validation") - one.startsWith("validation"));
   const head = element("tr", {}, element("td", {}), runs.map(({ job, color, label }) => element("th", { scope: "col" }, element("span", { class: "swatch", data: { color } }), element("a", { href: `/jobs/${job.id}` }, label))));
   const row = (title, cell) => element("tr", {}, element("th", { scope: "row" }, title), runs.map((run) => element("td", {}, cell(run))));
   return element(
@@ -115,29 +115,35 @@ function specTable(runs) {
 function chartsOf(place, runs) {
   const known = new Map();
   const grid = element("div", { class: "charts" });
-  const draw = (name, options, curvesOf) => {
+  const more = element("details", { class: "more" }, element("summary", {}, "More curves"), element("div", { class: "charts" }));
+  const draw = (name, options, curvesOf, where = grid) => {
     const curves = runs.map(curvesOf).filter((curve) => curve.values.some((value) => value !== null && value !== undefined));
     if (!curves.length) return;
     if (!known.has(name)) {
       known.set(name, new Chart(name, options));
-      grid.append(known.get(name).figure);
+      where.append(known.get(name).figure);
     }
     known.get(name).show(curves);
   };
-  return () => {
+  const byEpoch = (name, where) => draw(capital(metricName(name)), formatsOf(name), ({ epochs, label, color }) => ({ label, color, steps: epochs.steps, values: epochs.values(name), points: epochs.steps.length < 60 }), where);
+  const byStep = (title, name, options, isSmooth) => draw(title, options, ({ steps, label, color }) => ({ label, color, steps: steps.steps, values: isSmooth && steps.steps.length > 50 ? smoothed(steps.values(name), 0.9) : steps.values(name) }));
+  const drawAll = () => {
     if (runs.every(({ steps, epochs }) => !steps.steps.length && !epochs.steps.length)) {
       fill(place, element("p", { class: "card soft" }, "No curves yet."));
       return;
     }
-    if (!grid.isConnected) fill(place, grid);
-    const ofEpochs = [...new Set(runs.flatMap(({ epochs }) => epochs.names))].filter((name) => !INNER.includes(name));
-    draw("Training loss, smoothed", {}, ({ steps, label, color }) => ({ label, color, steps: steps.steps, values: smoothed(steps.values("train/loss"), steps.steps.length > 50 ? 0.9 : 0) }));
-    for (const name of ofEpochs.filter((one) => one !== "train/loss").sort((one, other) => other.startsWith("validation") - one.startsWith("validation"))) {
-      draw(capital(metricName(name)), formatsOf(name), ({ epochs, label, color }) => ({ label, color, steps: epochs.steps, values: epochs.values(name), points: epochs.steps.length < 60 }));
-    }
-    draw("Learning rate", {}, ({ steps, label, color }) => ({ label, color, steps: steps.steps, values: steps.values("learning_rate") }));
-    draw("Gradient norm, smoothed", { log: true }, ({ steps, label, color }) => ({ label, color, steps: steps.steps, values: smoothed(steps.values("gradient_norm"), steps.steps.length > 50 ? 0.9 : 0) }));
+    if (!grid.isConnected) fill(place, grid, more);
+    const names = [...new Set(runs.flatMap(({ epochs }) => epochs.names))].filter((name) => !INNER.test(name) && name !== "train/loss");
+    const first = ["validation/loss", ...new Set(runs.map(({ job }) => watched(job)))].filter((name) => names.includes(name));
+    byStep("Training loss, smoothed", "train/loss", {}, true);
+    first.forEach((name) => byEpoch(name));
+    byStep("Gradient norm, smoothed", "gradient_norm", { log: true }, true);
+    byStep("Learning rate", "learning_rate", {}, false);
+    more.hidden = names.length === first.length;
+    if (more.open) names.filter((name) => !first.includes(name)).sort((one, other) => other.startsWith("validation") - one.startsWith("validation")).forEach((name) => byEpoch(name, more.lastElementChild));
   };
+  more.addEventListener("toggle", drawAll);
+  return drawAll;
 }
 
 function capital(text) {

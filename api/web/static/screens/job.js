@@ -1,9 +1,11 @@
 // One job: where it is, its curves, what it left, what it was told to do.
 
 import { get, maySubmit, post } from "../parts/api.js";
+import { applied } from "../parts/applied.js";
 import { Chart, smoothed } from "../parts/chart.js";
 import { Curves, STEP_KEYS } from "../parts/curves.js";
 import { announce, element, fill } from "../parts/elements.js";
+import { evaluation } from "../parts/evaluation.js";
 import { ago, bytes, isShare, metric, metricName, number, percent, percentTick, words } from "../parts/format.js";
 import { confirmed, copyButton, main, screen } from "../parts/frame.js";
 import { chip, forkLink, gist, isEnded, progressOf, runtime, title, watched } from "../parts/jobs.js";
@@ -13,7 +15,15 @@ import { specView } from "../parts/spec.js";
 import { timeline } from "../parts/timeline.js";
 
 const PLAIN = ["epoch", "step"];
-const INNER = ["penalty", "gradient_norm", "clipped_share", "skipped_share", "weight_norm", "sparsity"];
+const INNER = ["penalty", "clipped_share", "skipped_share", "weight_norm", "sparsity", "seconds", "samples_per_second"];
+const HIDDEN = [...INNER, "loss", "gradient_norm"];
+const WORKING = ["queued", "starting", "running"];
+const ACTIONS = [
+  ["pause", "Pause", (job) => WORKING.includes(job.status) && job.desired_state === "run"],
+  ["resume", "Resume", (job) => job.status === "paused" || job.desired_state === "pause"],
+  ["retry", "Try again", (job) => ["failed", "cancelled"].includes(job.status) && job.failure?.code !== "diverged"],
+  ["cancel", "Cancel", (job) => !isEnded(job) && job.desired_state !== "cancel", "danger quiet"],
+];
 const datasets = new Map();
 const id = location.pathname.split("/").at(-1);
 
@@ -31,8 +41,8 @@ async function show(first) {
   const { heading, body, actions } = screen(title(job));
   const state = element("div", { class: "lead" });
   heading.after(state);
-  const [facts, verdict, charts, lasting, specs, history] = Array.from({ length: 6 }, () => element("div", {}));
-  fill(body, verdict, facts, charts, lasting, specs, history);
+  const [facts, verdict, charts, done, evaluated, lasting, specs, history] = Array.from({ length: 8 }, () => element("div", {}));
+  fill(body, verdict, facts, charts, done, evaluated, lasting, specs, history);
 
   const drawn = curvesSection(charts, steps, epochs, () => job);
 
@@ -42,12 +52,16 @@ async function show(first) {
     fill(actions, buttons(job, steer));
     fill(verdict, failure(job), job.warnings.map((warning) => notice("warning", element("code", {}, warning.pointer), ` ${warning.detail}`)));
     fill(facts, factsOf(job));
+    fill(evaluated, evaluation(job.summary?.report));
+    fill(done, applied(job.applied));
   }
 
   async function steer(action) {
     if (action === "cancel" && !(await confirmed("Cancel this job?", "It stops at its next step. What it has saved so far stays; it cannot be started again.", "Cancel the job"))) return;
     try {
+      const wasEnded = isEnded(job);
       job = await post(job.urls[action], undefined, { once: false });
+      if (wasEnded) location.reload();
       head();
     } catch (problem) {
       fill(verdict, failed(problem, () => steer(action)));
@@ -114,17 +128,12 @@ function sentence(job) {
 }
 
 function buttons(job, steer) {
-  const made = [];
-  if (!isEnded(job) && maySubmit && job.desired_state !== "cancel") {
-    for (const [action, text] of [["pause", "Pause"], ["resume", "Resume"]]) {
-      const fits = action === "resume" ? job.status === "paused" : job.status !== "paused";
-      if (job.urls[action] && fits) made.push(element("button", { type: "button", on: { click: () => steer(action) } }, text));
-    }
-    made.push(element("button", { type: "button", class: "danger quiet", on: { click: () => steer("cancel") } }, "Cancel"));
-  }
-  made.push(element("a", { class: "button quiet", href: `/compare?jobs=${job.id}` }, "Compare"));
-  if (maySubmit) made.push(forkLink(job));
-  return made;
+  const fitting = maySubmit ? ACTIONS.filter(([action, , fits]) => job.urls[action] && fits(job)) : [];
+  return [
+    fitting.map(([action, text, , kind]) => element("button", { type: "button", class: kind, on: { click: () => steer(action) } }, text)),
+    element("a", { class: "button quiet", href: `/compare?jobs=${job.id}` }, "Compare"),
+    maySubmit && forkLink(job),
+  ];
 }
 
 function failure(job) {
@@ -143,7 +152,7 @@ function factsOf(job) {
     ["Trains with", gist(job.resolved_spec)],
     ["Data set", element("a", { href: `/datasets/${job.dataset_id}` }, datasetName(job.dataset_id))],
     ["Took", runtime(job), job.attempt > 1 && `${job.attempt} attempts`],
-    ["Runs on", job.environment && `${job.environment.device}, ${number(job.environment.threads)} threads`, job.environment && `torch ${job.environment.torch}`],
+    ["Runs on", job.environment && `${job.environment.device}, ${number(job.environment.threads)} ${job.environment.threads === 1 ? "thread" : "threads"}`, job.environment && `torch ${job.environment.torch}`],
     ["Created", ago(job.created_at), element("code", { class: "small" }, job.id)],
   ];
   return element("dl", { class: "facts card" }, pairs.filter((pair) => pair && pair[1]).map(([label, value, more]) =>
@@ -172,6 +181,7 @@ function curvesSection(place, steps, epochs, jobNow) {
   const known = new Map();
   let isShown = false;
   slider.addEventListener("input", seldom(80, draw));
+  more.addEventListener("toggle", draw);
 
   function chart(name, options, where = grid) {
     if (!known.has(name)) {
@@ -216,21 +226,20 @@ function curvesSection(place, steps, epochs, jobNow) {
     const losses = chart("Loss");
     losses.note.textContent = bad ? `${number(bad)} steps were not a number` : steps.downsampled ? "extremes kept; zoom for every step" : "";
     losses.show(loss);
-    const [first, ...others] = metricsOf(epochs);
-    if (first) both(first);
+    const shown = metricsOf(epochs);
+    const chief = watched(jobNow()).replace(/^(train|validation)\//, "");
+    const first = shown.find((name) => name === chief) ?? shown[0];
+    if (first) both(first, grid);
     if (steps.names.includes("gradient_norm")) norms();
     if (steps.names.includes("learning_rate")) chart("Learning rate").show([{ label: "learning rate", steps: steps.steps, values: steps.values("learning_rate"), color: 3 }]);
-    others.forEach(both);
-    const inner = INNER.filter((name) => name !== "gradient_norm" && epochs.values(`train/${name}`).some((value) => value));
-    more.hidden = inner.length === 0;
-    for (const name of inner) {
-      chart(capital(words(name)), formatsOf(name), more.lastElementChild).show([byEpoch(`train/${name}`, words(name), 5)]);
-    }
+    const others = [...shown.filter((name) => name !== first), ...INNER.filter((name) => epochs.values(`train/${name}`).some((value) => value))];
+    more.hidden = others.length === 0;
+    if (more.open) others.forEach((name) => both(name, more.lastElementChild));
   }
 
-  function both(name) {
+  function both(name, where) {
     const parts = [["train", 1], ["validation", 2]].filter(([part]) => epochs.names.includes(`${part}/${name}`));
-    chart(capital(words(name)), formatsOf(name)).show(parts.map(([part, color]) => byEpoch(`${part}/${name}`, part, color)));
+    chart(capital(words(name)), formatsOf(name), where).show(parts.map(([part, color]) => byEpoch(`${part}/${name}`, part, color)));
   }
 
   function norms() {
@@ -249,7 +258,7 @@ function curvesSection(place, steps, epochs, jobNow) {
 
 function metricsOf(epochs) {
   const names = epochs.names.filter((name) => !PLAIN.includes(name)).map((name) => name.replace(/^(train|validation)\//, ""));
-  return [...new Set(names)].filter((name) => name !== "loss" && !INNER.includes(name));
+  return [...new Set(names)].filter((name) => !HIDDEN.includes(name));
 }
 
 function capital(text) {
