@@ -22,7 +22,7 @@ from .loss import BinaryCrossEntropy, CrossEntropy, Focal
 from .manifest import ImageManifest, Manifest, TableManifest
 from .metric_check import metric_errors
 from .metrics import evaluation_bytes
-from .network import ActivationLayer, Conv, Dense, Sequential
+from .network import ActivationLayer, Dense, KernelLayer, Sequential
 from .optimizer import Sgd
 from .optimizer_check import optimizer_errors, optimizer_warnings, own_decay
 from .places import branches, image_places, places_of
@@ -232,7 +232,7 @@ def _last_layer(spec: JobSpec, task: Task, layers: tuple[PlannedLayer, ...]) -> 
         field = "/units" if isinstance(last, Dense) else ""
         detail = f"The network ends in {prod(layers[-1].output):,} values, and the task needs {_needed(spec, task)}"
         yield SpecError(pointer + field, "outputs_do_not_fit", detail, suggestion=str(task.outputs))
-    if task.kind != "regression" and isinstance(last, Dense | Conv | ActivationLayer) and last.activation != "linear":
+    if task.kind != "regression" and isinstance(last, KernelLayer | ActivationLayer) and last.activation != "linear":
         detail = "The loss takes logits and has softmax or sigmoid inside: leave the last activation out"
         yield SpecError(f"{pointer}/activation", "logits_needed", detail, ["linear"], "linear")
 

@@ -29,12 +29,14 @@ from .network import (
     Cnn,
     Conv,
     Dense,
+    DepthwiseConv,
     DropoutLayer,
     Embedding,
     Flatten,
     GlobalAveragePooling,
     GlobalMaxPooling,
     GroupNorm,
+    KernelLayer,
     LayerNorm,
     MaxPooling,
     Mlp,
@@ -142,7 +144,7 @@ def kernel_names(network: Network) -> tuple[str, ...]:
     match network:
         case Sequential(layers=layers):
             return tuple(
-                layer_name(layer, index) for index, layer in enumerate(layers) if isinstance(layer, Dense | Conv)
+                layer_name(layer, index) for index, layer in enumerate(layers) if isinstance(layer, KernelLayer)
             )
         case Mlp(hidden=hidden):
             return (*(f"hidden.{index}" for index in range(len(hidden))), "output")
@@ -297,6 +299,10 @@ def _layer(plan: Plan, layer: AnyLayer, name: str, pointer: str) -> None:
         case Dense():
             plan.dense(name, layer.units, layer.bias, pointer)
             plan.activate(f"{name}.activation", layer.activation)
+        case DepthwiseConv():
+            channels, window = plan.shape[0], (layer.kernel, layer.stride, layer.padding)
+            plan.conv(name, channels * layer.multiplier, *window, layer.bias, pointer, channels)
+            plan.activate(f"{name}.activation", layer.activation)
         case Embedding():
             plan.embed(name, layer.width, pointer)
         case Conv():
@@ -334,7 +340,7 @@ def activations_of(network: Network) -> Iterator[Activation]:
     match network:
         case Sequential(layers=layers):
             for layer in layers:
-                if isinstance(layer, Dense | Conv | ActivationLayer) and layer.activation != "linear":
+                if isinstance(layer, KernelLayer | ActivationLayer) and layer.activation != "linear":
                     yield layer.activation
         case Mlp(activation=activation, hidden=hidden):
             yield from repeat(activation, len(hidden))

@@ -92,6 +92,33 @@ class Conv(Layer):
         return self
 
 
+class DepthwiseConv(Layer):
+    """Depthwise convolution, then activation: each channel is seen by `multiplier` filters of its own, (channels, h, w)
+    → (channels · multiplier, h', w') with h' = floor((h + 2 · pad − kernel) / stride) + 1. With a `conv` of kernel 1
+    behind it, it is a separable convolution.
+
+    Reference: Chollet 2017, "Xception: deep learning with depthwise separable convolutions", arXiv:1610.02357.
+    """
+
+    type: Literal["depthwise_conv"] = "depthwise_conv"
+    multiplier: Annotated[int, Field(ge=1, le=64)] = 1
+    """Filters of each channel."""
+    kernel: KernelSize = 3
+    stride: Stride = 1
+    padding: Padding = "same"
+    activation: Activation = "linear"
+    bias: bool = True
+    initialization: LayerInitialization | None = None
+    """Of this layer, instead of the job's."""
+    regularization: Annotated[tuple[LayerRegularization, ...], Field(max_length=8)] = ()
+    """Of this layer's kernel, besides the job's."""
+
+    @model_validator(mode="after")
+    def _same_is_symmetric(self) -> Self:
+        _check_symmetric(self.kernel, self.padding)
+        return self
+
+
 class Embedding(Layer):
     """A row of numbers for each token of a text, (tokens,) → (tokens, width), learned; 0 for padding. It comes first,
     and a global pooling, which does not see the padding, or a `flatten` follows.
@@ -231,9 +258,13 @@ class ActivationLayer(Layer):
     activation: Activation = "relu"
 
 
+KernelLayer = Dense | Conv | DepthwiseConv
+"""What has a kernel and an activation."""
+
 AnyLayer = Annotated[
     Dense
     | Conv
+    | DepthwiseConv
     | Embedding
     | MaxPooling
     | AveragePooling

@@ -7,7 +7,7 @@ from .errors import SpecError, SpecWarning, closest
 from .initialization import AnyInitialization, Constant, KaimingNormal, Lsuv, Override, Sparse, Zeros
 from .job import JobSpec
 from .layers import layer_name
-from .network import Conv, Dense, Embedding, Network, Sequential
+from .network import Embedding, KernelLayer, Network, Sequential
 from .plan import PlannedLayer
 from .regularization import SpectralNorm
 
@@ -23,7 +23,7 @@ def starts_of(start: AnyInitialization, network: Network, plan: Planned) -> dict
         starts |= dict.fromkeys(meant(override, plan), override.initialization)
     if isinstance(network, Sequential):
         for index, layer in enumerate(network.layers):
-            if isinstance(layer, Dense | Conv | Embedding) and layer.initialization is not None:
+            if isinstance(layer, KernelLayer | Embedding) and layer.initialization is not None:
                 starts[layer_name(layer, index)] = layer.initialization
     return starts
 

@@ -24,12 +24,14 @@ from models.spec.network import (
     Cnn,
     Conv,
     Dense,
+    DepthwiseConv,
     DropoutLayer,
     Embedding,
     Flatten,
     GlobalAveragePooling,
     GlobalMaxPooling,
     GroupNorm,
+    KernelLayer,
     LayerNorm,
     MaxPooling,
     Mlp,
@@ -195,7 +197,7 @@ class LayerSequence(nn.Module):
 
 
 def activation_of(layer: AnyLayer) -> Activation:
-    return layer.activation if isinstance(layer, Dense | Conv) else "linear"
+    return layer.activation if isinstance(layer, KernelLayer) else "linear"
 
 
 def module_of(layer: AnyLayer, shape: Shape, vocabulary: int = 0) -> tuple[nn.Module, Shape]:
@@ -203,6 +205,12 @@ def module_of(layer: AnyLayer, shape: Shape, vocabulary: int = 0) -> tuple[nn.Mo
     match layer:
         case Dense():
             return layers.Dense(shape[0], layer.units, layer.bias), (layer.units,)
+        case DepthwiseConv():
+            channels, window = shape[0], (layer.kernel, layer.stride, layer.padding)
+            filters = channels * layer.multiplier
+            border = (layer.kernel - 1) // 2 if layer.padding == "same" else 0
+            places = windows(shape, layer.kernel, layer.stride, border)
+            return layers.Convolution(channels, filters, *window, layer.bias, groups=channels), (filters, *places)
         case Embedding():
             return layers.Embedding(vocabulary, layer.width), (*shape, layer.width)
         case Conv():

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from models.spec.job import JobSpec
 from models.spec.layers import layer_name
-from models.spec.network import Conv, Dense, Sequential
+from models.spec.network import KernelLayer, Sequential
 from models.spec.regularization import (
     L1,
     L1L2,
@@ -175,7 +175,7 @@ def penalized_modules(spec: JobSpec, kernels: list[str]) -> list[tuple[str, floa
                 assert_never(technique)
     if isinstance(spec.network, Sequential):
         for index, layer in enumerate(spec.network.layers):
-            if isinstance(layer, Dense | Conv):
+            if isinstance(layer, KernelLayer):
                 name = module_name(spec.network, layer_name(layer, index))
                 found += [(name, *weights_of(penalty)) for penalty in layer.regularization]
     return found

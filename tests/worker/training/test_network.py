@@ -3,19 +3,21 @@
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
 import pytest
 import torch
+from scipy.signal import correlate2d
 from torch import Tensor, nn
 
 from models.spec import JobSpec, Task, parse_spec, resolve
 from models.spec.layers import dropout_places, layers_of
 from models.spec.manifest import ImageManifest, ImageSplit
-from models.spec.network import Activation
+from models.spec.network import Activation, DepthwiseConv
 from models.spec.plan import PlannedLayer
 from models.spec.task import task_of
 from tests.worker.training.little import array_file, bars
 from worker.training.layers import is_monotone
-from worker.training.network import activate_and_pool, build_network
+from worker.training.network import activate_and_pool, build_network, module_of
 
 SEQUENTIAL = [
     {"type": "conv", "filters": 5, "kernel": 3, "stride": 2, "activation": "relu"},
@@ -61,6 +63,16 @@ NETWORKS = [
     {
         "type": "sequential",
         "layers": [{"type": "conv", "filters": 3}, {"type": "global_average_pooling"}, {"type": "dense", "units": 4}],
+    },
+    {
+        "type": "sequential",
+        "layers": [
+            {"type": "depthwise_conv", "multiplier": 2, "stride": 2, "activation": "relu"},
+            {"type": "depthwise_conv", "kernel": 2, "padding": "valid", "bias": False},
+            {"type": "conv", "filters": 4, "kernel": 1},
+            {"type": "global_average_pooling"},
+            {"type": "dense", "units": 4},
+        ],
     },
     {
         "type": "sequential",
@@ -113,7 +125,7 @@ def test_a_network_has_the_parameters_of_its_plan(tmp_path: Path, network: dict[
     assert sum(buffer.numel() for buffer in module.buffers()) == sum(layer.buffers for layer in plan)
 
 
-@pytest.mark.parametrize("network", NETWORKS[:-3], ids=lambda network: network["type"])
+@pytest.mark.parametrize("network", NETWORKS[:-4], ids=lambda network: network["type"])
 def test_its_weights_have_the_names_of_the_layers(tmp_path: Path, network: dict[str, Any]) -> None:
     module, plan = built(tmp_path, network)
     planned = {
@@ -214,3 +226,15 @@ def test_a_layer_starts_as_it_says_itself(tmp_path: Path) -> None:
     weights = dict(module.named_parameters())
     assert (weights["layers.1.weight"] == 1).all()
     assert not (weights["layers.2.weight"] == 1).any()
+
+
+def test_a_depthwise_convolution_sees_each_channel_alone() -> None:
+    layer = DepthwiseConv(multiplier=2, padding="valid")
+    module, shape = module_of(layer, (3, 7, 6))
+    x = torch.randn(1, 3, 7, 6, generator=torch.Generator().manual_seed(0))
+    weight, bias = (parameter.detach() for parameter in module.parameters())
+    expected = [
+        correlate2d(x[0, channel // 2], weight[channel, 0], mode="valid") + bias[channel].item() for channel in range(6)
+    ]
+    assert shape == (6, 5, 4)
+    torch.testing.assert_close(module(x)[0].detach(), torch.from_numpy(np.stack(expected)), rtol=1e-5, atol=1e-5)
