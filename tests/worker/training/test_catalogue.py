@@ -1,6 +1,7 @@
 """The whole catalogue: whatever can be named happens, and an interruption changes nothing about it."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -33,3 +34,9 @@ def test_an_interruption_at_any_step_changes_nothing(
     step = 1 + CATALOGUE.index((family, name)) % (STEPS - 1)
     whole = last_of(told(places[case.data], json.dumps(case.with_it)))
     assert same_bits(whole, interrupted(places[case.data], case.with_it, step, tmp_path))
+
+
+def test_the_table_has_every_technique() -> None:
+    page = Path(__file__).parents[3] / "docs/reference/techniques-measured.md"
+    rows = re.findall(r"^\| (\w+) \| `(\w+)` \|", page.read_text(), re.MULTILINE)
+    assert rows == CATALOGUE, "run `python -m benchmarks.techniques`"
