@@ -108,6 +108,7 @@ class DepthwiseConv(Layer):
     padding: Padding = "same"
     activation: Activation = "linear"
     bias: bool = True
+    """Whether b is added."""
     initialization: LayerInitialization | None = None
     """Of this layer, instead of the job's."""
     regularization: Annotated[tuple[LayerRegularization, ...], Field(max_length=8)] = ()
