@@ -72,14 +72,17 @@ def test_mistakes_are_marked_where_they_stand_and_mended_by_a_button(visit: Visi
     page = visit().open("/jobs/new")
     editor = page.get_by_role("textbox", name="Job spec")
     wrong = digits_spec(site.dataset_id, "wrong") | {"netwrk": {"type": "mlp"}, "loss": {"type": "cros_entropy"}}
-    del wrong["network"]
+    wrong["training"] |= {"epohcs": 2}
+    del wrong["network"], wrong["training"]["epochs"]
     editor.fill(json.dumps(wrong, indent=2))
-    expect(page.get_by_role("heading", name="2 mistakes")).to_be_visible()
-    expect(page.locator(".remarks .error")).to_have_count(2)
-    expect(page.locator("pre .mark.error")).to_have_text(['"netwrk"', '"cros_entropy"'])
+    expect(page.get_by_role("heading", name="3 mistakes")).to_be_visible()
+    expect(page.locator(".remarks .error")).to_have_count(3)
+    marks = ['"epohcs"', '"netwrk"', '"cros_entropy"']
+    expect(page.locator("pre .mark.error")).to_have_text(marks)
     expect(page.get_by_role("button", name="Start training")).to_be_disabled()
     page.get_by_role("button", name="Use network").click()
     page.get_by_role("button", name="Use cross_entropy").click()
+    page.get_by_role("button", name="Use epochs").click()
     expect(page.get_by_role("heading", name="Ready to train")).to_be_visible()
     assert json.loads(editor.input_value())["network"] == {"type": "mlp"}
 
@@ -96,6 +99,13 @@ def test_what_may_come_next_is_offered(visit: Visit, site: Site) -> None:
     expect(offers.get_by_role("option")).to_have_count(1)
     page.keyboard.press("Enter")
     assert json.loads(editor.input_value()) == {"optimizer": {"type": "sgd", "momentum": 0}}
+
+
+def test_quotes_and_brackets_come_in_pairs(visit: Visit) -> None:
+    editor = visit().open("/jobs/new").get_by_role("textbox", name="Job spec")
+    editor.fill("")
+    editor.press_sequentially('{"seed": 1, "name": "a {b} \\"c"}')
+    assert json.loads(editor.input_value()) == {"seed": 1, "name": 'a {b} "c'}
 
 
 @pytest.mark.parametrize(
@@ -135,7 +145,10 @@ def test_a_job_is_paused_goes_on_is_cancelled_and_tried_again(visit: Visit, site
     page.get_by_role("button", name="Try again").click(timeout=60_000)
     expect(page.get_by_role("heading", name="Attempt 3")).to_be_visible(timeout=60_000)
     site.service.http.post(f"/v1/jobs/{job_id}/cancel").raise_for_status()
-    expect(page.locator(".chip", has_text="cancelled")).to_be_visible(timeout=60_000)
+    page.get_by_role("button", name="Delete").click(timeout=60_000)
+    page.get_by_role("button", name="Delete the job").click()
+    page.wait_for_url("**/jobs")
+    assert site.service.http.get(f"/v1/jobs/{job_id}").status_code == 404
 
 
 def test_a_hidden_tab_keeps_no_stream_open(visit: Visit, site: Site) -> None:

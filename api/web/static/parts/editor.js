@@ -5,6 +5,7 @@ import { element, fill } from "./elements.js";
 import { cursorIn, read } from "./json.js";
 
 const MOST_OFFERED = 60;
+const PAIRS = { '"': '"', "{": "}", "[": "]" };
 
 export class Editor {
   /** `suggest(pointer, isKey, document)` → `[{text, label, description}]`; `changed(text, parsed)` after each edit. */
@@ -47,7 +48,7 @@ export class Editor {
     this.#edited();
   }
 
-  /** `[{pointer, detail, kind}]`, shown where they belong. */
+  /** `[{pointer, detail, kind, isKey}]`, shown where they belong: at the value, or at its key. */
   report(problems) {
     this.problems = problems;
     this.#paint();
@@ -75,10 +76,6 @@ export class Editor {
 
   has(pointer) {
     return this.parsed.places.has(pointer);
-  }
-
-  hasKey(pointer) {
-    return Boolean(this.parsed.places.get(pointer)?.key);
   }
 
   /** What may stand at the cursor, offered. */
@@ -119,7 +116,24 @@ export class Editor {
     } else if (event.key === "Enter" && !event.isComposing) {
       event.preventDefault();
       this.#newLine();
+    } else if (this.#pair(event.key)) event.preventDefault();
+  }
+
+  /** Quotes and brackets come in pairs; typing the second one steps over it. */
+  #pair(key) {
+    const { selectionStart: at, selectionEnd: end } = this.area;
+    const next = this.text[end] ?? "";
+    const { isQuoted } = cursorIn(this.parsed.tokens, at);
+    if (this.text[at - 1] === "\\") return false;
+    if (at === end && next === key && (key === '"' ? isQuoted : "}]".includes(key))) {
+      this.area.selectionStart = at + 1;
+      return true;
     }
+    if (!(key in PAIRS) || isQuoted || at !== end || !/^[\s,}\]]?$/.test(next)) return false;
+    this.#insert(key + PAIRS[key]);
+    this.area.selectionStart = this.area.selectionEnd = at + 1;
+    if (key === '"') this.offer();
+    return true;
   }
 
   #newLine() {
@@ -171,10 +185,10 @@ export class Editor {
   }
 
   /** Where a pointer leads, or the nearest that is there. */
-  #place(pointer) {
+  #place(pointer, isKey = false) {
     for (let place = pointer; ; place = place.slice(0, place.lastIndexOf("/"))) {
       const found = this.parsed?.places.get(place);
-      if (found && place) return found.key && place === pointer && !isPlain(this.text[found.start]) ? found.key : found;
+      if (found && place) return found.key && (isKey || !isPlain(this.text[found.start])) ? found.key : found;
       if (!place) return { start: 0, end: 1 };
     }
   }
@@ -184,7 +198,7 @@ export class Editor {
   }
 
   #paint() {
-    const marks = [...this.problems.map(({ pointer, detail, kind }) => ({ ...this.#place(pointer), detail, kind }))];
+    const marks = [...this.problems.map(({ pointer, detail, kind, isKey }) => ({ ...this.#place(pointer, isKey), detail, kind }))];
     const { error } = this.parsed;
     if (error) marks.unshift({ start: error.offset, end: error.offset + 1, detail: error.message, kind: "error" });
     fill(this.image, this.#colored(marks), "\n");

@@ -37,6 +37,10 @@ export function gist(spec) {
   return parts.filter(Boolean).join(" · ");
 }
 
+export function tags({ tags: all = [] }) {
+  return all.length > 0 && element("div", { class: "tags" }, all.map((tag) => element("span", { class: "badge plain" }, tag)));
+}
+
 export function progressOf(job) {
   const { step, steps, epoch, epochs, eta_seconds: left } = job.progress ?? {};
   if (!steps) return null;

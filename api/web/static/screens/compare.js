@@ -3,10 +3,10 @@
 import { all, get, query } from "../parts/api.js";
 import { Chart, smoothed } from "../parts/chart.js";
 import { Curves, STEP_KEYS } from "../parts/curves.js";
-import { differences } from "../parts/difference.js";
 import { element, fill } from "../parts/elements.js";
 import { isShare, metric, metricName, percent, percentTick } from "../parts/format.js";
 import { screen } from "../parts/frame.js";
+import { compact } from "../parts/json.js";
 import { chip, isEnded, runtime, title, watched } from "../parts/jobs.js";
 import { every } from "../parts/live.js";
 import { empty, failed, loading } from "../parts/states.js";
@@ -44,13 +44,14 @@ async function show() {
   fill(place, loading(6));
   try {
     let jobs = await Promise.all(ids.map((id) => get(`/v1/jobs/${id}`)));
-    const runs = jobs.map((job, index) => ({ job, color: index + 1, label: labelOf(job, jobs), steps: new Curves(job, "step", STEP_KEYS), epochs: new Curves(job, "epoch") }));
+    let comparison = await compared(jobs);
+    const runs = jobs.map((job, index) => ({ job, ...comparison.jobs[index], color: index + 1, label: labelOf(job, jobs), steps: new Curves(job, "step", STEP_KEYS), epochs: new Curves(job, "epoch") }));
     const [table, charts, spec] = [element("div", {}), element("div", {}), element("div", {})];
     const draw = chartsOf(charts, runs);
     const measure = () => Promise.all(runs.filter(({ job, epochs }) => !isEnded(job) || !epochs.steps.length).flatMap(({ steps, epochs }) => [steps.load(POINTS), epochs.load(POINTS)]));
     fill(place, table, element("h2", {}, "What differs in the specs"), spec, element("h2", {}, "Curves"), charts);
     fill(table, results(runs));
-    fill(spec, specTable(runs));
+    fill(spec, specTable(runs, comparison.differences));
     await measure();
     draw();
     if (jobs.every(isEnded)) return;
@@ -58,13 +59,20 @@ async function show() {
       if (jobs.every(isEnded)) return;
       await measure();
       jobs = await Promise.all(jobs.map((job) => (isEnded(job) ? job : get(job.urls.self))));
-      runs.forEach((run, index) => (run.job = jobs[index]));
+      comparison = await compared(jobs);
+      runs.forEach((run, index) => Object.assign(run, { job: jobs[index], best: comparison.jobs[index].best, last: comparison.jobs[index].last }));
       draw();
       fill(table, results(runs));
     });
   } catch (problem) {
     fill(place, failed(problem, show));
   }
+}
+
+/** One job alone is compared with nothing, and still shown. */
+async function compared(jobs) {
+  if (jobs.length > 1) return get("/v1/compare", { jobs: ids.join(",") });
+  return { jobs: [{ best: jobs[0].summary?.best, last: jobs[0].summary?.last }], differences: [] };
 }
 
 /** Names that are the same are told apart. */
@@ -74,7 +82,7 @@ function labelOf(job, jobs) {
 }
 
 function results(runs) {
-  const names = [...new Set(runs.flatMap(({ job }) => Object.keys(job.summary?.best ?? {})))].filter((name) => !INNER.test(name)).sort((one, other) => other.startsWith("validation") - one.startsWith("validation"));
+  const names = [...new Set(runs.flatMap(({ best }) => Object.keys(best ?? {})))].filter((name) => !INNER.test(name)).sort((one, other) => other.startsWith("validation") - one.startsWith("validation"));
   const head = element("tr", {}, element("td", {}), runs.map(({ job, color, label }) => element("th", { scope: "col" }, element("span", { class: "swatch", data: { color } }), element("a", { href: `/jobs/${job.id}` }, label))));
   const row = (title, cell) => element("tr", {}, element("th", { scope: "row" }, title), runs.map((run) => element("td", {}, cell(run))));
   return element(
@@ -91,10 +99,10 @@ function results(runs) {
 
 /** The best checkpoint's figure, the better of the runs' in bold; the last one's below. */
 function figuresOf(name, runs) {
-  const bests = runs.map(({ job }) => job.summary?.best?.[name]).filter((value) => value !== undefined && value !== null);
+  const bests = runs.map(({ best }) => best?.[name]).filter((value) => value !== undefined && value !== null);
   const top = bests.length < 2 ? null : /loss|error/.test(name) ? Math.min(...bests) : Math.max(...bests);
-  return ({ job }) => {
-    const [best, last] = [job.summary?.best?.[name], job.summary?.last?.[name]];
+  return (run) => {
+    const [best, last] = [run.best?.[name], run.last?.[name]];
     return [element("span", { class: best === top ? "figure strong" : "figure" }, metric(name, best)), last !== undefined && last !== best && element("span", { class: "soft small" }, `  last ${metric(name, last)}`)];
   };
 }
@@ -103,12 +111,13 @@ function leaveOut(job, label) {
   return element("button", { type: "button", class: "quiet small", "aria-label": `Leave out ${label}`, on: { click: () => go(ids.filter((id) => id !== job.id)) } }, "Leave out");
 }
 
-function specTable(runs) {
+function specTable(runs, differences) {
   if (runs.length < 2) return element("p", { class: "card soft" }, "Add another run.");
-  const found = differences(runs.map(({ job }) => job.resolved_spec), ["/name"]);
+  const found = differences.filter(({ pointer }) => pointer !== "/name");
   if (!found.length) return element("p", { class: "card soft" }, "Nothing: their resolved specs are the same.");
   const head = element("tr", {}, element("th", { scope: "col" }, "Pointer"), runs.map(({ color, label }) => element("th", { scope: "col" }, element("span", { class: "swatch", data: { color } }), label)));
-  const rows = found.map(({ pointer, values }) => element("tr", {}, element("th", { scope: "row" }, element("code", {}, pointer)), values.map((value) => element("td", {}, value === undefined ? element("span", { class: "soft" }, "absent") : element("code", {}, value)))));
+  const said = (values, { job }) => (job.id in values ? element("code", {}, compact(values[job.id])) : element("span", { class: "soft" }, "absent"));
+  const rows = found.map(({ pointer, values }) => element("tr", {}, element("th", { scope: "row" }, element("code", {}, pointer)), runs.map((run) => element("td", {}, said(values, run)))));
   return element("div", { class: "card scroll", role: "region", "aria-label": "Differences of the specs", tabindex: 0 }, element("table", { class: "side-by-side" }, element("thead", {}, head), element("tbody", {}, rows)));
 }
 

@@ -1,6 +1,6 @@
 // One job: where it is, its curves, what it left, what it was told to do.
 
-import { get, maySubmit, post } from "../parts/api.js";
+import { get, maySubmit, post, remove } from "../parts/api.js";
 import { applied } from "../parts/applied.js";
 import { Chart, smoothed } from "../parts/chart.js";
 import { Curves, STEP_KEYS } from "../parts/curves.js";
@@ -8,7 +8,7 @@ import { announce, element, fill } from "../parts/elements.js";
 import { evaluation } from "../parts/evaluation.js";
 import { ago, bytes, isShare, metric, metricName, number, percent, percentTick, words } from "../parts/format.js";
 import { confirmed, copyButton, main, screen } from "../parts/frame.js";
-import { chip, forkLink, gist, isEnded, progressOf, runtime, title, watched } from "../parts/jobs.js";
+import { chip, forkLink, gist, isEnded, progressOf, runtime, tags, title, watched } from "../parts/jobs.js";
 import { every, follow, seldom } from "../parts/live.js";
 import { failed, loading, notice } from "../parts/states.js";
 import { specView } from "../parts/spec.js";
@@ -23,6 +23,7 @@ const ACTIONS = [
   ["resume", "Resume", (job) => job.status === "paused" || job.desired_state === "pause"],
   ["retry", "Try again", (job) => ["failed", "cancelled"].includes(job.status) && job.failure?.code !== "diverged"],
   ["cancel", "Cancel", (job) => !isEnded(job) && job.desired_state !== "cancel", "danger quiet"],
+  ["delete", "Delete", isEnded, "danger quiet"],
 ];
 const datasets = new Map();
 const id = location.pathname.split("/").at(-1);
@@ -56,8 +57,19 @@ async function show(first) {
     fill(done, applied(job.applied));
   }
 
+  async function drop() {
+    if (!(await confirmed("Delete this job?", "Its curves, events and checkpoints go with it.", "Delete the job"))) return;
+    try {
+      await remove(job.urls.self);
+      location.assign("/jobs");
+    } catch (problem) {
+      fill(verdict, failed(problem, drop));
+    }
+  }
+
   async function steer(action) {
-    if (action === "cancel" && !(await confirmed("Cancel this job?", "It stops at its next step. What it has saved so far stays; it cannot be started again.", "Cancel the job"))) return;
+    if (action === "delete") return drop();
+    if (action === "cancel" && !(await confirmed("Cancel this job?", "It stops at its next step. What it has saved so far stays, and it can be tried again from there.", "Cancel the job"))) return undefined;
     try {
       const wasEnded = isEnded(job);
       job = await post(job.urls[action], undefined, { once: false });
@@ -128,7 +140,7 @@ function sentence(job) {
 }
 
 function buttons(job, steer) {
-  const fitting = maySubmit ? ACTIONS.filter(([action, , fits]) => job.urls[action] && fits(job)) : [];
+  const fitting = maySubmit ? ACTIONS.filter(([action, , fits]) => (job.urls[action] || action === "delete") && fits(job)) : [];
   return [
     fitting.map(([action, text, , kind]) => element("button", { type: "button", class: kind, on: { click: () => steer(action) } }, text)),
     element("a", { class: "button quiet", href: `/compare?jobs=${job.id}` }, "Compare"),
@@ -154,6 +166,8 @@ function factsOf(job) {
     ["Took", runtime(job), job.attempt > 1 && `${job.attempt} attempts`],
     ["Runs on", job.environment && `${job.environment.device}, ${number(job.environment.threads)} ${job.environment.threads === 1 ? "thread" : "threads"}`, job.environment && `torch ${job.environment.torch}`],
     ["Created", ago(job.created_at), element("code", { class: "small" }, job.id)],
+    ["Tags", tags(job)],
+    ["Notes", job.notes],
   ];
   return element("dl", { class: "facts card" }, pairs.filter((pair) => pair && pair[1]).map(([label, value, more]) =>
     element("div", {}, element("dt", {}, label), element("dd", {}, value, more && element("div", { class: "soft small" }, more)))));

@@ -4,7 +4,7 @@ import { all, get, maySubmit, query } from "../parts/api.js";
 import { announce, element, fill } from "../parts/elements.js";
 import { ago } from "../parts/format.js";
 import { newJobLink, screen } from "../parts/frame.js";
-import { ACTIVE, chip, gist, isEnded, progressOf, result, runtime, title } from "../parts/jobs.js";
+import { ACTIVE, chip, gist, isEnded, progressOf, result, runtime, tags, title } from "../parts/jobs.js";
 import { every } from "../parts/live.js";
 import { empty, failed, loading } from "../parts/states.js";
 
@@ -120,7 +120,7 @@ function put(job) {
   fill(
     row,
     element("td", { class: "narrow" }, box),
-    element("td", { class: "wide" }, element("a", { href: `/jobs/${job.id}`, class: "name" }, title(job)), element("div", { class: "soft small" }, gist(job.spec))),
+    element("td", { class: "wide" }, element("a", { href: `/jobs/${job.id}`, class: "name" }, title(job)), element("div", { class: "soft small" }, gist(job.spec)), tags(job)),
     element("td", {}, chip(job.status, job.desired_state), reason && element("div", { class: "soft small reason" }, reason)),
     element("td", {}, progressOf(job) ?? element("span", { class: "soft" }, "–")),
     element("td", { class: "right" }, result(job) ?? element("span", { class: "soft" }, "–")),

@@ -88,7 +88,7 @@ function show(schema, datasets, templates, jobs, from) {
   }
 
   function tell({ valid, errors, warnings, estimate }) {
-    const found = [...errors.map((error) => ({ ...error, kind: "error" })), ...warnings.map((warning) => ({ ...warning, kind: "warning" }))].map((one) => ({ ...one, pointer: one.pointer ?? "" }));
+    const found = [...errors.map((error) => ({ ...error, kind: "error" })), ...warnings.map((warning) => ({ ...warning, kind: "warning" }))].map((one) => ({ ...one, pointer: one.pointer ?? "", isKey: one.code === "unknown_key" }));
     editor.report(found);
     submit.disabled = !valid;
     verdict.dataset.valid = String(valid);
@@ -97,24 +97,16 @@ function show(schema, datasets, templates, jobs, from) {
     fill(problems, found.length > 0 && element("ul", { class: "problems" }, found.map((one) => item(one))));
   }
 
-  function item({ pointer, detail, kind, suggestion, allowed }) {
-    const line = editor.lineOf(pointer);
-    const isKey = suggestion && editor.hasKey(pointer) && !isValueFix(pointer, allowed);
+  function item({ pointer, detail, kind, suggestion, isKey }) {
     const mend = suggestion && editor.has(pointer) && element("button", { type: "button", class: "small", on: { click: () => editor.replace(pointer, JSON.stringify(suggestion), isKey) } }, `Use ${suggestion}`);
     return element(
       "li",
       { class: `notice ${kind}` },
-      element("button", { type: "button", class: "link", on: { click: () => editor.goTo(pointer) } }, `Line ${line}`),
+      element("button", { type: "button", class: "link", on: { click: () => editor.goTo(pointer) } }, `Line ${editor.lineOf(pointer)}`),
       pointer && element("code", { class: "small" }, pointer),
       element("p", {}, detail),
       mend,
     );
-  }
-
-  /** Whether a suggestion is for a value: then what is allowed are not the keys beside it. */
-  function isValueFix(pointer, allowed) {
-    const name = pointer.split("/").at(-1);
-    return pointer.endsWith("/type") || (allowed ?? []).includes(name);
   }
 
   async function send() {
