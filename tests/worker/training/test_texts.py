@@ -14,8 +14,9 @@ from models.spec.manifest import CategoricalColumn, TableManifest
 from models.spec.words import words_of
 from tests.worker.training.little import last_of, load, pack_table, run
 from tests.worker.training.test_data import COLUMNS
+from tests.worker.training.test_warm_start import prepared, trained
 from worker.ingest import ingest
-from worker.training import Dataset, EpochDone
+from worker.training import Dataset, EpochDone, Warned, train
 from worker.training.data import read_manifest
 from worker.training.network import build_network
 
@@ -237,3 +238,12 @@ def test_a_network_for_tokens_has_the_tensors_that_its_plan_says(packed: Path, n
     planned = {f"{layer.name}.{end}": shape for layer in plan for end, shape in layer.tensors.items()}
     built = {name: tuple(tensor.shape) for name, tensor in build_network(spec, data.task).state_dict().items()}
     assert planned == built
+
+
+def test_a_start_from_weights_that_read_other_words_is_told(packed: Path, tmp_path: Path) -> None:
+    told = words({"type": "multi_hot", "words": 30}, training={"epochs": 1, "batch_size": 60})
+    earlier = trained(packed, told, tmp_path)
+    for seed, expected in ((0, []), (1, ["other_vocabulary"])):
+        spec, data = prepared(packed, {**told, "seed": seed}, earlier)
+        events = train(spec, data, start_from=earlier)
+        assert [event.code for event in events if isinstance(event, Warned)] == expected
