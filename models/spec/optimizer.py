@@ -25,7 +25,7 @@ class Stepping(Technique):
     """Factors of the learning rate, by target: the name of a layer, what the names of several begin with (`stages.0`),
     or `kernels`, `biases`, `norms`. A parameter that several targets mean gets the product of their factors. Decoupled
     weight decay and the proximal step go with the rate. At 0 the parameter is frozen: it has no gradient and stays what
-    it is.
+    it is; the running means of a batch norm, which are none, go on.
     """
 
 

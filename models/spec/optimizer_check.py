@@ -70,7 +70,7 @@ def _proximal(spec: JobSpec) -> Iterator[SpecError]:
         case Lion() | Muon():
             why = f"a step of {optimizer.type} is as long for a small gradient as for a large one"
         case Adadelta() | Adafactor() | Lamb():
-            why = f"a step of {optimizer.type} is as long as it makes it, whatever the gradient's scale"
+            why = f"how long a step of {optimizer.type} is follows its earlier steps or the weights"
         case _:
             assert_never(optimizer)
     for index, technique in enumerate(spec.regularization):
