@@ -6,7 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.worker.training.turned_on import case_of, effect, interrupted, last_of, names, pack, same_bits, told
+from tests.worker.training.turned_on import (
+    case_of,
+    effect,
+    interrupted,
+    last_of,
+    names,
+    pack,
+    same_bits,
+    same_memory,
+    told,
+)
 
 CATALOGUE = list(names())
 STEPS = 6
@@ -33,7 +43,9 @@ def test_an_interruption_at_any_step_changes_nothing(
     case = case_of(family, name)
     step = 1 + CATALOGUE.index((family, name)) % (STEPS - 1)
     whole = last_of(told(places[case.data], json.dumps(case.with_it)))
-    assert same_bits(whole, interrupted(places[case.data], case.with_it, step, tmp_path))
+    again = interrupted(places[case.data], case.with_it, step, tmp_path)
+    assert same_bits(whole, again)
+    assert same_memory(whole, again)
 
 
 def test_the_table_has_every_technique() -> None:
