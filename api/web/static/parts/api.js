@@ -46,7 +46,8 @@ export async function all(path, parameters = {}, most = 1000) {
 export function query(parameters) {
   const search = new URLSearchParams();
   for (const [name, value] of Object.entries(parameters)) {
-    if (value !== undefined && value !== null && value !== "") for (const one of [value].flat()) search.append(name, one);
+    if (value !== undefined && value !== null && value !== "")
+      for (const one of [value].flat()) search.append(name, one);
   }
   return search.size ? `?${search}` : "";
 }

@@ -30,7 +30,13 @@ export class Chart {
       "aria-roledescription": "chart",
       on: { keydown: (event) => this.#move(event) },
     });
-    this.table = element("div", { class: "scroll figures", hidden: true, tabindex: 0, role: "region", "aria-label": `${title}, as a table` });
+    this.table = element("div", {
+      class: "scroll figures",
+      hidden: true,
+      tabindex: 0,
+      role: "region",
+      "aria-label": `${title}, as a table`,
+    });
     this.spoken = element("output", { class: "visually-hidden" });
     this.logButton = this.#button("Log", log, (on) => this.#setLog(on), "Logarithmic axis");
     this.tableButton = this.#button("Table", false, (on) => this.#setTable(on), "Show the numbers as a table");
@@ -55,7 +61,8 @@ export class Chart {
 
   /** New curves and level lines, drawn at once. */
   show(curves, lines = []) {
-    const shape = (list) => JSON.stringify(list.map(({ label, color, faint, dashed }) => [label, color, faint, dashed]));
+    const shape = (list) =>
+      JSON.stringify(list.map(({ label, color, faint, dashed }) => [label, color, faint, dashed]));
     const same = this.plot && shape(curves) === shape(this.curves) && shape(lines) === shape(this.lines);
     this.curves = curves;
     this.lines = lines;
@@ -98,7 +105,14 @@ export class Chart {
         points: { show: curve.points ?? false, size: 5, fill: stroke },
       };
     });
-    const levels = this.lines.map(({ label }) => ({ label, stroke: color("--level"), width: 1.5, dash: [3, 4], points: { show: false }, spanGaps: true }));
+    const levels = this.lines.map(({ label }) => ({
+      label,
+      stroke: color("--level"),
+      width: 1.5,
+      dash: [3, 4],
+      points: { show: false },
+      spanGaps: true,
+    }));
     return {
       width: this.canvas.clientWidth,
       height: HEIGHT,
@@ -107,7 +121,12 @@ export class Chart {
       scales: { x: { time: false }, y: { distr: this.log ? 3 : 1 } },
       axes: [
         { ...axis, size: 34, values: (_, ticks) => ticks.map(short) },
-        { ...axis, size: 62, values: (_, ticks) => ticks.map((tick) => (tick === null ? "" : this.tick(tick))), grid: { ...grid, filter: (_, ticks) => (this.log ? ticks.map(decade) : ticks) } },
+        {
+          ...axis,
+          size: 62,
+          values: (_, ticks) => ticks.map((tick) => (tick === null ? "" : this.tick(tick))),
+          grid: { ...grid, filter: (_, ticks) => (this.log ? ticks.map(decade) : ticks) },
+        },
       ],
       series: [{ label: this.xLabel }, ...curves, ...levels],
       hooks: {
@@ -127,7 +146,10 @@ export class Chart {
   #describe() {
     const said = this.curves.filter((curve) => !curve.faint).map((curve) => this.#summary(curve));
     const levels = this.lines.map(({ label, value }) => `${label} at ${this.format(value)}`);
-    this.canvas.setAttribute("aria-label", [`${this.title}.`, ...said, ...levels, "Arrow keys move along the curve."].join(" "));
+    this.canvas.setAttribute(
+      "aria-label",
+      [`${this.title}.`, ...said, ...levels, "Arrow keys move along the curve."].join(" "),
+    );
     const longest = this.curves.reduce((most, { steps }) => Math.max(most, steps.length), 0);
     Object.assign(this.figure.dataset, { curves: this.curves.length, points: longest });
     for (const [index, curve] of this.curves.entries()) {
@@ -167,9 +189,25 @@ export class Chart {
       );
     });
     const levels = this.lines.map(({ label, value }) =>
-      element("span", { class: "entry" }, element("span", { class: "swatch level" }), element("span", { class: "soft" }, label), element("span", { class: "figure" }, this.format(value))),
+      element(
+        "span",
+        { class: "entry" },
+        element("span", { class: "swatch level" }),
+        element("span", { class: "soft" }, label),
+        element("span", { class: "figure" }, this.format(value)),
+      ),
     );
-    fill(this.readout, element("span", { class: "entry" }, element("span", { class: "soft" }, this.xLabel), element("span", { class: "figure" }, number(data[0][at]))), entries, levels);
+    fill(
+      this.readout,
+      element(
+        "span",
+        { class: "entry" },
+        element("span", { class: "soft" }, this.xLabel),
+        element("span", { class: "figure" }, number(data[0][at])),
+      ),
+      entries,
+      levels,
+    );
   }
 
   #move(event) {
@@ -182,12 +220,15 @@ export class Chart {
     this.place = at;
     this.plot.setCursor({ left: this.plot.valToPos(data[at], "x"), top: 10 });
     this.#read(at);
-    this.spoken.textContent = [...this.readout.children].map((entry) => [...entry.children].map((part) => part.textContent).join(" ")).join(", ");
+    this.spoken.textContent = [...this.readout.children]
+      .map((entry) => [...entry.children].map((part) => part.textContent).join(" "))
+      .join(", ");
   }
 
   #resize() {
     if (!this.plot) return this.draw();
-    if (this.canvas.clientWidth && this.canvas.clientWidth !== this.plot.width) this.plot.setSize({ width: this.canvas.clientWidth, height: HEIGHT });
+    if (this.canvas.clientWidth && this.canvas.clientWidth !== this.plot.width)
+      this.plot.setSize({ width: this.canvas.clientWidth, height: HEIGHT });
     return undefined;
   }
 
@@ -208,16 +249,41 @@ export class Chart {
     const stride = Math.max(1, Math.ceil(steps.length / ROWS));
     const rows = [];
     for (let row = steps.length - 1; row >= 0; row -= stride) {
-      const cells = columns.map((column, index) => element("td", {}, column[row] === null || column[row] === undefined ? "" : (shown[index].format ?? this.format)(column[row])));
+      const cells = columns.map((column, index) =>
+        element(
+          "td",
+          {},
+          column[row] === null || column[row] === undefined ? "" : (shown[index].format ?? this.format)(column[row]),
+        ),
+      );
       rows.push(element("tr", {}, element("th", { scope: "row" }, number(steps[row])), cells));
     }
-    const head = element("tr", {}, element("th", { scope: "col" }, this.xLabel), shown.map(({ label }) => element("th", { scope: "col" }, label)));
-    const caption = stride > 1 ? `Every ${stride}th of ${number(steps.length)} rows, the newest first` : "The newest first";
-    fill(this.table, element("table", {}, element("caption", { class: "soft small" }, caption), element("thead", {}, head), element("tbody", {}, rows)));
+    const head = element(
+      "tr",
+      {},
+      element("th", { scope: "col" }, this.xLabel),
+      shown.map(({ label }) => element("th", { scope: "col" }, label)),
+    );
+    const caption =
+      stride > 1 ? `Every ${stride}th of ${number(steps.length)} rows, the newest first` : "The newest first";
+    fill(
+      this.table,
+      element(
+        "table",
+        {},
+        element("caption", { class: "soft small" }, caption),
+        element("thead", {}, head),
+        element("tbody", {}, rows),
+      ),
+    );
   }
 
   #button(text, pressed, act, hint) {
-    const button = element("button", { type: "button", class: "toggle", "aria-pressed": String(pressed), title: hint }, text);
+    const button = element(
+      "button",
+      { type: "button", class: "toggle", "aria-pressed": String(pressed), title: hint },
+      text,
+    );
     button.addEventListener("click", () => {
       const on = button.getAttribute("aria-pressed") !== "true";
       button.setAttribute("aria-pressed", String(on));

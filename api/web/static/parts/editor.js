@@ -18,7 +18,13 @@ export class Editor {
     this.image = element("code", {});
     this.numbers = element("div", { class: "numbers", "aria-hidden": "true" });
     this.remarks = element("div", { class: "remarks", "aria-hidden": "true" });
-    this.popup = element("ul", { class: "offers", id: "offers", role: "listbox", "aria-label": "Suggestions", hidden: true });
+    this.popup = element("ul", {
+      class: "offers",
+      id: "offers",
+      role: "listbox",
+      "aria-label": "Suggestions",
+      hidden: true,
+    });
     this.area = element("textarea", {
       class: "source",
       "aria-label": label,
@@ -35,8 +41,19 @@ export class Editor {
     this.area.addEventListener("keydown", (event) => this.#key(event));
     this.area.addEventListener("blur", () => this.#close());
     this.area.addEventListener("click", () => this.#close());
-    this.layer = element("div", { class: "layer" }, element("pre", { "aria-hidden": "true" }, this.image), this.area, this.remarks, this.popup);
-    this.root = element("div", { class: "editor card" }, element("div", { class: "editor-scroll" }, this.numbers, this.layer));
+    this.layer = element(
+      "div",
+      { class: "layer" },
+      element("pre", { "aria-hidden": "true" }, this.image),
+      this.area,
+      this.remarks,
+      this.popup,
+    );
+    this.root = element(
+      "div",
+      { class: "editor card" },
+      element("div", { class: "editor-scroll" }, this.numbers, this.layer),
+    );
   }
 
   get text() {
@@ -82,7 +99,9 @@ export class Editor {
   offer() {
     const cursor = cursorIn(this.parsed.tokens, this.area.selectionStart);
     const word = cursor.word.toLowerCase();
-    const fitting = this.suggest(cursor.pointer, cursor.isKey, this.parsed.value).filter(({ label }) => label.toLowerCase().includes(word));
+    const fitting = this.suggest(cursor.pointer, cursor.isKey, this.parsed.value).filter(({ label }) =>
+      label.toLowerCase().includes(word),
+    );
     fitting.sort((one, other) => other.label.toLowerCase().startsWith(word) - one.label.toLowerCase().startsWith(word));
     this.offered = fitting.slice(0, MOST_OFFERED);
     this.cursor = cursor;
@@ -169,7 +188,23 @@ export class Editor {
     this.chosen = index;
     this.popup.hidden = false;
     const items = this.offered.map(({ label, description }, place) =>
-      element("li", { id: `offer-${place}`, role: "option", "aria-selected": String(place === index), on: { mousedown: (event) => { event.preventDefault(); this.#take(this.offered[place]); } } }, element("code", {}, label), description && element("span", { class: "soft small" }, description)));
+      element(
+        "li",
+        {
+          id: `offer-${place}`,
+          role: "option",
+          "aria-selected": String(place === index),
+          on: {
+            mousedown: (event) => {
+              event.preventDefault();
+              this.#take(this.offered[place]);
+            },
+          },
+        },
+        element("code", {}, label),
+        description && element("span", { class: "soft small" }, description),
+      ),
+    );
     fill(this.popup, items);
     items[index]?.scrollIntoView({ block: "nearest" });
     this.area.setAttribute("aria-activedescendant", `offer-${index}`);
@@ -198,14 +233,30 @@ export class Editor {
   }
 
   #paint() {
-    const marks = [...this.problems.map(({ pointer, detail, kind, isKey }) => ({ ...this.#place(pointer, isKey), detail, kind }))];
+    const marks = [
+      ...this.problems.map(({ pointer, detail, kind, isKey }) => ({ ...this.#place(pointer, isKey), detail, kind })),
+    ];
     const { error } = this.parsed;
     if (error) marks.unshift({ start: error.offset, end: error.offset + 1, detail: error.message, kind: "error" });
     fill(this.image, this.#colored(marks), "\n");
     const lines = this.text.split("\n");
     const byLine = Map.groupBy(marks, ({ start }) => this.#line(start));
-    fill(this.numbers, lines.map((_, index) => element("span", { data: { kind: byLine.get(index + 1)?.[0].kind ?? "" } }, String(index + 1))));
-    fill(this.remarks, [...byLine].map(([line, of]) => element("span", { class: of[0].kind, style: { "--line": line - 1, "--column": lines[line - 1].length } }, of.map(({ detail }) => detail).join(" "))));
+    fill(
+      this.numbers,
+      lines.map((_, index) =>
+        element("span", { data: { kind: byLine.get(index + 1)?.[0].kind ?? "" } }, String(index + 1)),
+      ),
+    );
+    fill(
+      this.remarks,
+      [...byLine].map(([line, of]) =>
+        element(
+          "span",
+          { class: of[0].kind, style: { "--line": line - 1, "--column": lines[line - 1].length } },
+          of.map(({ detail }) => detail).join(" "),
+        ),
+      ),
+    );
     this.layer.style.setProperty("--lines", lines.length);
     this.layer.style.setProperty("--columns", Math.max(...lines.map((line) => line.length)));
   }
@@ -218,7 +269,13 @@ export class Editor {
       pieces.push(this.text.slice(at, token.start));
       const isKey = token.text[0] === '"' && tokens[index + 1]?.text === ":";
       const mark = marks.find(({ start, end }) => token.start >= start && token.start < end);
-      pieces.push(element("span", { class: [kindOf(token.text, isKey), mark && `mark ${mark.kind}`].filter(Boolean).join(" ") }, token.text));
+      pieces.push(
+        element(
+          "span",
+          { class: [kindOf(token.text, isKey), mark && `mark ${mark.kind}`].filter(Boolean).join(" ") },
+          token.text,
+        ),
+      );
       at = token.end;
     }
     return [...pieces, this.text.slice(at)];

@@ -52,7 +52,10 @@ export function confirmed(question, detail, yes) {
 export function copyButton(text, label = "Copy") {
   const button = element("button", { type: "button", class: "quiet small" }, label);
   button.addEventListener("click", async () => {
-    const done = await navigator.clipboard?.writeText(text()).then(() => true, () => false);
+    const done = await navigator.clipboard?.writeText(text()).then(
+      () => true,
+      () => false,
+    );
     button.textContent = done ? "Copied" : "Cannot copy here";
     setTimeout(() => (button.textContent = label), 1500);
   });
@@ -71,5 +74,7 @@ toggle.addEventListener("click", () => {
   showTheme();
   document.dispatchEvent(new Event("themechange"));
 });
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => document.dispatchEvent(new Event("themechange")));
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () =>
+  document.dispatchEvent(new Event("themechange")),
+);
 showTheme();

@@ -38,7 +38,14 @@ export function gist(spec) {
 }
 
 export function tags({ tags: all = [] }) {
-  return all.length > 0 && element("div", { class: "tags" }, all.map((tag) => element("span", { class: "badge plain" }, tag)));
+  return (
+    all.length > 0 &&
+    element(
+      "div",
+      { class: "tags" },
+      all.map((tag) => element("span", { class: "badge plain" }, tag)),
+    )
+  );
 }
 
 export function progressOf(job) {

@@ -8,12 +8,15 @@ const TOKEN = /\s+|"(?:[^"\\\n]|\\.)*"?|[{}[\],:]|[^\s{}[\],:"]+/gy;
  * `value`: what has been read so far. `error`: {offset, message} or null.
  */
 export function read(text) {
-  const tokens = [...text.matchAll(TOKEN)].map((match) => ({ text: match[0], start: match.index, end: match.index + match[0].length })).filter((token) => token.text.trim());
+  const tokens = [...text.matchAll(TOKEN)]
+    .map((match) => ({ text: match[0], start: match.index, end: match.index + match[0].length }))
+    .filter((token) => token.text.trim());
   const places = new Map();
   let at = 0;
   let error = null;
 
-  const complain = (message, token = tokens[at]) => (error ??= { offset: token?.start ?? text.trimEnd().length, message });
+  const complain = (message, token = tokens[at]) =>
+    (error ??= { offset: token?.start ?? text.trimEnd().length, message });
 
   function value(pointer) {
     const token = tokens[at];
@@ -34,7 +37,10 @@ export function read(text) {
     try {
       return JSON.parse(token.text);
     } catch {
-      complain(token.text[0] === '"' ? "This text does not end." : "Not a JSON value: text needs double quotes.", token);
+      complain(
+        token.text[0] === '"' ? "This text does not end." : "Not a JSON value: text needs double quotes.",
+        token,
+      );
       return token.text.replace(/^"/, "");
     }
   }
@@ -54,7 +60,12 @@ export function read(text) {
       else complain("A colon is missing behind this key.", key);
       const inside = `${pointer}/${escaped(name)}`;
       found[name] = value(inside);
-      places.set(inside, { start: key.start, end: key.end, ...places.get(inside), key: { start: key.start, end: key.end } });
+      places.set(inside, {
+        start: key.start,
+        end: key.end,
+        ...places.get(inside),
+        key: { start: key.start, end: key.end },
+      });
       separate("}");
     }
     return close("}", found);
@@ -99,12 +110,13 @@ export function cursorIn(tokens, offset) {
   for (const token of tokens) {
     if (token.start >= offset) break;
     const top = stack.at(-1);
-    const isOpen = token.end > offset || (token.end === offset && !/^[{}[\],:]$/.test(token.text)) ;
+    const isOpen = token.end > offset || (token.end === offset && !/^[{}[\],:]$/.test(token.text));
     if (isOpen && !/^[{}[\],:]$/.test(token.text)) {
       touched = token;
       break;
     }
-    if (token.text === "{" || token.text === "[") stack.push({ isObject: token.text === "{", key: null, index: 0, wantsKey: token.text === "{" });
+    if (token.text === "{" || token.text === "[")
+      stack.push({ isObject: token.text === "{", key: null, index: 0, wantsKey: token.text === "{" });
     else if (token.text === "}" || token.text === "]") stack.pop();
     else if (token.text === "," && top) {
       top.index += 1;
@@ -113,10 +125,24 @@ export function cursorIn(tokens, offset) {
     else if (top?.isObject && top.wantsKey) top.key = token.text.replace(/^"|"$/g, "");
   }
   const inner = stack.at(-1);
-  const path = stack.map((frame, depth) => (depth === stack.length - 1 && frame.wantsKey ? null : escaped(frame.isObject ? frame.key ?? "" : String(frame.index)))).filter((part) => part !== null);
+  const path = stack
+    .map((frame, depth) =>
+      depth === stack.length - 1 && frame.wantsKey
+        ? null
+        : escaped(frame.isObject ? (frame.key ?? "") : String(frame.index)),
+    )
+    .filter((part) => part !== null);
   const [start, end] = touched ? [touched.start, endOf(touched, offset)] : [offset, offset];
   const word = touched ? touched.text.slice(0, offset - start).replace(/^"/, "") : "";
-  return { pointer: path.map((part) => `/${part}`).join(""), isKey: Boolean(inner?.isObject && inner.wantsKey), isQuoted: touched?.text[0] === '"', word, start, end, depth: stack.length };
+  return {
+    pointer: path.map((part) => `/${part}`).join(""),
+    isKey: Boolean(inner?.isObject && inner.wantsKey),
+    isQuoted: touched?.text[0] === '"',
+    word,
+    start,
+    end,
+    depth: stack.length,
+  };
 }
 
 /** On one line, as people write it. */
@@ -134,7 +160,9 @@ export function pretty(value, indent = "", width = 88) {
   const inner = `${indent}  `;
   const members = Array.isArray(value)
     ? value.map((member) => inner + pretty(member, inner, width))
-    : Object.entries(value).filter(([, member]) => member !== undefined).map(([name, member]) => `${inner}${JSON.stringify(name)}: ${pretty(member, inner, width)}`);
+    : Object.entries(value)
+        .filter(([, member]) => member !== undefined)
+        .map(([name, member]) => `${inner}${JSON.stringify(name)}: ${pretty(member, inner, width)}`);
   const [open, close] = Array.isArray(value) ? "[]" : "{}";
   return members.length ? `${open}\n${members.join(",\n")}\n${indent}${close}` : open + close;
 }
@@ -151,5 +179,8 @@ export function escaped(name) {
 
 /** The value at a pointer, or undefined. */
 export function at(value, pointer) {
-  return pointer.split("/").slice(1).reduce((inner, part) => inner?.[part.replaceAll("~1", "/").replaceAll("~0", "~")], value);
+  return pointer
+    .split("/")
+    .slice(1)
+    .reduce((inner, part) => inner?.[part.replaceAll("~1", "/").replaceAll("~0", "~")], value);
 }

@@ -2,9 +2,24 @@
 // open streams to one host are all that browsers allow: a hidden tab that kept one would block the others.)
 
 const TYPES = [
-  "job.created", "job.claimed", "job.started", "job.released", "job.lost", "job.warned", "job.cancel_requested",
-  "job.pause_requested", "job.run_requested", "job.paused", "job.resumed", "job.retried", "job.succeeded", "job.failed", "job.cancelled",
-  "epoch.completed", "checkpoint.created", "job.progress",
+  "job.created",
+  "job.claimed",
+  "job.started",
+  "job.released",
+  "job.lost",
+  "job.warned",
+  "job.cancel_requested",
+  "job.pause_requested",
+  "job.run_requested",
+  "job.paused",
+  "job.resumed",
+  "job.retried",
+  "job.succeeded",
+  "job.failed",
+  "job.cancelled",
+  "epoch.completed",
+  "checkpoint.created",
+  "job.progress",
 ];
 
 /** Follow a job. `listener(event)` gets each event once, and progress as `{object: "job.progress"}`. */

@@ -13,7 +13,15 @@ export class Schema {
     let path = "";
     for (const part of pointer.split("/").slice(1)) {
       path += `/${part}`;
-      const inside = nodes.flatMap((node) => (node.properties ? [node.properties[part]] : node.type === "array" ? [node.prefixItems?.[part] ?? node.items] : [node.additionalProperties])).filter((node) => node && typeof node === "object");
+      const inside = nodes
+        .flatMap((node) =>
+          node.properties
+            ? [node.properties[part]]
+            : node.type === "array"
+              ? [node.prefixItems?.[part] ?? node.items]
+              : [node.additionalProperties],
+        )
+        .filter((node) => node && typeof node === "object");
       nodes = inside.flatMap((node) => this.#alternatives(node, at(document, path)));
     }
     return nodes;
@@ -25,10 +33,19 @@ export class Schema {
     const found = new Map();
     for (const node of this.candidates(pointer, document)) {
       for (const [name, property] of Object.entries(node.properties ?? {})) {
-        if (!found.has(name)) found.set(name, { name, description: this.#description(property), value: this.#start(property, name, node), required: node.required?.includes(name) ?? false, present: present.includes(name) });
+        if (!found.has(name))
+          found.set(name, {
+            name,
+            description: this.#description(property),
+            value: this.#start(property, name, node),
+            required: node.required?.includes(name) ?? false,
+            present: present.includes(name),
+          });
       }
     }
-    return [...found.values()].sort((one, other) => (one.name === "type" ? -1 : other.name === "type" ? 1 : other.required - one.required));
+    return [...found.values()].sort((one, other) =>
+      one.name === "type" ? -1 : other.name === "type" ? 1 : other.required - one.required,
+    );
   }
 
   /** Values that fit: `{text, description}`, as JSON. */
@@ -42,7 +59,8 @@ export class Schema {
       if (node.const !== undefined) add(node.const, node.summary ?? node.description);
       for (const value of node.enum ?? []) add(value, node.description);
       if (node.type === "boolean") [true, false].forEach((value) => add(value));
-      if (node.default !== undefined && node.default !== null && typeof node.default !== "object") add(node.default, "the default");
+      if (node.default !== undefined && node.default !== null && typeof node.default !== "object")
+        add(node.default, "the default");
       const type = node.properties?.type;
       if (!isType && type?.const) add({ type: type.const }, node.description);
     }
@@ -50,20 +68,32 @@ export class Schema {
   }
 
   #types(pointer, document) {
-    return this.candidates(pointer, withoutType(document, pointer)).filter((node) => node.properties?.type?.const).map((node) => ({ const: node.properties.type.const, summary: node.description }));
+    return this.candidates(pointer, withoutType(document, pointer))
+      .filter((node) => node.properties?.type?.const)
+      .map((node) => ({ const: node.properties.type.const, summary: node.description }));
   }
 
   #alternatives(node, value) {
-    if (node.$ref) return this.#alternatives({ ...this.root.$defs[node.$ref.slice(8)], ...(node.default === undefined ? {} : { default: node.default }) }, value);
+    if (node.$ref)
+      return this.#alternatives(
+        { ...this.root.$defs[node.$ref.slice(8)], ...(node.default === undefined ? {} : { default: node.default }) },
+        value,
+      );
     const branches = node.oneOf ?? node.anyOf;
     if (!branches) return [node];
     const all = branches.flatMap((branch) => this.#alternatives(branch, value)).filter((one) => one.type !== "null");
-    const chosen = all.filter((one) => one.properties?.type?.const !== undefined && one.properties.type.const === value?.type);
+    const chosen = all.filter(
+      (one) => one.properties?.type?.const !== undefined && one.properties.type.const === value?.type,
+    );
     return chosen.length ? chosen : all;
   }
 
   #description(property) {
-    const own = property.description ?? this.#alternatives(property).map((node) => node.description).find(Boolean);
+    const own =
+      property.description ??
+      this.#alternatives(property)
+        .map((node) => node.description)
+        .find(Boolean);
     return first(own);
   }
 
@@ -71,7 +101,8 @@ export class Schema {
   #start(property, name, owner) {
     if (property.const !== undefined) return JSON.stringify(property.const);
     const { default: usual } = property;
-    if (usual !== undefined && usual !== null && (typeof usual !== "object" || Object.keys(usual).length < 3)) return compact(usual);
+    if (usual !== undefined && usual !== null && (typeof usual !== "object" || Object.keys(usual).length < 3))
+      return compact(usual);
     const nodes = this.#alternatives(property);
     if (name === "type" && owner.properties.type.const) return JSON.stringify(owner.properties.type.const);
     if (nodes.some((node) => node.type === "object")) return "{}";

@@ -6,11 +6,20 @@ import { compact } from "./json.js";
 
 export function specView(heading, spec, sent = null) {
   const lines = [...linesOf(spec, sent, 0, "")];
-  const code = element("code", {}, lines.map(({ text, given }) => element("span", { class: given ? "line" : "line filled" }, `${text}\n`)));
+  const code = element(
+    "code",
+    {},
+    lines.map(({ text, given }) => element("span", { class: given ? "line" : "line filled" }, `${text}\n`)),
+  );
   return element(
     "section",
     { class: "card spec", "aria-label": heading },
-    element("header", {}, element("h3", {}, heading), copyButton(() => JSON.stringify(spec, null, 2))),
+    element(
+      "header",
+      {},
+      element("h3", {}, heading),
+      copyButton(() => JSON.stringify(spec, null, 2)),
+    ),
     element("pre", { class: "scroll", tabindex: 0 }, code),
   );
 }
@@ -20,7 +29,11 @@ function* linesOf(value, sent, depth, key) {
   const begin = pad + (key ? `${JSON.stringify(key)}: ` : "");
   const given = sent === null || sent !== undefined;
   const whole = compact(value);
-  const flat = value === null || typeof value !== "object" || begin.length + whole.length < 56 || (Array.isArray(value) && value.every((one) => typeof one !== "object"));
+  const flat =
+    value === null ||
+    typeof value !== "object" ||
+    begin.length + whole.length < 56 ||
+    (Array.isArray(value) && value.every((one) => typeof one !== "object"));
   if (flat) {
     yield { text: begin + whole, given };
     return;
@@ -29,7 +42,9 @@ function* linesOf(value, sent, depth, key) {
   yield { text: begin + open, given };
   const members = Object.entries(value);
   for (const [index, [name, member]] of members.entries()) {
-    const inside = [...linesOf(member, sent === null ? null : sent?.[name], depth + 1, Array.isArray(value) ? "" : name)];
+    const inside = [
+      ...linesOf(member, sent === null ? null : sent?.[name], depth + 1, Array.isArray(value) ? "" : name),
+    ];
     if (index < members.length - 1) inside.at(-1).text += ",";
     yield* inside;
   }

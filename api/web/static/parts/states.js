@@ -4,7 +4,12 @@ import { element } from "./elements.js";
 
 export function loading(rows = 4) {
   const bars = Array.from({ length: rows }, () => element("div", { class: "skeleton" }));
-  return element("div", { class: "loading", role: "status" }, element("span", { class: "visually-hidden" }, "Loading"), bars);
+  return element(
+    "div",
+    { class: "loading", role: "status" },
+    element("span", { class: "visually-hidden" }, "Loading"),
+    bars,
+  );
 }
 
 export function empty(title, text, ...actions) {
@@ -32,7 +37,10 @@ export function failed(problem, retry) {
 }
 
 export function notAllowed(what) {
-  return notice("info", `Your key only reads: ${what} needs one with scope “submit”. Whoever manages the project can make one.`);
+  return notice(
+    "info",
+    `Your key only reads: ${what} needs one with scope “submit”. Whoever manages the project can make one.`,
+  );
 }
 
 export function notice(kind, ...children) {

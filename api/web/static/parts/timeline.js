@@ -7,7 +7,8 @@ const OFTEN = ["epoch.completed", "checkpoint.created"];
 const TELLS = {
   "job.created": () => "Submitted",
   "job.claimed": () => "A worker took it up",
-  "job.started": ({ data }) => (data.start_step ? `Training goes on after step ${number(data.start_step)}` : started(data)),
+  "job.started": ({ data }) =>
+    data.start_step ? `Training goes on after step ${number(data.start_step)}` : started(data),
   "job.released": ({ data }) => `Given back: ${data.reason}`,
   "job.lost": ({ data }) => `Lost: ${data.reason}`,
   "job.warned": ({ data }) => data.detail ?? data.message ?? "Warned",
@@ -25,21 +26,24 @@ const TELLS = {
 export function timeline(events) {
   const attempts = new Map();
   for (const event of events) attempts.set(event.attempt, [...(attempts.get(event.attempt) ?? []), event]);
-  return [...attempts].reverse().map(([attempt, of]) =>
-    element(
-      "section",
-      { class: "attempt" },
-      element("h3", {}, attempt ? `Attempt ${attempt}` : "Before the first attempt"),
-      element("ol", { class: "timeline" }, gathered(of).reverse().map(entry)),
-    ),
-  );
+  return [...attempts]
+    .reverse()
+    .map(([attempt, of]) =>
+      element(
+        "section",
+        { class: "attempt" },
+        element("h3", {}, attempt ? `Attempt ${attempt}` : "Before the first attempt"),
+        element("ol", { class: "timeline" }, gathered(of).reverse().map(entry)),
+      ),
+    );
 }
 
 function gathered(events) {
   const runs = [];
   for (const event of events) {
     const last = runs.at(-1);
-    if (last && OFTEN.includes(event.type) && last.events.every(({ type }) => OFTEN.includes(type))) last.events.push(event);
+    if (last && OFTEN.includes(event.type) && last.events.every(({ type }) => OFTEN.includes(type)))
+      last.events.push(event);
     else runs.push({ events: [event] });
   }
   return runs;
@@ -47,8 +51,16 @@ function gathered(events) {
 
 function entry({ events }) {
   const [first, last] = [events[0], events.at(-1)];
-  const text = OFTEN.includes(first.type) ? ofRun(events) : (TELLS[first.type]?.(first) ?? words(first.type.replace(".", ": ")));
-  return element("li", { data: { type: OFTEN.includes(first.type) ? "progress" : first.type } }, clock(last.created_at), element("span", {}, text), element("span", { class: "soft small" }, first.actor));
+  const text = OFTEN.includes(first.type)
+    ? ofRun(events)
+    : (TELLS[first.type]?.(first) ?? words(first.type.replace(".", ": ")));
+  return element(
+    "li",
+    { data: { type: OFTEN.includes(first.type) ? "progress" : first.type } },
+    clock(last.created_at),
+    element("span", {}, text),
+    element("span", { class: "soft small" }, first.actor),
+  );
 }
 
 function ofRun(events) {
@@ -62,7 +74,11 @@ function ofRun(events) {
 }
 
 function started({ steps, parameters, training_examples: examples }) {
-  const parts = [steps && `${number(steps)} steps`, parameters && `${number(parameters)} parameters`, examples && `${number(examples)} examples`];
+  const parts = [
+    steps && `${number(steps)} steps`,
+    parameters && `${number(parameters)} parameters`,
+    examples && `${number(examples)} examples`,
+  ];
   const told = parts.filter(Boolean).join(", ");
   return told ? `Training began: ${told}` : "Training began";
 }

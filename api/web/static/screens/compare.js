@@ -13,7 +13,8 @@ import { empty, failed, loading } from "../parts/states.js";
 
 const MOST = 8;
 const POINTS = 4000;
-const INNER = /^epoch$|\/(penalty|skipped_share|sparsity|weight_norm|gradient_norm|clipped_share|seconds|samples_per_second)$/;
+const INNER =
+  /^epoch$|\/(penalty|skipped_share|sparsity|weight_norm|gradient_norm|clipped_share|seconds|samples_per_second)$/;
 
 const { body } = screen("Compare");
 const asked = new URLSearchParams(location.search).get("jobs") ?? "";
@@ -27,7 +28,12 @@ async function choose() {
   const jobs = await all("/v1/jobs", {}, 200).catch(() => []);
   const others = jobs.filter((job) => !ids.includes(job.id));
   if (!others.length || ids.length >= MOST) return;
-  const select = element("select", { "aria-label": "Add a job" }, element("option", { value: "" }, ids.length ? "Add a job…" : "Choose a job…"), others.map((job) => element("option", { value: job.id }, `${title(job)} (${job.status})`)));
+  const select = element(
+    "select",
+    { "aria-label": "Add a job" },
+    element("option", { value: "" }, ids.length ? "Add a job…" : "Choose a job…"),
+    others.map((job) => element("option", { value: job.id }, `${title(job)} (${job.status})`)),
+  );
   select.addEventListener("change", () => go([...ids, select.value]));
   fill(chooser, select);
 }
@@ -38,29 +44,47 @@ function go(chosen) {
 
 async function show() {
   if (!ids.length) {
-    fill(place, empty("Choose runs to compare", "Tick some in the list of jobs, or choose one here: their curves come on one chart, and what differs in their specs in one table.", element("a", { class: "button", href: "/jobs" }, "To the jobs")));
+    fill(
+      place,
+      empty(
+        "Choose runs to compare",
+        "Tick some in the list of jobs, or choose one here: their curves come on one chart, and what differs in their specs in one table.",
+        element("a", { class: "button", href: "/jobs" }, "To the jobs"),
+      ),
+    );
     return;
   }
   fill(place, loading(6));
   try {
     let jobs = await Promise.all(ids.map((id) => get(`/v1/jobs/${id}`)));
     let comparison = await compared(jobs);
-    const runs = jobs.map((job, index) => ({ job, ...comparison.jobs[index], color: index + 1, label: labelOf(job, jobs), steps: new Curves(job, "step", STEP_KEYS), epochs: new Curves(job, "epoch") }));
+    const runs = jobs.map((job, index) => ({
+      job,
+      ...comparison.jobs[index],
+      color: index + 1,
+      label: labelOf(job, jobs),
+      steps: new Curves(job, "step", STEP_KEYS),
+      epochs: new Curves(job, "epoch"),
+    }));
     const [table, charts, spec] = [element("div", {}), element("div", {}), element("div", {})];
     const draw = chartsOf(charts, runs);
-    const measure = () => Promise.all(runs.filter(({ job, epochs }) => !isEnded(job) || !epochs.steps.length).flatMap(({ steps, epochs }) => [steps.load(POINTS), epochs.load(POINTS)]));
+    const measure = (some) =>
+      Promise.all(some.flatMap(({ steps, epochs }) => [steps.load(POINTS), epochs.load(POINTS)]));
     fill(place, table, element("h2", {}, "What differs in the specs"), spec, element("h2", {}, "Curves"), charts);
     fill(table, results(runs));
     fill(spec, specTable(runs, comparison.differences));
-    await measure();
+    await measure(runs);
     draw();
     if (jobs.every(isEnded)) return;
     every(2000, async () => {
-      if (jobs.every(isEnded)) return;
-      await measure();
+      const running = runs.filter(({ job }) => !isEnded(job));
+      if (!running.length) return;
       jobs = await Promise.all(jobs.map((job) => (isEnded(job) ? job : get(job.urls.self))));
       comparison = await compared(jobs);
-      runs.forEach((run, index) => Object.assign(run, { job: jobs[index], best: comparison.jobs[index].best, last: comparison.jobs[index].last }));
+      runs.forEach((run, index) =>
+        Object.assign(run, { job: jobs[index], best: comparison.jobs[index].best, last: comparison.jobs[index].last }),
+      );
+      await measure(running);
       draw();
       fill(table, results(runs));
     });
@@ -82,9 +106,29 @@ function labelOf(job, jobs) {
 }
 
 function results(runs) {
-  const names = [...new Set(runs.flatMap(({ best }) => Object.keys(best ?? {})))].filter((name) => !INNER.test(name)).sort((one, other) => other.startsWith("validation") - one.startsWith("validation"));
-  const head = element("tr", {}, element("td", {}), runs.map(({ job, color, label }) => element("th", { scope: "col" }, element("span", { class: "swatch", data: { color } }), element("a", { href: `/jobs/${job.id}` }, label))));
-  const row = (title, cell) => element("tr", {}, element("th", { scope: "row" }, title), runs.map((run) => element("td", {}, cell(run))));
+  const names = [...new Set(runs.flatMap(({ best }) => Object.keys(best ?? {})))]
+    .filter((name) => !INNER.test(name))
+    .sort((one, other) => other.startsWith("validation") - one.startsWith("validation"));
+  const head = element(
+    "tr",
+    {},
+    element("td", {}),
+    runs.map(({ job, color, label }) =>
+      element(
+        "th",
+        { scope: "col" },
+        element("span", { class: "swatch", data: { color } }),
+        element("a", { href: `/jobs/${job.id}` }, label),
+      ),
+    ),
+  );
+  const row = (title, cell) =>
+    element(
+      "tr",
+      {},
+      element("th", { scope: "row" }, title),
+      runs.map((run) => element("td", {}, cell(run))),
+    );
   return element(
     "div",
     { class: "card scroll", role: "region", "aria-label": "Results", tabindex: 0 },
@@ -92,7 +136,14 @@ function results(runs) {
       "table",
       { class: "side-by-side" },
       element("thead", {}, head),
-      element("tbody", {}, row("State", ({ job }) => chip(job.status, job.desired_state)), names.map((name) => row(capital(metricName(name)), figuresOf(name, runs))), row("Took", ({ job }) => runtime(job)), ids.length > 1 && row("", ({ job, label }) => leaveOut(job, label))),
+      element(
+        "tbody",
+        {},
+        row("State", ({ job }) => chip(job.status, job.desired_state)),
+        names.map((name) => row(capital(metricName(name)), figuresOf(name, runs))),
+        row("Took", ({ job }) => runtime(job)),
+        ids.length > 1 && row("", ({ job, label }) => leaveOut(job, label)),
+      ),
     ),
   );
 }
@@ -103,30 +154,68 @@ function figuresOf(name, runs) {
   const top = bests.length < 2 ? null : /loss|error/.test(name) ? Math.min(...bests) : Math.max(...bests);
   return (run) => {
     const [best, last] = [run.best?.[name], run.last?.[name]];
-    return [element("span", { class: best === top ? "figure strong" : "figure" }, metric(name, best)), last !== undefined && last !== best && element("span", { class: "soft small" }, `  last ${metric(name, last)}`)];
+    return [
+      element("span", { class: best === top ? "figure strong" : "figure" }, metric(name, best)),
+      last !== undefined && last !== best && element("span", { class: "soft small" }, `  last ${metric(name, last)}`),
+    ];
   };
 }
 
 function leaveOut(job, label) {
-  return element("button", { type: "button", class: "quiet small", "aria-label": `Leave out ${label}`, on: { click: () => go(ids.filter((id) => id !== job.id)) } }, "Leave out");
+  return element(
+    "button",
+    {
+      type: "button",
+      class: "quiet small",
+      "aria-label": `Leave out ${label}`,
+      on: { click: () => go(ids.filter((id) => id !== job.id)) },
+    },
+    "Leave out",
+  );
 }
 
 function specTable(runs, differences) {
   if (runs.length < 2) return element("p", { class: "card soft" }, "Add another run.");
   const found = differences.filter(({ pointer }) => pointer !== "/name");
   if (!found.length) return element("p", { class: "card soft" }, "Nothing: their resolved specs are the same.");
-  const head = element("tr", {}, element("th", { scope: "col" }, "Pointer"), runs.map(({ color, label }) => element("th", { scope: "col" }, element("span", { class: "swatch", data: { color } }), label)));
-  const said = (values, { job }) => (job.id in values ? element("code", {}, compact(values[job.id])) : element("span", { class: "soft" }, "absent"));
-  const rows = found.map(({ pointer, values }) => element("tr", {}, element("th", { scope: "row" }, element("code", {}, pointer)), runs.map((run) => element("td", {}, said(values, run)))));
-  return element("div", { class: "card scroll", role: "region", "aria-label": "Differences of the specs", tabindex: 0 }, element("table", { class: "side-by-side" }, element("thead", {}, head), element("tbody", {}, rows)));
+  const head = element(
+    "tr",
+    {},
+    element("th", { scope: "col" }, "Pointer"),
+    runs.map(({ color, label }) =>
+      element("th", { scope: "col" }, element("span", { class: "swatch", data: { color } }), label),
+    ),
+  );
+  const said = (values, { job }) =>
+    job.id in values ? element("code", {}, compact(values[job.id])) : element("span", { class: "soft" }, "absent");
+  const rows = found.map(({ pointer, values }) =>
+    element(
+      "tr",
+      {},
+      element("th", { scope: "row" }, element("code", {}, pointer)),
+      runs.map((run) => element("td", {}, said(values, run))),
+    ),
+  );
+  return element(
+    "div",
+    { class: "card scroll", role: "region", "aria-label": "Differences of the specs", tabindex: 0 },
+    element("table", { class: "side-by-side" }, element("thead", {}, head), element("tbody", {}, rows)),
+  );
 }
 
 function chartsOf(place, runs) {
   const known = new Map();
   const grid = element("div", { class: "charts" });
-  const more = element("details", { class: "more" }, element("summary", {}, "More curves"), element("div", { class: "charts" }));
+  const more = element(
+    "details",
+    { class: "more" },
+    element("summary", {}, "More curves"),
+    element("div", { class: "charts" }),
+  );
   const draw = (name, options, curvesOf, where = grid) => {
-    const curves = runs.map(curvesOf).filter((curve) => curve.values.some((value) => value !== null && value !== undefined));
+    const curves = runs
+      .map(curvesOf)
+      .filter((curve) => curve.values.some((value) => value !== null && value !== undefined));
     if (!curves.length) return;
     if (!known.has(name)) {
       known.set(name, new Chart(name, options));
@@ -134,22 +223,48 @@ function chartsOf(place, runs) {
     }
     known.get(name).show(curves);
   };
-  const byEpoch = (name, where) => draw(capital(metricName(name)), formatsOf(name), ({ epochs, label, color }) => ({ label, color, steps: epochs.steps, values: epochs.values(name), points: epochs.steps.length < 60 }), where);
-  const byStep = (title, name, options, isSmooth) => draw(title, options, ({ steps, label, color }) => ({ label, color, steps: steps.steps, values: isSmooth && steps.steps.length > 50 ? smoothed(steps.values(name), 0.9) : steps.values(name) }));
+  const byEpoch = (name, where) =>
+    draw(
+      capital(metricName(name)),
+      formatsOf(name),
+      ({ epochs, label, color }) => ({
+        label,
+        color,
+        steps: epochs.steps,
+        values: epochs.values(name),
+        points: epochs.steps.length < 60,
+      }),
+      where,
+    );
+  const byStep = (title, name, options, isSmooth) =>
+    draw(title, options, ({ steps, label, color }) => ({
+      label,
+      color,
+      steps: steps.steps,
+      values: isSmooth && steps.steps.length > 50 ? smoothed(steps.values(name), 0.9) : steps.values(name),
+    }));
   const drawAll = () => {
     if (runs.every(({ steps, epochs }) => !steps.steps.length && !epochs.steps.length)) {
       fill(place, element("p", { class: "card soft" }, "No curves yet."));
       return;
     }
     if (!grid.isConnected) fill(place, grid, more);
-    const names = [...new Set(runs.flatMap(({ epochs }) => epochs.names))].filter((name) => !INNER.test(name) && name !== "train/loss");
-    const first = ["validation/loss", ...new Set(runs.map(({ job }) => watched(job)))].filter((name) => names.includes(name));
+    const names = [...new Set(runs.flatMap(({ epochs }) => epochs.names))].filter(
+      (name) => !INNER.test(name) && name !== "train/loss",
+    );
+    const first = ["validation/loss", ...new Set(runs.map(({ job }) => watched(job)))].filter((name) =>
+      names.includes(name),
+    );
     byStep("Training loss, smoothed", "train/loss", {}, true);
     first.forEach((name) => byEpoch(name));
     byStep("Gradient norm, smoothed", "gradient_norm", { log: true }, true);
     byStep("Learning rate", "learning_rate", {}, false);
     more.hidden = names.length === first.length;
-    if (more.open) names.filter((name) => !first.includes(name)).sort((one, other) => other.startsWith("validation") - one.startsWith("validation")).forEach((name) => byEpoch(name, more.lastElementChild));
+    if (more.open)
+      names
+        .filter((name) => !first.includes(name))
+        .sort((one, other) => other.startsWith("validation") - one.startsWith("validation"))
+        .forEach((name) => byEpoch(name, more.lastElementChild));
   };
   more.addEventListener("toggle", drawAll);
   return drawAll;

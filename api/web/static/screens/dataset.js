@@ -25,18 +25,40 @@ if (dataset) {
 
 function show() {
   const { heading, body, actions } = screen(dataset.name);
-  heading.after(element("div", { class: "lead" }, datasetChip(dataset), element("span", { class: "soft" }, contents(dataset) ?? dataset.status_reason)));
+  heading.after(
+    element(
+      "div",
+      { class: "lead" },
+      datasetChip(dataset),
+      element("span", { class: "soft" }, contents(dataset) ?? dataset.status_reason),
+    ),
+  );
   fill(
     actions,
     maySubmit && element("button", { type: "button", class: "danger quiet", on: { click: drop } }, "Delete"),
     dataset.status === "ready" && element("a", { class: "button", href: `/jobs?dataset=${dataset.id}` }, "Its jobs"),
-    dataset.status === "ready" && maySubmit && element("a", { class: "button primary", href: `/jobs/new?dataset=${dataset.id}` }, "Train on it"),
+    dataset.status === "ready" &&
+      maySubmit &&
+      element("a", { class: "button primary", href: `/jobs/new?dataset=${dataset.id}` }, "Train on it"),
   );
-  fill(body, dataset.failure && failure(dataset.failure), !isSettled(dataset) && waiting(), facts(), dataset.manifest && inside(dataset.manifest));
+  fill(
+    body,
+    dataset.failure && failure(dataset.failure),
+    !isSettled(dataset) && waiting(),
+    facts(),
+    dataset.manifest && inside(dataset.manifest),
+  );
 }
 
 async function drop() {
-  if (!(await confirmed("Delete this data set?", "Its files go with it. Jobs that name it must be deleted first.", "Delete"))) return;
+  if (
+    !(await confirmed(
+      "Delete this data set?",
+      "Its files go with it. Jobs that name it must be deleted first.",
+      "Delete",
+    ))
+  )
+    return;
   try {
     await remove(dataset.urls.self);
     location.assign("/datasets");
@@ -47,29 +69,76 @@ async function drop() {
 
 function waiting() {
   const { done, total } = dataset.progress ?? {};
-  return element("div", { class: "card" }, element("p", { role: "status" }, dataset.status_reason), element("progress", { max: total ?? 1, value: done ?? null, "aria-label": "Progress" }));
+  return element(
+    "div",
+    { class: "card" },
+    element("p", { role: "status" }, dataset.status_reason),
+    element("progress", { max: total ?? 1, value: done ?? null, "aria-label": "Progress" }),
+  );
 }
 
 function failure({ code, detail, ...more }) {
   const rest = Object.entries(more).filter(([, value]) => value !== null && value !== undefined);
-  return notice("error", element("strong", {}, detail), element("p", { class: "small" }, words(code), rest.map(([name, value]) => [", ", words(name), " ", element("code", {}, typeof value === "string" ? value : JSON.stringify(value))])));
+  return notice(
+    "error",
+    element("strong", {}, detail),
+    element(
+      "p",
+      { class: "small" },
+      words(code),
+      rest.map(([name, value]) => [
+        ", ",
+        words(name),
+        " ",
+        element("code", {}, typeof value === "string" ? value : JSON.stringify(value)),
+      ]),
+    ),
+  );
 }
 
 function facts() {
   const pairs = [
     ["File", dataset.filename, bytes(dataset.upload_bytes)],
     ["Created", ago(dataset.created_at), element("code", { class: "small" }, dataset.id)],
-    dataset.upload_sha256 && ["sha256 of the upload", element("code", { class: "small" }, dataset.upload_sha256.slice(0, 16), "…")],
-    dataset.content_sha256 && ["Identity of the content", element("code", { class: "small" }, dataset.content_sha256.slice(0, 16), "…"), "equal data have an equal one"],
+    dataset.upload_sha256 && [
+      "sha256 of the upload",
+      element("code", { class: "small" }, dataset.upload_sha256.slice(0, 16), "…"),
+    ],
+    dataset.content_sha256 && [
+      "Identity of the content",
+      element("code", { class: "small" }, dataset.content_sha256.slice(0, 16), "…"),
+      "equal data have an equal one",
+    ],
   ];
-  return element("dl", { class: "facts card" }, pairs.filter((pair) => pair && pair[1]).map(([label, value, more]) =>
-    element("div", {}, element("dt", {}, label), element("dd", {}, value, more && element("div", { class: "soft small" }, more)))));
+  return element(
+    "dl",
+    { class: "facts card" },
+    pairs
+      .filter((pair) => pair && pair[1])
+      .map(([label, value, more]) =>
+        element(
+          "div",
+          {},
+          element("dt", {}, label),
+          element("dd", {}, value, more && element("div", { class: "soft small" }, more)),
+        ),
+      ),
+  );
 }
 
 function inside(manifest) {
-  const splits = Object.entries(manifest.splits).sort(([one], [other]) => (one === "train" ? -1 : other === "train" ? 1 : one.localeCompare(other)));
+  const splits = Object.entries(manifest.splits).sort(([one], [other]) =>
+    one === "train" ? -1 : other === "train" ? 1 : one.localeCompare(other),
+  );
   return [
-    manifest.classes && [element("h2", {}, "Class balance"), element("div", { class: "columns" }, splits.filter(([, split]) => split.class_counts).map(([name, split]) => balance(name, split, manifest.classes)))],
+    manifest.classes && [
+      element("h2", {}, "Class balance"),
+      element(
+        "div",
+        { class: "columns" },
+        splits.filter(([, split]) => split.class_counts).map(([name, split]) => balance(name, split, manifest.classes)),
+      ),
+    ],
     manifest.columns && [element("h2", {}, "Columns"), columns(manifest.columns)],
     refused(manifest),
   ];
@@ -78,21 +147,116 @@ function inside(manifest) {
 function balance(name, split, classes) {
   const most = Math.max(...split.class_counts, 1);
   const least = Math.min(...split.class_counts);
-  const uneven = least === 0 ? "a class has no examples" : most / least > 3 ? `the largest class has ${(most / least).toFixed(1)} times as many as the smallest` : "balanced";
-  const rows = classes.slice(0, SHOWN).map((label, index) => element("tr", {}, element("th", { scope: "row" }, label), element("td", { class: "bar-cell" }, bar(split.class_counts[index] / most)), element("td", { class: "figure right" }, number(split.class_counts[index])), element("td", { class: "soft right" }, percent(split.class_counts[index] / Math.max(1, split.examples)))));
+  const uneven =
+    least === 0
+      ? "a class has no examples"
+      : most / least > 3
+        ? `the largest class has ${(most / least).toFixed(1)} times as many as the smallest`
+        : "balanced";
+  const rows = classes
+    .slice(0, SHOWN)
+    .map((label, index) =>
+      element(
+        "tr",
+        {},
+        element("th", { scope: "row" }, label),
+        element("td", { class: "bar-cell" }, bar(split.class_counts[index] / most)),
+        element("td", { class: "figure right" }, number(split.class_counts[index])),
+        element("td", { class: "soft right" }, percent(split.class_counts[index] / Math.max(1, split.examples))),
+      ),
+    );
   const rest = classes.length - SHOWN;
-  return element("section", { class: "card", "aria-label": `Classes of ${name}` }, element("h3", {}, name), element("p", { class: "soft small" }, `${number(split.examples)} examples, ${uneven}`), element("table", { class: "balance" }, element("thead", { class: "visually-hidden" }, element("tr", {}, ["Class", "", "Examples", "Share"].map((head) => element(head ? "th" : "td", { scope: head ? "col" : null }, head)))), element("tbody", {}, rows)), rest > 0 && element("p", { class: "soft small" }, `and ${number(rest)} more`));
+  return element(
+    "section",
+    { class: "card", "aria-label": `Classes of ${name}` },
+    element("h3", {}, name),
+    element("p", { class: "soft small" }, `${number(split.examples)} examples, ${uneven}`),
+    element(
+      "table",
+      { class: "balance" },
+      element(
+        "thead",
+        { class: "visually-hidden" },
+        element(
+          "tr",
+          {},
+          ["Class", "", "Examples", "Share"].map((head) =>
+            element(head ? "th" : "td", { scope: head ? "col" : null }, head),
+          ),
+        ),
+      ),
+      element("tbody", {}, rows),
+    ),
+    rest > 0 && element("p", { class: "soft small" }, `and ${number(rest)} more`),
+  );
 }
 
 function columns(all) {
-  const rows = all.map((column) => element("tr", {}, element("th", { scope: "row" }, column.name), element("td", {}, column.type), element("td", { class: "figure right" }, number(column.missing)), element("td", { class: "soft" }, column.type === "categorical" ? `${number(column.categories.length)} categories: ${column.categories.slice(0, 6).join(", ")}${column.categories.length > 6 ? ", …" : ""}` : `${number(column.minimum)} to ${number(column.maximum)}, mean ${number(column.mean)}, deviation ${number(column.std)}`)));
-  return element("div", { class: "card scroll", role: "region", "aria-label": "Columns", tabindex: 0 }, element("table", {}, element("thead", {}, element("tr", {}, ["Column", "Type", "Missing", "Values"].map((head) => element("th", { scope: "col" }, head)))), element("tbody", {}, rows)));
+  const rows = all.map((column) =>
+    element(
+      "tr",
+      {},
+      element("th", { scope: "row" }, column.name),
+      element("td", {}, column.type),
+      element("td", { class: "figure right" }, number(column.missing)),
+      element(
+        "td",
+        { class: "soft" },
+        column.type === "categorical"
+          ? `${number(column.categories.length)} categories: ${column.categories.slice(0, 6).join(", ")}${column.categories.length > 6 ? ", …" : ""}`
+          : `${number(column.minimum)} to ${number(column.maximum)}, mean ${number(column.mean)}, deviation ${number(column.std)}`,
+      ),
+    ),
+  );
+  return element(
+    "div",
+    { class: "card scroll", role: "region", "aria-label": "Columns", tabindex: 0 },
+    element(
+      "table",
+      {},
+      element(
+        "thead",
+        {},
+        element(
+          "tr",
+          {},
+          ["Column", "Type", "Missing", "Values"].map((head) => element("th", { scope: "col" }, head)),
+        ),
+      ),
+      element("tbody", {}, rows),
+    ),
+  );
 }
 
 function refused(manifest) {
   const heading = element("h2", {}, "Refused");
-  if (!manifest.skipped_total) return [heading, element("p", { class: "card soft" }, "Nothing: every entry of the upload is in it.")];
-  const rows = manifest.skipped.map(({ entry, reason }) => element("tr", {}, element("th", { scope: "row" }, element("code", {}, entry)), element("td", {}, reason)));
+  if (!manifest.skipped_total)
+    return [heading, element("p", { class: "card soft" }, "Nothing: every entry of the upload is in it.")];
+  const rows = manifest.skipped.map(({ entry, reason }) =>
+    element("tr", {}, element("th", { scope: "row" }, element("code", {}, entry)), element("td", {}, reason)),
+  );
   const more = manifest.skipped_total - manifest.skipped.length;
-  return [heading, element("div", { class: "card scroll", role: "region", "aria-label": "Refused entries", tabindex: 0 }, element("table", {}, element("caption", { class: "soft small" }, `${number(manifest.skipped_total)} entries were left out`, more > 0 && `, the first ${number(manifest.skipped.length)} are listed`), element("thead", {}, element("tr", {}, element("th", { scope: "col" }, "Entry"), element("th", { scope: "col" }, "Why"))), element("tbody", {}, rows)))];
+  return [
+    heading,
+    element(
+      "div",
+      { class: "card scroll", role: "region", "aria-label": "Refused entries", tabindex: 0 },
+      element(
+        "table",
+        {},
+        element(
+          "caption",
+          { class: "soft small" },
+          `${number(manifest.skipped_total)} entries were left out`,
+          more > 0 && `, the first ${number(manifest.skipped.length)} are listed`,
+        ),
+        element(
+          "thead",
+          {},
+          element("tr", {}, element("th", { scope: "col" }, "Entry"), element("th", { scope: "col" }, "Why")),
+        ),
+        element("tbody", {}, rows),
+      ),
+    ),
+  ];
 }

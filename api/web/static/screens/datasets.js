@@ -24,21 +24,45 @@ async function show() {
   try {
     const datasets = await all("/v1/datasets");
     unsettled = datasets.some((dataset) => !isSettled(dataset));
-    fill(list, datasets.length ? cards(datasets) : empty("No data sets yet", "Drop a zip with a folder of images for each class, an npz, or a csv above. It is checked and packed before anything trains on it."));
+    fill(
+      list,
+      datasets.length
+        ? cards(datasets)
+        : empty(
+            "No data sets yet",
+            "Drop a zip with a folder of images for each class, an npz, or a csv above. It is checked and packed before anything trains on it.",
+          ),
+    );
   } catch (problem) {
     fill(list, failed(problem, show));
   }
 }
 
 function cards(datasets) {
-  return element("ul", { class: "cards" }, datasets.map((dataset) =>
-    element(
-      "li",
-      { class: "card" },
-      element("header", {}, element("h2", {}, element("a", { href: `/datasets/${dataset.id}` }, dataset.name)), datasetChip(dataset)),
-      element("p", {}, contents(dataset) ?? dataset.status_reason),
-      element("p", { class: "soft small" }, [dataset.filename, bytes(dataset.upload_bytes)].filter((part) => part && part !== "–").join(", "), dataset.filename && ", ", ago(dataset.created_at)),
-    )));
+  return element(
+    "ul",
+    { class: "cards" },
+    datasets.map((dataset) =>
+      element(
+        "li",
+        { class: "card" },
+        element(
+          "header",
+          {},
+          element("h2", {}, element("a", { href: `/datasets/${dataset.id}` }, dataset.name)),
+          datasetChip(dataset),
+        ),
+        element("p", {}, contents(dataset) ?? dataset.status_reason),
+        element(
+          "p",
+          { class: "soft small" },
+          [dataset.filename, bytes(dataset.upload_bytes)].filter((part) => part && part !== "–").join(", "),
+          dataset.filename && ", ",
+          ago(dataset.created_at),
+        ),
+      ),
+    ),
+  );
 }
 
 function uploadForm() {
@@ -49,7 +73,17 @@ function uploadForm() {
   const form = element(
     "form",
     { class: "card upload" },
-    element("div", { class: "field" }, element("label", { for: "file" }, "File"), file, element("p", { class: "soft small" }, "Drop it here. A zip of folders of images (a folder for each class), npz or csv.")),
+    element(
+      "div",
+      { class: "field" },
+      element("label", { for: "file" }, "File"),
+      file,
+      element(
+        "p",
+        { class: "soft small" },
+        "Drop it here. A zip of folders of images (a folder for each class), npz or csv.",
+      ),
+    ),
     element("div", { class: "field" }, element("label", { for: "name" }, "Name"), name),
     send,
     told,
@@ -102,7 +136,8 @@ function progress(told, file) {
   return (sent) => {
     const seconds = (performance.now() - begun) / 1000;
     bar.value = sent / file.size;
-    const left = sent < file.size ? `, ${duration(((file.size - sent) * seconds) / Math.max(1, sent))} left` : ", being checked";
+    const left =
+      sent < file.size ? `, ${duration(((file.size - sent) * seconds) / Math.max(1, sent))} left` : ", being checked";
     text.textContent = `${percent(sent / file.size, 0)} of ${bytes(file.size)}${left}`;
   };
 }
@@ -115,7 +150,9 @@ function put(path, file, tell) {
     request.setRequestHeader("Content-Type", "application/octet-stream");
     request.responseType = "json";
     request.upload.addEventListener("progress", (event) => tell(event.loaded));
-    request.addEventListener("error", () => reject(new Problem(0, { detail: "The connection broke: nothing was kept. Try again." })));
+    request.addEventListener("error", () =>
+      reject(new Problem(0, { detail: "The connection broke: nothing was kept. Try again." })),
+    );
     request.addEventListener("load", () => {
       if (request.status === 401) signIn();
       if (request.status < 300) resolve(request.response);

@@ -42,7 +42,9 @@ async function show(first) {
   const { heading, body, actions } = screen(title(job));
   const state = element("div", { class: "lead" });
   heading.after(state);
-  const [facts, verdict, charts, done, evaluated, lasting, specs, history] = Array.from({ length: 8 }, () => element("div", {}));
+  const [facts, verdict, charts, done, evaluated, lasting, specs, history] = Array.from({ length: 8 }, () =>
+    element("div", {}),
+  );
   fill(body, verdict, facts, charts, done, evaluated, lasting, specs, history);
 
   const drawn = curvesSection(charts, steps, epochs, () => job);
@@ -51,14 +53,19 @@ async function show(first) {
     heading.textContent = title(job);
     fill(state, chip(job.status, job.desired_state), element("span", { class: "soft" }, sentence(job)));
     fill(actions, buttons(job, steer));
-    fill(verdict, failure(job), job.warnings.map((warning) => notice("warning", element("code", {}, warning.pointer), ` ${warning.detail}`)));
+    fill(
+      verdict,
+      failure(job),
+      job.warnings.map((warning) => notice("warning", element("code", {}, warning.pointer), ` ${warning.detail}`)),
+    );
     fill(facts, factsOf(job));
     fill(evaluated, evaluation(job.summary?.report));
     fill(done, applied(job.applied));
   }
 
   async function drop() {
-    if (!(await confirmed("Delete this job?", "Its curves, events and checkpoints go with it.", "Delete the job"))) return;
+    if (!(await confirmed("Delete this job?", "Its curves, events and checkpoints go with it.", "Delete the job")))
+      return;
     try {
       await remove(job.urls.self);
       location.assign("/jobs");
@@ -69,14 +76,25 @@ async function show(first) {
 
   async function steer(action) {
     if (action === "delete") return drop();
-    if (action === "cancel" && !(await confirmed("Cancel this job?", "It stops at its next step. What it has saved so far stays, and it can be tried again from there.", "Cancel the job"))) return undefined;
+    if (
+      action === "cancel" &&
+      !(await confirmed(
+        "Cancel this job?",
+        "It stops at its next step. What it has saved so far stays, and it can be tried again from there.",
+        "Cancel the job",
+      ))
+    )
+      return undefined;
     try {
       const wasEnded = isEnded(job);
       job = await post(job.urls[action], undefined, { once: false });
       if (wasEnded) location.reload();
       head();
     } catch (problem) {
-      fill(verdict, failed(problem, () => steer(action)));
+      fill(
+        verdict,
+        failed(problem, () => steer(action)),
+      );
     }
   }
 
@@ -101,15 +119,32 @@ async function show(first) {
   }
 
   head();
-  fill(specs, element("h2", {}, "Spec"), element("div", { class: "columns" },
-    specView("As sent", job.spec),
-    specView("As it runs: defaults are pale", job.resolved_spec, job.spec)));
+  fill(
+    specs,
+    element("h2", {}, "Spec"),
+    element(
+      "div",
+      { class: "columns" },
+      specView("As sent", job.spec),
+      specView("As it runs: defaults are pale", job.resolved_spec, job.spec),
+    ),
+  );
   fill(charts, loading(3));
   events = (await get(job.urls.events, { limit: 1000 })).data;
-  await Promise.all([measure(), saved(), tell()]).catch((problem) => fill(charts, failed(problem, () => location.reload())));
+  await Promise.all([measure(), saved(), tell()]).catch((problem) =>
+    fill(
+      charts,
+      failed(problem, () => location.reload()),
+    ),
+  );
   if (isEnded(job)) return;
 
-  const [soonLook, soonMeasure, soonSaved, soonTell] = [[400, look], [600, measure], [400, saved], [400, tell]].map(([pause, work]) => seldom(pause, () => work().catch(() => {})));
+  const [soonLook, soonMeasure, soonSaved, soonTell] = [
+    [400, look],
+    [600, measure],
+    [400, saved],
+    [400, tell],
+  ].map(([pause, work]) => seldom(pause, () => work().catch(() => {})));
   const stop = follow(job, events.at(-1)?.id, (event) => {
     if (event.object === "job.progress") {
       job = { ...job, status: event.status, progress: event.progress };
@@ -118,11 +153,13 @@ async function show(first) {
       return;
     }
     if (!events.some((known) => known.id === event.id)) events.push(event);
-    if (event.type === "job.started" && event.attempt > 1) [steps, epochs].forEach((curves) => curves.reload().catch(() => {}));
+    if (event.type === "job.started" && event.attempt > 1)
+      [steps, epochs].forEach((curves) => curves.reload().catch(() => {}));
     soonTell();
     soonLook();
     if (event.type === "checkpoint.created") soonSaved();
-    if (["epoch.completed", "job.started"].includes(event.type) || isEnded({ status: event.type.slice(4) })) soonMeasure();
+    if (["epoch.completed", "job.started"].includes(event.type) || isEnded({ status: event.type.slice(4) }))
+      soonMeasure();
     if (isEnded({ status: event.type.slice(4) })) {
       soonSaved();
       stop();
@@ -140,9 +177,13 @@ function sentence(job) {
 }
 
 function buttons(job, steer) {
-  const fitting = maySubmit ? ACTIONS.filter(([action, , fits]) => (job.urls[action] || action === "delete") && fits(job)) : [];
+  const fitting = maySubmit
+    ? ACTIONS.filter(([action, , fits]) => (job.urls[action] || action === "delete") && fits(job))
+    : [];
   return [
-    fitting.map(([action, text, , kind]) => element("button", { type: "button", class: kind, on: { click: () => steer(action) } }, text)),
+    fitting.map(([action, text, , kind]) =>
+      element("button", { type: "button", class: kind, on: { click: () => steer(action) } }, text),
+    ),
     element("a", { class: "button quiet", href: `/compare?jobs=${job.id}` }, "Compare"),
     maySubmit && forkLink(job),
   ];
@@ -159,28 +200,58 @@ function factsOf(job) {
   const [best, last] = [job.summary?.best, job.summary?.last];
   const pairs = [
     ["Progress", progressOf(job)],
-    best && best[name] !== undefined && [`Best ${metricName(name)}`, element("span", { class: "big figure" }, metric(name, best[name])), `epoch ${best.epoch}`],
-    last && last[name] !== undefined && [`Last ${metricName(name)}`, element("span", { class: "big figure" }, metric(name, last[name])), `epoch ${last.epoch}`],
+    best &&
+      best[name] !== undefined && [
+        `Best ${metricName(name)}`,
+        element("span", { class: "big figure" }, metric(name, best[name])),
+        `epoch ${best.epoch}`,
+      ],
+    last &&
+      last[name] !== undefined && [
+        `Last ${metricName(name)}`,
+        element("span", { class: "big figure" }, metric(name, last[name])),
+        `epoch ${last.epoch}`,
+      ],
     ["Trains with", gist(job.resolved_spec)],
     ["Data set", element("a", { href: `/datasets/${job.dataset_id}` }, datasetName(job.dataset_id))],
     ["Took", runtime(job), job.attempt > 1 && `${job.attempt} attempts`],
-    ["Runs on", job.environment && `${job.environment.device}, ${number(job.environment.threads)} ${job.environment.threads === 1 ? "thread" : "threads"}`, job.environment && `torch ${job.environment.torch}`],
+    [
+      "Runs on",
+      job.environment &&
+        `${job.environment.device}, ${number(job.environment.threads)} ${job.environment.threads === 1 ? "thread" : "threads"}`,
+      job.environment && `torch ${job.environment.torch}`,
+    ],
     ["Created", ago(job.created_at), element("code", { class: "small" }, job.id)],
     ["Tags", tags(job)],
     ["Notes", job.notes],
   ];
-  return element("dl", { class: "facts card" }, pairs.filter((pair) => pair && pair[1]).map(([label, value, more]) =>
-    element("div", {}, element("dt", {}, label), element("dd", {}, value, more && element("div", { class: "soft small" }, more)))));
+  return element(
+    "dl",
+    { class: "facts card" },
+    pairs
+      .filter((pair) => pair && pair[1])
+      .map(([label, value, more]) =>
+        element(
+          "div",
+          {},
+          element("dt", {}, label),
+          element("dd", {}, value, more && element("div", { class: "soft small" }, more)),
+        ),
+      ),
+  );
 }
 
 function datasetName(datasetId) {
   const shown = element("span", {}, datasets.get(datasetId) ?? "…");
   if (!datasets.has(datasetId)) {
     datasets.set(datasetId, "…");
-    get(`/v1/datasets/${datasetId}`).then(({ name }) => {
-      datasets.set(datasetId, name);
-      document.querySelectorAll("[data-name-of]").forEach((node) => (node.textContent = name));
-    }, () => {});
+    get(`/v1/datasets/${datasetId}`).then(
+      ({ name }) => {
+        datasets.set(datasetId, name);
+        document.querySelectorAll("[data-name-of]").forEach((node) => (node.textContent = name));
+      },
+      () => {},
+    );
   }
   shown.dataset.nameOf = datasetId;
   return shown;
@@ -189,9 +260,19 @@ function datasetName(datasetId) {
 /** Draws all charts again when called. */
 function curvesSection(place, steps, epochs, jobNow) {
   const grid = element("div", { class: "charts" });
-  const more = element("details", { class: "more", hidden: true }, element("summary", {}, "More curves"), element("div", { class: "charts" }));
+  const more = element(
+    "details",
+    { class: "more", hidden: true },
+    element("summary", {}, "More curves"),
+    element("div", { class: "charts" }),
+  );
   const slider = element("input", { type: "range", min: 0, max: 0.99, step: 0.01, value: 0.9, id: "smoothing" });
-  const tools = element("div", { class: "section-tools" }, element("label", { for: "smoothing", class: "soft small" }, "Smoothing"), slider);
+  const tools = element(
+    "div",
+    { class: "section-tools" },
+    element("label", { for: "smoothing", class: "soft small" }, "Smoothing"),
+    slider,
+  );
   const known = new Map();
   let isShown = false;
   slider.addEventListener("input", seldom(80, draw));
@@ -219,11 +300,21 @@ function curvesSection(place, steps, epochs, jobNow) {
     const weight = Number(slider.value);
     const raw = { label, steps: steps.steps, values, color };
     if (!weight || values.length < 50) return [raw];
-    return [{ ...raw, label: `${label}, each step`, faint: true }, { ...raw, values: smoothed(values, weight) }];
+    return [
+      { ...raw, label: `${label}, each step`, faint: true },
+      { ...raw, values: smoothed(values, weight) },
+    ];
   }
 
   function byEpoch(name, label, color) {
-    return { label, steps: epochs.steps, values: epochs.values(name), color, points: epochs.steps.length < 60, width: 2 };
+    return {
+      label,
+      steps: epochs.steps,
+      values: epochs.values(name),
+      color,
+      points: epochs.steps.length < 60,
+      width: 2,
+    };
   }
 
   function draw() {
@@ -238,22 +329,37 @@ function curvesSection(place, steps, epochs, jobNow) {
     if (epochs.names.includes("validation/loss")) loss.push(byEpoch("validation/loss", "validation", 2));
     const bad = steps.nonfinite["train/loss"]?.length;
     const losses = chart("Loss");
-    losses.note.textContent = bad ? `${number(bad)} steps were not a number` : steps.downsampled ? "extremes kept; zoom for every step" : "";
+    losses.note.textContent = bad
+      ? `${number(bad)} steps were not a number`
+      : steps.downsampled
+        ? "extremes kept; zoom for every step"
+        : "";
     losses.show(loss);
     const shown = metricsOf(epochs);
     const chief = watched(jobNow()).replace(/^(train|validation)\//, "");
     const first = shown.find((name) => name === chief) ?? shown[0];
     if (first) both(first, grid);
     if (steps.names.includes("gradient_norm")) norms();
-    if (steps.names.includes("learning_rate")) chart("Learning rate").show([{ label: "learning rate", steps: steps.steps, values: steps.values("learning_rate"), color: 3 }]);
-    const others = [...shown.filter((name) => name !== first), ...INNER.filter((name) => epochs.values(`train/${name}`).some((value) => value))];
+    if (steps.names.includes("learning_rate"))
+      chart("Learning rate").show([
+        { label: "learning rate", steps: steps.steps, values: steps.values("learning_rate"), color: 3 },
+      ]);
+    const others = [
+      ...shown.filter((name) => name !== first),
+      ...INNER.filter((name) => epochs.values(`train/${name}`).some((value) => value)),
+    ];
     more.hidden = others.length === 0;
     if (more.open) others.forEach((name) => both(name, more.lastElementChild));
   }
 
   function both(name, where) {
-    const parts = [["train", 1], ["validation", 2]].filter(([part]) => epochs.names.includes(`${part}/${name}`));
-    chart(capital(words(name)), formatsOf(name), where).show(parts.map(([part, color]) => byEpoch(`${part}/${name}`, part, color)));
+    const parts = [
+      ["train", 1],
+      ["validation", 2],
+    ].filter(([part]) => epochs.names.includes(`${part}/${name}`));
+    chart(capital(words(name)), formatsOf(name), where).show(
+      parts.map(([part, color]) => byEpoch(`${part}/${name}`, part, color)),
+    );
   }
 
   function norms() {
@@ -262,16 +368,22 @@ function curvesSection(place, steps, epochs, jobNow) {
     const shares = epochs.values("train/clipped_share").filter((value) => value !== null && value !== undefined);
     const share = shares.length ? shares.reduce((sum, value) => sum + value, 0) / shares.length : null;
     const shown = chart("Gradient norm", { log: true });
-    shown.note.textContent = clipping && share !== null ? `${percent(share, 0)} of steps clipped` : clipping ? "" : "not clipped";
+    shown.note.textContent =
+      clipping && share !== null ? `${percent(share, 0)} of steps clipped` : clipping ? "" : "not clipped";
     shown.figure.dataset.clippedShare = share ?? "";
-    shown.show(byStep("gradient_norm", "before clipping", 4), level === null ? [] : [{ label: "clipped above", value: level }]);
+    shown.show(
+      byStep("gradient_norm", "before clipping", 4),
+      level === null ? [] : [{ label: "clipped above", value: level }],
+    );
   }
 
   return draw;
 }
 
 function metricsOf(epochs) {
-  const names = epochs.names.filter((name) => !PLAIN.includes(name)).map((name) => name.replace(/^(train|validation)\//, ""));
+  const names = epochs.names
+    .filter((name) => !PLAIN.includes(name))
+    .map((name) => name.replace(/^(train|validation)\//, ""));
   return [...new Set(names)].filter((name) => !HIDDEN.includes(name));
 }
 
@@ -281,24 +393,77 @@ function capital(text) {
 
 function checkpointsSection(checkpoints, job) {
   const parts = [element("h2", {}, "Checkpoints")];
-  if (!checkpoints.length) return [parts, element("p", { class: "card soft" }, isEnded(job) ? "It left none." : "None yet: the first comes with the first epoch.")];
+  if (!checkpoints.length)
+    return [
+      parts,
+      element(
+        "p",
+        { class: "card soft" },
+        isEnded(job) ? "It left none." : "None yet: the first comes with the first epoch.",
+      ),
+    ];
   const name = watched(job);
   const rows = [...checkpoints].reverse().map((checkpoint) =>
     element(
       "tr",
       {},
-      element("td", {}, element("span", { class: "figure" }, number(checkpoint.epoch)), checkpoint.is_best && element("span", { class: "badge" }, "best"), checkpoint.kind === "last" && element("span", { class: "badge plain" }, "last")),
+      element(
+        "td",
+        {},
+        element("span", { class: "figure" }, number(checkpoint.epoch)),
+        checkpoint.is_best && element("span", { class: "badge" }, "best"),
+        checkpoint.kind === "last" && element("span", { class: "badge plain" }, "last"),
+      ),
       element("td", { class: "figure right" }, number(checkpoint.step)),
       element("td", { class: "figure right" }, metric(name, checkpoint.metrics[name] ?? null)),
       element("td", { class: "figure right soft" }, bytes(checkpoint.bytes)),
-      element("td", {}, element("code", { class: "small soft", title: checkpoint.sha256 }, checkpoint.sha256.slice(0, 12)), " ", copyButton(() => checkpoint.sha256, "Copy sha256")),
+      element(
+        "td",
+        {},
+        element("code", { class: "small soft", title: checkpoint.sha256 }, checkpoint.sha256.slice(0, 12)),
+        " ",
+        copyButton(() => checkpoint.sha256, "Copy sha256"),
+      ),
       element("td", { class: "soft" }, ago(checkpoint.created_at)),
-      element("td", { class: "right" }, element("a", { class: "button", href: checkpoint.urls.content, download: "", "aria-label": `Download the checkpoint of epoch ${checkpoint.epoch}` }, "Download")),
+      element(
+        "td",
+        { class: "right" },
+        element(
+          "a",
+          {
+            class: "button",
+            href: checkpoint.urls.content,
+            download: "",
+            "aria-label": `Download the checkpoint of epoch ${checkpoint.epoch}`,
+          },
+          "Download",
+        ),
+      ),
     ),
   );
   const heads = ["Epoch", "Step", capital(metricName(name)), "Size", "sha256", "Saved", "Weights"];
   const classes = ["", "right", "right", "right", "", "", "right"];
-  return [parts, element("div", { class: "card scroll", role: "region", "aria-label": "Checkpoints", tabindex: 0 }, element("table", {}, element("thead", {}, element("tr", {}, heads.map((head, index) => element("th", { scope: "col", class: classes[index] || null }, head)))), element("tbody", {}, rows)))];
+  return [
+    parts,
+    element(
+      "div",
+      { class: "card scroll", role: "region", "aria-label": "Checkpoints", tabindex: 0 },
+      element(
+        "table",
+        {},
+        element(
+          "thead",
+          {},
+          element(
+            "tr",
+            {},
+            heads.map((head, index) => element("th", { scope: "col", class: classes[index] || null }, head)),
+          ),
+        ),
+        element("tbody", {}, rows),
+      ),
+    ),
+  ];
 }
 
 function formatsOf(name) {

@@ -25,7 +25,13 @@ async function open() {
   let loaded;
   try {
     const templates = fetch(new URL("../templates.json", import.meta.url)).then((answer) => answer.json());
-    loaded = await Promise.all([get("/v1/schemas/job-spec.json"), all("/v1/datasets"), templates, all("/v1/jobs", {}, 100), asked.get("from") && get(`/v1/jobs/${asked.get("from")}`)]);
+    loaded = await Promise.all([
+      get("/v1/schemas/job-spec.json"),
+      all("/v1/datasets"),
+      templates,
+      all("/v1/jobs", {}, 100),
+      asked.get("from") && get(`/v1/jobs/${asked.get("from")}`),
+    ]);
   } catch (problem) {
     fill(main, failed(problem, open));
     return;
@@ -59,10 +65,22 @@ function show(schema, datasets, templates, jobs, from) {
   });
   fill(
     body,
-    datasets.length ? null : notice("info", "No data set is ready yet. ", element("a", { href: "/datasets" }, "Upload one"), ", then train on it."),
+    datasets.length
+      ? null
+      : notice(
+          "info",
+          "No data set is ready yet. ",
+          element("a", { href: "/datasets" }, "Upload one"),
+          ", then train on it.",
+        ),
     start,
     said,
-    element("div", { class: "workbench" }, editor.root, element("aside", { class: "side", "aria-label": "Check" }, verdict, problems)),
+    element(
+      "div",
+      { class: "workbench" },
+      editor.root,
+      element("aside", { class: "side", "aria-label": "Check" }, verdict, problems),
+    ),
   );
   submit.addEventListener("click", send);
   editor.text = `${pretty(first(datasets, templates, from))}\n`;
@@ -88,21 +106,51 @@ function show(schema, datasets, templates, jobs, from) {
   }
 
   function tell({ valid, errors, warnings, estimate }) {
-    const found = [...errors.map((error) => ({ ...error, kind: "error" })), ...warnings.map((warning) => ({ ...warning, kind: "warning" }))].map((one) => ({ ...one, pointer: one.pointer ?? "", isKey: one.code === "unknown_key" }));
+    const found = [
+      ...errors.map((error) => ({ ...error, kind: "error" })),
+      ...warnings.map((warning) => ({ ...warning, kind: "warning" })),
+    ].map((one) => ({ ...one, pointer: one.pointer ?? "", isKey: one.code === "unknown_key" }));
     editor.report(found);
     submit.disabled = !valid;
     verdict.dataset.valid = String(valid);
     const counted = `${errors.length} ${errors.length === 1 ? "mistake" : "mistakes"}`;
-    fill(verdict, element("h2", {}, valid ? "Ready to train" : counted), valid ? facts(estimate) : element("p", { class: "soft" }, "Each is marked where it stands."));
-    fill(problems, found.length > 0 && element("ul", { class: "problems" }, found.map((one) => item(one))));
+    fill(
+      verdict,
+      element("h2", {}, valid ? "Ready to train" : counted),
+      valid ? facts(estimate) : element("p", { class: "soft" }, "Each is marked where it stands."),
+    );
+    fill(
+      problems,
+      found.length > 0 &&
+        element(
+          "ul",
+          { class: "problems" },
+          found.map((one) => item(one)),
+        ),
+    );
   }
 
   function item({ pointer, detail, kind, suggestion, isKey }) {
-    const mend = suggestion && editor.has(pointer) && element("button", { type: "button", class: "small", on: { click: () => editor.replace(pointer, JSON.stringify(suggestion), isKey) } }, `Use ${suggestion}`);
+    const mend =
+      suggestion &&
+      editor.has(pointer) &&
+      element(
+        "button",
+        {
+          type: "button",
+          class: "small",
+          on: { click: () => editor.replace(pointer, JSON.stringify(suggestion), isKey) },
+        },
+        `Use ${suggestion}`,
+      );
     return element(
       "li",
       { class: `notice ${kind}` },
-      element("button", { type: "button", class: "link", on: { click: () => editor.goTo(pointer) } }, `Line ${editor.lineOf(pointer)}`),
+      element(
+        "button",
+        { type: "button", class: "link", on: { click: () => editor.goTo(pointer) } },
+        `Line ${editor.lineOf(pointer)}`,
+      ),
       pointer && element("code", { class: "small" }, pointer),
       element("p", {}, detail),
       mend,
@@ -144,7 +192,11 @@ function filled({ spec }, dataset) {
 }
 
 function startFrom(datasets, templates, jobs, put) {
-  const data = element("select", { id: "data" }, datasets.map((dataset) => element("option", { value: dataset.id }, `${dataset.name}: ${contents(dataset)}`)));
+  const data = element(
+    "select",
+    { id: "data" },
+    datasets.map((dataset) => element("option", { value: dataset.id }, `${dataset.name}: ${contents(dataset)}`)),
+  );
   if (asked.get("dataset")) data.value = asked.get("dataset");
   const source = element("select", { id: "source" });
   const chosen = () => datasets.find(({ id }) => id === data.value);
@@ -152,12 +204,31 @@ function startFrom(datasets, templates, jobs, put) {
     fill(
       source,
       element("option", { value: "" }, "Choose…"),
-      element("optgroup", { label: "Templates" }, templates.map((template, index) => fits(template, chosen()) && element("option", { value: `template ${index}` }, template.name))),
-      jobs.length > 0 && element("optgroup", { label: "Earlier jobs" }, jobs.slice(0, 50).map((job, index) => element("option", { value: `job ${index}` }, `${title(job)} (${job.status})`))),
+      element(
+        "optgroup",
+        { label: "Templates" },
+        templates.map(
+          (template, index) =>
+            fits(template, chosen()) && element("option", { value: `template ${index}` }, template.name),
+        ),
+      ),
+      jobs.length > 0 &&
+        element(
+          "optgroup",
+          { label: "Earlier jobs" },
+          jobs
+            .slice(0, 50)
+            .map((job, index) => element("option", { value: `job ${index}` }, `${title(job)} (${job.status})`)),
+        ),
     );
   data.addEventListener("change", () => {
     offer();
-    put(filled(templates.find((template) => fits(template, chosen())), chosen()));
+    put(
+      filled(
+        templates.find((template) => fits(template, chosen())),
+        chosen(),
+      ),
+    );
   });
   source.addEventListener("change", () => {
     const [kind, index] = source.value.split(" ");
@@ -165,18 +236,46 @@ function startFrom(datasets, templates, jobs, put) {
     if (kind === "job") put({ ...jobs[index].spec, dataset: { ...jobs[index].spec.dataset, id: data.value } });
   });
   offer();
-  return element("div", { class: "filters" }, element("label", { for: "data" }, "Data set"), data, element("label", { for: "source" }, "Start from"), source);
+  return element(
+    "div",
+    { class: "filters" },
+    element("label", { for: "data" }, "Data set"),
+    data,
+    element("label", { for: "source" }, "Start from"),
+    source,
+  );
 }
 
 function suggestions(schema, datasets, pointer, isKey, spec) {
   if (isKey) {
-    return schema.keys(pointer, spec).filter(({ present }) => !present).map(({ name, description, value }) => ({ text: `${JSON.stringify(name)}: ${value}`, label: name, description }));
+    return schema
+      .keys(pointer, spec)
+      .filter(({ present }) => !present)
+      .map(({ name, description, value }) => ({ text: `${JSON.stringify(name)}: ${value}`, label: name, description }));
   }
-  if (pointer === "/dataset/id") return datasets.map((dataset) => ({ text: JSON.stringify(dataset.id), label: dataset.name, description: contents(dataset) }));
-  return schema.values(pointer, spec).map(({ text, description }) => ({ text: text.replace(/^\{"type":/, '{"type": '), label: text.replace(/^\{"type":"(.*)"\}$/, "$1").replaceAll('"', ""), description }));
+  if (pointer === "/dataset/id")
+    return datasets.map((dataset) => ({
+      text: JSON.stringify(dataset.id),
+      label: dataset.name,
+      description: contents(dataset),
+    }));
+  return schema.values(pointer, spec).map(({ text, description }) => ({
+    text: text.replace(/^\{"type":/, '{"type": '),
+    label: text.replace(/^\{"type":"(.*)"\}$/, "$1").replaceAll('"', ""),
+    description,
+  }));
 }
 
 function facts({ parameters, memory_bytes: memory, steps, steps_per_epoch: perEpoch, checkpoint_bytes: saved }) {
-  const pairs = [["Parameters", number(parameters)], ["Memory", bytes(memory)], ["Steps", `${number(steps)}, ${number(perEpoch)} an epoch`], ["Checkpoint", bytes(saved)]];
-  return element("dl", { class: "pairs" }, pairs.map(([label, value]) => [element("dt", {}, label), element("dd", { class: "figure" }, value)]));
+  const pairs = [
+    ["Parameters", number(parameters)],
+    ["Memory", bytes(memory)],
+    ["Steps", `${number(steps)}, ${number(perEpoch)} an epoch`],
+    ["Checkpoint", bytes(saved)],
+  ];
+  return element(
+    "dl",
+    { class: "pairs" },
+    pairs.map(([label, value]) => [element("dt", {}, label), element("dd", { class: "figure" }, value)]),
+  );
 }
