@@ -36,7 +36,7 @@ export function metricName(name) {
 }
 
 export function words(name) {
-  return name.replaceAll("_", " ");
+  return name.replaceAll("_", " ").replace("roc auc", "ROC AUC").replace(/\bf1\b/, "F1");
 }
 
 export function bytes(count) {
