@@ -11,6 +11,7 @@ from pydantic import Field
 
 from api.cookies import token_of
 from api.errors import Forbidden, Unauthenticated
+from api.rates import Rates
 from api.ringing import Ringer
 from models import browser_sessions, projects
 from models.database import Database
@@ -27,6 +28,7 @@ class Services:
     database: Database
     storage: Storage
     ringer: Ringer
+    rates: Rates
 
 
 async def services(request: Request) -> Services:
@@ -65,17 +67,20 @@ KEY = re.compile(r"tw_[0-9a-f]{32}_[A-Za-z0-9_-]{43}")
 def authenticate(
     request: Request,
     scopes: SecurityScopes,
-    database: DatabaseDep,
+    services: ServicesDep,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
 ) -> Caller:
     """Who is asking, if they may: by a key, or by the cookie of a browser that is signed in.
 
     Raises:
         Unauthenticated: no key, or none that is alive.
+        TooManyRequests: one that has asked too often.
         Forbidden: a key that does not open this route.
     """
+    database = services.database
     caller = _by_cookie(request, database) if credentials is None else _by_key(database, credentials.credentials)
     request.state.caller = caller
+    services.rates.count(caller)
     if not all(scope in projects.ALLOWS[caller.scope] for scope in scopes.scopes):
         raise Forbidden(f"this needs a key with scope {scopes.scope_str}; yours has {caller.scope}")
     return caller
@@ -136,6 +141,7 @@ def scopes_of(route: APIRoute) -> list[str]:
 JobId = Annotated[str, Path(pattern=r"^job_[0-9a-f]{32}$")]
 DatasetId = Annotated[str, Path(pattern=r"^ds_[0-9a-f]{32}$")]
 CheckpointId = Annotated[str, Path(pattern=r"^ckpt_[0-9a-f]{32}$")]
+ProjectId = Annotated[str, Path(pattern=r"^prj_[0-9a-f]{32}$")]
 KeyId = Annotated[str, Path(pattern=r"^key_[0-9a-f]{32}$")]
 Limit = Annotated[int, Query(ge=1, le=100, description="How many to list.")]
 Wait = Annotated[

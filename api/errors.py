@@ -120,6 +120,15 @@ class TooManyJobs(ApiError):
     headers = {"Retry-After": "30"}  # noqa: RUF012
 
 
+class TooManyRequests(ApiError):
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    code = "too_many_requests"
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__("this key has made as many requests as it may for now")
+        self.headers = {"Retry-After": str(seconds)}
+
+
 class Unavailable(ApiError):
     status = HTTPStatus.SERVICE_UNAVAILABLE
     code = "unavailable"

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from api import VERSION
 from api.resources import (
     ApiKey,
+    AuditEntry,
     Catalog,
     CatalogEntry,
     CatalogFamily,
@@ -23,12 +24,15 @@ from api.resources import (
     Health,
     Identified,
     Job,
+    Limits,
     LogLine,
     Metrics,
     Page,
     Project,
     Readiness,
     SpecIssue,
+    Usage,
+    UsageReport,
     Validation,
     Version,
     Worker,
@@ -131,7 +135,20 @@ _BEST = Checkpoint(
 )
 _KEY = ApiKey(id=f"key_{_NUMBER}", project_id=f"prj_{_NUMBER}", name="laptop", scope="submit", created_at=_WHEN)
 _CREATED_KEY = CreatedApiKey(**_KEY.model_dump(), key=f"tw_{_NUMBER}_…")
-_PROJECT = Project(id=f"prj_{_NUMBER}", name="vision", created_at=_WHEN)
+_LIMITS = Limits(running_jobs=8, storage_bytes=10**12)
+_PROJECT = Project(id=f"prj_{_NUMBER}", name="vision", founder_id=f"prj_{_NUMBER}", limits=_LIMITS, created_at=_WHEN)
+_USAGE = Usage(
+    project_id=_PROJECT.id, month="2026-11", device_seconds=86_400, storage_bytes=10**10, peak_storage_bytes=2 * 10**10
+)
+_ENTRY = AuditEntry(
+    id=f"aud_{_NUMBER}",
+    project_id=_PROJECT.id,
+    key_id=f"key_{_NUMBER}",
+    action="deleteJob",
+    target=_JOB,
+    data={},
+    created_at=_WHEN,
+)
 _EVENT = Event(
     id=f"evt_{_NUMBER}",
     job_id=_JOB,
@@ -164,6 +181,7 @@ _OTHERS: tuple[BaseModel, ...] = (
     ),
     CreatedProject(**_PROJECT.model_dump(), api_key=_CREATED_KEY),
     Health(),
+    UsageReport(data=[_USAGE]),
     Metrics(
         job_id=_JOB,
         interval="step",
@@ -195,7 +213,7 @@ _OTHERS: tuple[BaseModel, ...] = (
     _CREATED_KEY,
     _TECHNIQUE,
 )
-_LISTED: tuple[Identified, ...] = (_RUNNING, _READY, _BEST, _KEY, _PROJECT, _EVENT, _LINE, _WORKER)
+_LISTED: tuple[Identified, ...] = (_RUNNING, _READY, _BEST, _KEY, _PROJECT, _EVENT, _LINE, _WORKER, _ENTRY)
 
 
 def _json(example: BaseModel) -> Json:
@@ -207,7 +225,9 @@ EXAMPLES: dict[str, Json] = {
     "CreateJob": {**SPEC, "tags": ["baseline"], "metadata": {"team": "vision"}},
     "ForkJob": {"optimizer": {"learning_rate": 0.05}, "clipping": None},
     "EditJob": {"tags": ["baseline", "paper"], "notes": "the run of figure 3"},
-    "CreateProject": {"name": "vision"},
+    "CreateProject": {"name": "vision", "limits": {"running_jobs": 8}},
+    "EditProject": {"limits": {"running_jobs": 8, "storage_bytes": None}},
+    "RotateApiKey": {"overlap_seconds": 3600},
     "CreateApiKey": {"name": "laptop", "scope": "submit"},
     "CreateDataset": {"name": "optical digits"},
     **{type(example).__name__: _json(example) for example in (*_LISTED, *_OTHERS)},

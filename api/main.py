@@ -7,11 +7,11 @@ from typing import Any
 
 import structlog
 from fastapi import FastAPI
-from fastapi.routing import APIRoute
 
 from api import VERSION, errors, openapi
 from api.dependencies import Services, require_scopes
 from api.envelope import Envelope
+from api.rates import Rates
 from api.ringing import Ringer
 from api.routes import (
     catalog,
@@ -78,9 +78,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
         lifespan=_life,
-        generate_unique_id_function=_operation_id,
+        generate_unique_id_function=openapi.operation_id,
     )
-    app.state.services = Services(settings, Database(settings), open_storage(settings), Ringer(Bell(settings)))
+    app.state.services = Services(
+        settings, Database(settings), open_storage(settings), Ringer(Bell(settings)), Rates(settings)
+    )
     for router in (*ROUTERS, *PAGE_ROUTERS):
         require_scopes(router)
         app.include_router(router)
@@ -98,8 +100,3 @@ async def _life(app: FastAPI) -> AsyncIterator[None]:
     services: Services = app.state.services
     services.ringer.close()
     services.database.close()
-
-
-def _operation_id(route: APIRoute) -> str:
-    first, *others = route.name.split("_")
-    return first + "".join(word.capitalize() for word in others)

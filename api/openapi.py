@@ -13,7 +13,17 @@ from api import VERSION
 from api.dependencies import READ, scopes_of
 from api.examples import EXAMPLES
 from api.idempotent import once
-from api.resources import CreateApiKey, CreateDataset, CreateJob, CreateProject, EditJob, ForkJob, Problem
+from api.resources import (
+    CreateApiKey,
+    CreateDataset,
+    CreateJob,
+    CreateProject,
+    EditJob,
+    EditProject,
+    ForkJob,
+    Problem,
+    RotateApiKey,
+)
 from models.spec import JobSpec, job_spec_schema
 
 Json = dict[str, Any]
@@ -42,6 +52,12 @@ REASONS = {
     503: "Database or object store are away: try again after `Retry-After` seconds",
     507: "No room left",
 }
+
+
+def operation_id(route: APIRoute) -> str:
+    """`list_job_events` → `listJobEvents`."""
+    first, *others = route.name.split("_")
+    return first + "".join(word.capitalize() for word in others)
 
 
 def sends(model: type[BaseModel], *media_types: str) -> Json:
@@ -100,7 +116,7 @@ def _errors_of(operation: Json, route: APIRoute) -> set[int]:
     scopes = set(scopes_of(route))
     places = {parameter["in"] for parameter in operation.get("parameters", [])}
     calls = {dependency.call for dependency in route.dependant.dependencies}
-    errors |= {401, 503} if scopes else set()
+    errors |= {401, 429, 503} if scopes else set()
     errors |= {403} if scopes - {READ} else set()
     errors |= {404} if "path" in places else set()
     errors |= {422} if places & {"query", "header"} else set()
@@ -110,7 +126,17 @@ def _errors_of(operation: Json, route: APIRoute) -> set[int]:
 
 def _schemas() -> Json:
     schemas: Json = {}
-    for model in (Problem, CreateProject, CreateApiKey, CreateDataset, CreateJob, EditJob, ForkJob):
+    for model in (
+        Problem,
+        CreateProject,
+        CreateApiKey,
+        CreateDataset,
+        CreateJob,
+        EditJob,
+        ForkJob,
+        EditProject,
+        RotateApiKey,
+    ):
         schema = model.model_json_schema(ref_template=REF + "{model}")
         schemas |= schema.pop("$defs", {})
         schemas[model.__name__] = schema

@@ -194,7 +194,18 @@ def _api_key(row: tables.ApiKey) -> resources.Json:
 
 
 def project(row: tables.Project) -> resources.Project:
-    return resources.Project(id=row.id, name=row.name, created_at=row.created_at)
+    return resources.Project(
+        id=row.id, name=row.name, founder_id=row.founder_id, limits=limits(row), created_at=row.created_at
+    )
+
+
+def limits(row: tables.Project) -> resources.Limits:
+    return resources.Limits.model_construct(**{name: getattr(row, name) for name in resources.Limits.model_fields})
+
+
+def audit_entry(row: tables.Audit) -> resources.AuditEntry:
+    names = ("id", "project_id", "key_id", "action", "target", "data", "created_at")
+    return resources.AuditEntry(**{name: getattr(row, name) for name in names})
 
 
 def worker(row: tables.Worker) -> resources.Worker:

@@ -75,8 +75,32 @@ class Problem(Resource):
     error: SdkError
 
 
+Whole = Annotated[int, Field(strict=True, ge=0, le=2**62)]
+
+
+class Limits(Request):
+    """What a project may. Null: what the service's settings say."""
+
+    active_jobs: Whole | None = None
+    """Queued and running jobs."""
+    running_jobs: Whole | None = None
+    """Jobs that run at once."""
+    storage_bytes: Whole | None = None
+    """Uploads, packed data sets and checkpoints."""
+    requests_per_minute: Annotated[int, Field(strict=True, ge=1, le=10**9)] | None = None
+    """Of each of its keys."""
+
+
 class CreateProject(Request):
     name: Name
+    limits: Limits = Limits()
+
+
+class EditProject(Request):
+    """A merge patch (RFC 7396): what is left out stays; a limit of null is what the service's settings say."""
+
+    name: Name
+    limits: Limits
 
 
 class Project(Identified):
@@ -84,6 +108,9 @@ class Project(Identified):
 
     object: Literal["project"] = "project"
     name: str
+    founder_id: str | None
+    """The project whose administrators manage it; null for one that the operator made."""
+    limits: Limits
     created_at: datetime
 
 
@@ -91,6 +118,13 @@ class CreateApiKey(Request):
     name: Name
     scope: KeyScope = "submit"
     """`read` looks, `submit` also creates and cancels, `admin` also manages keys and projects."""
+    project_id: Annotated[str, StringConstraints(strict=True, max_length=64)] | None = None
+    """A project that yours has founded; your own unless said."""
+
+
+class RotateApiKey(Request):
+    overlap_seconds: Annotated[int, Field(strict=True, ge=0, le=7 * 24 * 3600)] = 0
+    """How long the old key goes on opening what it opens."""
 
 
 class ApiKey(Identified):
@@ -112,6 +146,41 @@ class CreatedApiKey(ApiKey):
 class CreatedProject(Project):
     api_key: CreatedApiKey
     """The first key of the project, with scope `admin`."""
+
+
+class Usage(Resource):
+    """What a project has used in a calendar month (UTC)."""
+
+    object: Literal["usage"] = "usage"
+    project_id: str
+    month: str
+    """`2026-11`."""
+    device_seconds: float
+    """Time that its jobs have had workers, from claim to end; those that run now are counted up to now."""
+    storage_bytes: int
+    """Uploads, packed data sets and checkpoints, as of now."""
+    peak_storage_bytes: int
+    """The most that was seen of them in that month: they are looked at after each upload and each attempt."""
+
+
+class UsageReport(Resource):
+    object: Literal["usage.report"] = "usage.report"
+    data: list[Usage]
+    """One for each project that the key manages."""
+
+
+class AuditEntry(Identified):
+    """Who changed what."""
+
+    object: Literal["audit_entry"] = "audit_entry"
+    project_id: str
+    key_id: str
+    action: str
+    """The operation of this API: `deleteJob`."""
+    target: str
+    """The id of what was changed."""
+    data: Json
+    created_at: datetime
 
 
 class CreateDataset(Request):

@@ -29,6 +29,8 @@ from .errors import (
     WaitTimedOut,
 )
 from .resources import (
+    ApiKey,
+    AuditEntry,
     Catalog,
     CatalogEntry,
     CatalogFamily,
@@ -46,7 +48,9 @@ from .resources import (
     LogLine,
     Metrics,
     ProblemItem,
+    Project,
     SpecIssue,
+    Usage,
     Validation,
     Version,
     Worker,
@@ -55,7 +59,9 @@ from .version import __version__
 
 __all__ = [
     "APIError",
+    "ApiKey",
     "AsyncClient",
+    "AuditEntry",
     "AuthenticationError",
     "Catalog",
     "CatalogEntry",
@@ -82,10 +88,12 @@ __all__ = [
     "NotFoundError",
     "PermissionDenied",
     "ProblemItem",
+    "Project",
     "RateLimited",
     "ServerError",
     "SpecIssue",
     "TrainwrightError",
+    "Usage",
     "Validation",
     "ValidationError",
     "Version",

@@ -10,11 +10,13 @@ from typing import Any, Literal
 import httpx
 
 from . import calls, waiting
-from .calls import Call, CheckpointRef, DatasetRef, Interval, JobFilter, JobRef, Spec, Status
+from .calls import Call, CheckpointRef, DatasetRef, Interval, JobFilter, JobRef, KeyRef, Scope, Spec, Status
 from .connection import AsyncConnection, file_sha256
 from .download import Part, Progress
 from .errors import ConflictError
 from .resources import (
+    ApiKey,
+    AuditEntry,
     Catalog,
     CatalogFamily,
     Checkpoint,
@@ -27,6 +29,8 @@ from .resources import (
     LogLine,
     Metrics,
     Page,
+    Project,
+    Usage,
     Validation,
     Version,
     Worker,
@@ -58,6 +62,8 @@ class AsyncClient:
         self.datasets = AsyncDatasets(self._connection)
         self.jobs = AsyncJobs(self._connection)
         self.checkpoints = AsyncCheckpoints(self._connection)
+        self.projects = AsyncProjects(self._connection)
+        self.keys = AsyncKeys(self._connection)
 
     async def catalog(self) -> Catalog:
         """Every technique that the service can train with."""
@@ -287,6 +293,56 @@ class AsyncCheckpoints:
                     await _sleep(self._connection, pause_before_retry(error, failures), error)
                     failures += 1
             return await asyncio.to_thread(part.finish)
+
+
+class AsyncProjects:
+    """Tenants: an admin key manages its own project and those that it has founded."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    def list(self) -> AsyncIterator[Project]:
+        return _all(self._connection, lambda after: calls.list_projects(after=after))
+
+    async def get(self, project: str) -> Project:
+        return await self._connection.send(calls.get_project(project))
+
+    async def create(self, name: str, **limits: int | None) -> Project:
+        """A new project and its first key, whose text is told here only."""
+        return await self._connection.send(calls.create_project(name, limits))
+
+    async def edit(self, project: str, *, name: str | None = None, **limits: int | None) -> Project:
+        """Another name, other limits: what is not given stays, a limit of None is what the service's settings say."""
+        return await self._connection.send(calls.edit_project(project, name, limits))
+
+    async def usage(self, month: str | None = None, project: str | None = None) -> Sequence[Usage]:
+        """What was used in a calendar month, this one unless said: `2026-11`."""
+        return (await self._connection.send(calls.get_usage(month, project))).data
+
+    def audit(self) -> AsyncIterator[AuditEntry]:
+        """Who changed what, the newest first."""
+        return _all(self._connection, lambda after: calls.list_audit(after=after))
+
+
+class AsyncKeys:
+    """Credentials of projects."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def create(self, name: str, scope: Scope = "submit", *, project: str | None = None) -> ApiKey:
+        """A new key; its text is told here only."""
+        return await self._connection.send(calls.create_key(name, scope, project))
+
+    async def list(self, project: str | None = None) -> Sequence[ApiKey]:
+        return (await self._connection.send(calls.list_keys(project))).data
+
+    async def rotate(self, key: KeyRef, *, overlap_seconds: int = 0) -> ApiKey:
+        """A new key in the place of another, which goes on opening what it opens for so many seconds."""
+        return await self._connection.send(calls.rotate_key(key, overlap_seconds))
+
+    async def revoke(self, key: KeyRef) -> ApiKey:
+        return await self._connection.send(calls.revoke_key(key))
 
 
 async def _wait(connection: AsyncConnection, waits: Waiting[Thing]) -> Thing:

@@ -14,6 +14,8 @@ import httpx
 from pydantic import BaseModel
 
 from .resources import (
+    ApiKey,
+    AuditEntry,
     Catalog,
     CatalogFamily,
     Checkpoint,
@@ -26,6 +28,8 @@ from .resources import (
     Metrics,
     Nothing,
     Page,
+    Project,
+    UsageReport,
     Validation,
     Version,
     Worker,
@@ -38,6 +42,10 @@ Spec = Mapping[str, Any] | BaseModel
 """A job spec: a dictionary, or `trainwright.spec.JobSpec`."""
 Labels = Mapping[str, Any]
 """`tags`, `notes`, `metadata`."""
+Limits = Mapping[str, int | None]
+"""`active_jobs`, `running_jobs`, `storage_bytes`, `requests_per_minute`; None: what the service's settings say."""
+Scope = Literal["read", "submit", "admin"]
+KeyRef = ApiKey | str
 JobRef = Job | str
 DatasetRef = Dataset | str
 CheckpointRef = Checkpoint | str
@@ -222,6 +230,49 @@ def list_workers() -> Call[Page[Worker]]:
     return Call(Page[Worker], "GET", "/v1/workers")
 
 
+def list_projects(*, after: str | None = None) -> Call[Page[Project]]:
+    return _page(Page[Project], "/v1/projects", after)
+
+
+def get_project(project: str) -> Call[Project]:
+    return Call(Project, "GET", f"/v1/projects/{_id(project)}")
+
+
+def create_project(name: str, limits: Limits) -> Call[Project]:
+    return _post(Project, "/v1/projects", {"name": name, "limits": limits})
+
+
+def edit_project(project: str, name: str | None, limits: Limits) -> Call[Project]:
+    headers = {"Content-Type": "application/merge-patch+json"}
+    changes = {"limits": limits, **({"name": name} if name is not None else {})}
+    return Call(Project, "PATCH", f"/v1/projects/{_id(project)}", headers=headers, content=_dump(changes))
+
+
+def list_keys(project: str | None) -> Call[Page[ApiKey]]:
+    return Call(Page[ApiKey], "GET", "/v1/api-keys", {"project": project} if project else {})
+
+
+def create_key(name: str, scope: Scope, project: str | None) -> Call[ApiKey]:
+    return _post(ApiKey, "/v1/api-keys", {"name": name, "scope": scope, "project_id": project})
+
+
+def rotate_key(key: KeyRef, overlap_seconds: int) -> Call[ApiKey]:
+    return _post(ApiKey, f"/v1/api-keys/{_id(key)}/rotate", {"overlap_seconds": overlap_seconds})
+
+
+def revoke_key(key: KeyRef) -> Call[ApiKey]:
+    return Call(ApiKey, "DELETE", f"/v1/api-keys/{_id(key)}")
+
+
+def get_usage(month: str | None, project: str | None) -> Call[UsageReport]:
+    query = {"month": month, "project": project}
+    return Call(UsageReport, "GET", "/v1/usage", {name: value for name, value in query.items() if value is not None})
+
+
+def list_audit(*, after: str | None = None) -> Call[Page[AuditEntry]]:
+    return _page(Page[AuditEntry], "/v1/audit", after)
+
+
 def get_version() -> Call[Version]:
     return Call(Version, "GET", "/version")
 
@@ -234,7 +285,7 @@ def stream_path(job: JobRef) -> str:
     return f"/v1/jobs/{_id(job)}/stream"
 
 
-def _id(thing: Job | Dataset | Checkpoint | str) -> str:
+def _id(thing: Job | Dataset | Checkpoint | ApiKey | str) -> str:
     return quote(thing if isinstance(thing, str) else thing.id, safe="")
 
 

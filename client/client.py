@@ -10,11 +10,13 @@ from typing import Any, Literal
 import httpx
 
 from . import calls, waiting
-from .calls import Call, CheckpointRef, DatasetRef, Interval, JobFilter, JobRef, Spec, Status
+from .calls import Call, CheckpointRef, DatasetRef, Interval, JobFilter, JobRef, KeyRef, Scope, Spec, Status
 from .connection import Connection, file_sha256
 from .download import Part, Progress
 from .errors import ConflictError
 from .resources import (
+    ApiKey,
+    AuditEntry,
     Catalog,
     CatalogFamily,
     Checkpoint,
@@ -27,6 +29,8 @@ from .resources import (
     LogLine,
     Metrics,
     Page,
+    Project,
+    Usage,
     Validation,
     Version,
     Worker,
@@ -54,6 +58,8 @@ class Client:
         self.datasets = Datasets(self._connection)
         self.jobs = Jobs(self._connection)
         self.checkpoints = Checkpoints(self._connection)
+        self.projects = Projects(self._connection)
+        self.keys = Keys(self._connection)
 
     def catalog(self) -> Catalog:
         """Every technique that the service can train with."""
@@ -282,6 +288,56 @@ class Checkpoints:
                     _sleep(self._connection, pause_before_retry(error, failures), error)
                     failures += 1
             return part.finish()
+
+
+class Projects:
+    """Tenants: an admin key manages its own project and those that it has founded."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def list(self) -> Iterator[Project]:
+        return _all(self._connection, lambda after: calls.list_projects(after=after))
+
+    def get(self, project: str) -> Project:
+        return self._connection.send(calls.get_project(project))
+
+    def create(self, name: str, **limits: int | None) -> Project:
+        """A new project and its first key, whose text is told here only."""
+        return self._connection.send(calls.create_project(name, limits))
+
+    def edit(self, project: str, *, name: str | None = None, **limits: int | None) -> Project:
+        """Another name, other limits: what is not given stays, a limit of None is what the service's settings say."""
+        return self._connection.send(calls.edit_project(project, name, limits))
+
+    def usage(self, month: str | None = None, project: str | None = None) -> Sequence[Usage]:
+        """What was used in a calendar month, this one unless said: `2026-11`."""
+        return (self._connection.send(calls.get_usage(month, project))).data
+
+    def audit(self) -> Iterator[AuditEntry]:
+        """Who changed what, the newest first."""
+        return _all(self._connection, lambda after: calls.list_audit(after=after))
+
+
+class Keys:
+    """Credentials of projects."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def create(self, name: str, scope: Scope = "submit", *, project: str | None = None) -> ApiKey:
+        """A new key; its text is told here only."""
+        return self._connection.send(calls.create_key(name, scope, project))
+
+    def list(self, project: str | None = None) -> Sequence[ApiKey]:
+        return (self._connection.send(calls.list_keys(project))).data
+
+    def rotate(self, key: KeyRef, *, overlap_seconds: int = 0) -> ApiKey:
+        """A new key in the place of another, which goes on opening what it opens for so many seconds."""
+        return self._connection.send(calls.rotate_key(key, overlap_seconds))
+
+    def revoke(self, key: KeyRef) -> ApiKey:
+        return self._connection.send(calls.revoke_key(key))
 
 
 def _wait(connection: Connection, waits: Waiting[Thing]) -> Thing:

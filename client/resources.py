@@ -6,6 +6,8 @@ from typing import Any, Generic, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 __all__ = [
+    "ApiKey",
+    "AuditEntry",
     "Catalog",
     "CatalogEntry",
     "CatalogFamily",
@@ -25,7 +27,10 @@ __all__ = [
     "Page",
     "Problem",
     "ProblemItem",
+    "Project",
     "SpecIssue",
+    "Usage",
+    "UsageReport",
     "Validation",
     "Version",
     "Worker",
@@ -351,6 +356,65 @@ class Worker(Resource):
     busy: int
     started_at: datetime
     seen_at: datetime
+
+
+class ApiKey(Resource):
+    """A credential of a project."""
+
+    id: str
+    project_id: str
+    name: str
+    scope: str
+    """`read`, `submit` or `admin`."""
+    created_at: datetime
+    revoked_at: datetime | None = None
+    key: str | None = None
+    """Its text, told once: in the answer to the request that made it."""
+
+
+class Project(Resource):
+    """A tenant."""
+
+    id: str
+    name: str
+    founder_id: str | None = None
+    limits: dict[str, int | None] = {}
+    """`active_jobs`, `running_jobs`, `storage_bytes`, `requests_per_minute`; None for what the service's settings
+    say."""
+    created_at: datetime
+    api_key: ApiKey | None = None
+    """Its first key, in the answer to the request that made it."""
+
+
+class Usage(Resource):
+    """What a project has used in a calendar month (UTC)."""
+
+    project_id: str
+    month: str
+    """`2026-11`."""
+    device_seconds: float
+    storage_bytes: int
+    """As of now."""
+    peak_storage_bytes: int
+
+
+class UsageReport(Resource):
+    """Usage of each project that a key manages."""
+
+    data: list[Usage]
+
+
+class AuditEntry(Resource):
+    """Who changed what."""
+
+    id: str
+    project_id: str
+    key_id: str
+    action: str
+    """The operation of the API: `deleteJob`."""
+    target: str
+    data: Json
+    created_at: datetime
 
 
 class Version(Resource):

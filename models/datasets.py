@@ -1,5 +1,7 @@
 """The life of a data set: created, uploaded, taken in by a worker, ready or failed with its reasons."""
 
+from typing import Any
+
 from sqlalchemy import delete, exists, select
 from sqlalchemy.orm import Session
 
@@ -99,8 +101,21 @@ def ready(session: Session, dataset_id: str, attempt: int, *, manifest: Json, co
         session,
         dataset_id,
         attempt,
+        packed_bytes=_bytes_in(manifest),
         **left(state=DatasetState.READY, manifest=manifest, content_sha256=content_sha256, ready_at=now_plus()),
     )
+
+
+def _bytes_in(manifest: Any) -> int:
+    """Of all the files that it names."""
+    match manifest:
+        case {"path": str(), "bytes": int(size)}:
+            return size
+        case dict():
+            return sum(map(_bytes_in, manifest.values()))
+        case list():
+            return sum(map(_bytes_in, manifest))
+    return 0
 
 
 def fail(session: Session, dataset_id: str, attempt: int, failure: Json) -> None:

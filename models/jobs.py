@@ -12,12 +12,12 @@ from sqlalchemy import Select, delete, exists, func, select, update
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
 
-from models import discarded, ownership
+from models import discarded, ownership, projects, usage
 from models.clock import now_plus
 from models.ids import new_id
 from models.ownership import OwnershipLost, left, owned_by, taken
 from models.states import OWNED, TERMINAL, TRANSITIONS, Actor, FailureCode, State, Wish
-from models.tables import Attempt, Checkpoint, Event, Held, Job, Json, Worker
+from models.tables import Attempt, Checkpoint, Event, Held, Job, Json, Project, Worker
 
 
 @dataclass(frozen=True)
@@ -167,10 +167,17 @@ def count_active(session: Session, project_id: str) -> int:
     return session.scalars(select(func.count()).select_from(Job).where(Job.project_id == project_id, active)).one()
 
 
+def count_running(session: Session, project_id: str) -> int:
+    running = (Job.project_id == project_id) & Job.state.in_(OWNED)
+    return session.scalars(select(func.count()).select_from(Job).where(running)).one()
+
+
 def queue_positions(session: Session, job_ids: Sequence[str]) -> dict[str, int]:
-    """How many jobs are ahead of each of these that is queued."""
-    ahead = (func.row_number().over(order_by=Job.id) - 1).label("ahead")
-    queue = select(Job.id, ahead).where(Job.state == State.QUEUED).subquery()
+    """How many jobs are ahead of each of these that is queued, when projects take turns."""
+    turn = func.row_number().over(partition_by=Job.project_id, order_by=Job.id).label("turn")
+    turns = select(Job.id, turn).where(Job.state == State.QUEUED).subquery()
+    ahead = (func.row_number().over(order_by=(turns.c.turn, turns.c.id)) - 1).label("ahead")
+    queue = select(turns.c.id, ahead).subquery()
     rows = session.execute(select(queue.c.id, queue.c.ahead).where(queue.c.id.in_(job_ids)))
     return {row.id: row.ahead for row in rows}
 
@@ -306,6 +313,56 @@ def claim(session: Session, job_id: str, *, worker_id: str, lease_seconds: float
     return job
 
 
+def claim_fairly(
+    session: Session, rung_for: str, *, worker_id: str, lease_seconds: float, running_jobs: int
+) -> Job | None:
+    """Take the job whose turn it is, whichever the doorbell named: the oldest of the project that has the fewest
+    running, and among those of the one that was served longest ago. A project that runs as many as it may waits.
+
+    Args:
+        rung_for: the job that the doorbell named: it is taken up even if it was to be left in peace for a while.
+        running_jobs: what a project may that has no limit of its own.
+    """
+    due = Job.not_before.is_(None) | (Job.not_before < now_plus()) | (Job.id == rung_for)
+    waiting = (Job.state == State.QUEUED) & due
+    for project_id in _in_turn(session, waiting):
+        with session.begin_nested() as turn:
+            limit = projects.lock(session, project_id).running_jobs
+            job = None
+            if count_running(session, project_id) < (running_jobs if limit is None else limit):
+                job = _claim_oldest(session, Job.project_id == project_id, waiting, worker_id, lease_seconds)
+            if job is not None:
+                served = update(Project).where(Project.id == project_id).values(served_at=now_plus())
+                session.execute(served, execution_options={"synchronize_session": False})
+                return job
+            turn.rollback()  # and with it the lock
+    return None
+
+
+TURNS = 20
+"""Projects that are looked at for one claim."""
+
+
+def _in_turn(session: Session, waiting: ColumnElement[bool]) -> list[str]:
+    mine = Job.project_id == Project.id
+    running = select(func.count()).where(mine, Job.state.in_(OWNED)).correlate(Project).scalar_subquery()
+    queued = exists().where(mine, waiting).correlate(Project)
+    order = (running, Project.served_at.asc().nulls_first(), Project.id)
+    return list(session.scalars(select(Project.id).where(queued).order_by(*order).limit(TURNS)))
+
+
+def _claim_oldest(
+    session: Session, mine: ColumnElement[bool], waiting: ColumnElement[bool], worker_id: str, lease_seconds: float
+) -> Job | None:
+    """Some may be cancelled or paused between the look and the claim."""
+    oldest = select(Job.id).where(mine, waiting).order_by(Job.id).limit(TURNS)
+    for job_id in session.scalars(oldest).all():
+        job = claim(session, job_id, worker_id=worker_id, lease_seconds=lease_seconds)
+        if job is not None:
+            return job
+    return None
+
+
 def beat(session: Session, job_id: str, attempt: int, lease_seconds: float) -> Wish:
     """Renew the lease and learn what is wanted."""
     return ownership.beat(session, Job, job_id, attempt, OWNED, lease_seconds).desired_state
@@ -385,6 +442,10 @@ def fail(session: Session, job_id: str, attempt: int, failure: Failure) -> Job:
     return job
 
 
+REST_SECONDS = 10
+"""How long a job is left in peace that could not be done for no fault of its own."""
+
+
 def release(session: Session, job_id: str, attempt: int, *, reason: str, soon: bool = True) -> Job:
     """Give the job back: to be gone on with by whoever is free, unless somebody has asked for a pause or a cancel.
 
@@ -401,10 +462,10 @@ def release(session: Session, job_id: str, attempt: int, *, reason: str, soon: b
         case Wish.PAUSE:
             job = _move_owned(session, "job.paused", job_id, attempt, **left())
         case Wish.RUN:
-            rung_at = None if soon else now_plus()
-            job = _move_owned(
-                session, "job.released", job_id, attempt, data={"reason": reason}, **left(rung_at=rung_at)
-            )
+            rest: dict[str, Any] = {"rung_at": None, "not_before": None}
+            if not soon:
+                rest = {"rung_at": now_plus(), "not_before": now_plus(REST_SECONDS)}
+            job = _move_owned(session, "job.released", job_id, attempt, data={"reason": reason}, **left(**rest))
         case _:
             assert_never(wish)
     _end_attempt(session, job, attempt, f"released: {reason}")
@@ -514,8 +575,13 @@ def _add_event(session: Session, job: Job, type_: str, actor: Actor, data: Json)
 
 
 def _end_attempt(session: Session, job: Job, attempt: int, outcome: str) -> None:
-    session.execute(
+    """And charge its project for the time."""
+    ended = (
         update(Attempt)
-        .where(Attempt.job_id == job.id, Attempt.number == attempt)
+        .where(Attempt.job_id == job.id, Attempt.number == attempt, Attempt.ended_at.is_(None))
         .values(ended_at=now_plus(), outcome=outcome)
+        .returning(Attempt.claimed_at, Attempt.ended_at)
     )
+    for begun, end in session.execute(ended, execution_options={"synchronize_session": False}):
+        assert end is not None
+        usage.charge(session, job.project_id, begun, end)

@@ -5,10 +5,12 @@ import hashlib
 import hmac
 import secrets
 from dataclasses import dataclass
-from typing import Literal
+from datetime import UTC, datetime
+from typing import Literal, cast
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.elements import ColumnElement
 
 from models.clock import now_plus
 from models.ids import new_id
@@ -30,13 +32,25 @@ class Caller:
     key_id: str
     project_id: str
     scope: str
+    requests_per_minute: int | None = None
+    """What its project may; where it says nothing, the settings do."""
 
     def may(self, scope: Scope) -> bool:
         return scope in ALLOWS[self.scope]
 
 
-def create_project(session: Session, name: str) -> Project:
-    project = Project(id=new_id("prj"), name=name)
+@dataclass(frozen=True)
+class Limits:
+    """What a project may; where it says nothing, the settings do."""
+
+    active_jobs: int | None = None
+    running_jobs: int | None = None
+    storage_bytes: int | None = None
+    requests_per_minute: int | None = None
+
+
+def create_project(session: Session, name: str, *, founder_id: str | None = None, limits: Limits = Limits()) -> Project:
+    project = Project(id=new_id("prj"), name=name, founder_id=founder_id, **vars(limits))
     session.add(project)
     session.flush()
     return project
@@ -46,8 +60,26 @@ def project_named(session: Session, name: str) -> Project | None:
     return session.scalars(select(Project).where(Project.name == name)).one_or_none()
 
 
-def all_projects(session: Session) -> list[Project]:
-    return list(session.scalars(select(Project).order_by(Project.id)))
+def managed(session: Session, manager_id: str, *, after: str | None = None, limit: int = 1000) -> list[Project]:
+    """One more than `limit` of the projects that administrators of one manage: itself and those it has founded."""
+    query = select(Project).where(_managed_by(manager_id))
+    if after is not None:
+        query = query.where(Project.id > after)
+    return list(session.scalars(query.order_by(Project.id).limit(limit + 1)))
+
+
+def managed_one(session: Session, manager_id: str, project_id: str) -> Project | None:
+    return session.scalars(select(Project).where(Project.id == project_id, _managed_by(manager_id))).one_or_none()
+
+
+def lock(session: Session, project_id: str) -> Project:
+    """The project, whose limits nobody else measures before this transaction ends. Rows that refer to it go on being
+    written."""
+    return session.scalars(select(Project).where(Project.id == project_id).with_for_update(key_share=True)).one()
+
+
+def _managed_by(manager_id: str) -> ColumnElement[bool]:
+    return (Project.id == manager_id) | (Project.founder_id == manager_id)
 
 
 def create_key(session: Session, project_id: str, *, name: str, scope: Scope) -> tuple[ApiKey, str]:
@@ -64,10 +96,34 @@ def keys_of(session: Session, project_id: str) -> list[ApiKey]:
 
 
 def revoke_key(session: Session, project_id: str, key_id: str) -> ApiKey | None:
-    key = session.scalars(select(ApiKey).where(ApiKey.id == key_id, ApiKey.project_id == project_id)).one_or_none()
-    if key is not None and key.revoked_at is None:
-        key.revoked_at = session.scalars(select(now_plus())).one()
+    key = find_key(session, project_id, key_id)
+    if key is not None:
+        _end_key(session, key, 0)
     return key
+
+
+def find_key(session: Session, manager_id: str, key_id: str) -> ApiKey | None:
+    """A key of a project that this one manages."""
+    mine = select(Project.id).where(_managed_by(manager_id))
+    return session.scalars(select(ApiKey).where(ApiKey.id == key_id, ApiKey.project_id.in_(mine))).one_or_none()
+
+
+def rotate_key(session: Session, key: ApiKey, overlap_seconds: float) -> tuple[ApiKey, str]:
+    """A new key in the place of one that goes on opening what it opens for so many seconds."""
+    _end_key(session, key, overlap_seconds)
+    return create_key(session, key.project_id, name=key.name, scope=cast(Scope, key.scope))
+
+
+def is_alive(key: ApiKey) -> bool:
+    return key.revoked_at is None or key.revoked_at > datetime.now(UTC)
+
+
+def _end_key(session: Session, key: ApiKey, seconds: float) -> None:
+    """An end that was set is never put off."""
+    end = session.scalars(select(now_plus(seconds))).one()
+    if key.revoked_at is None or end < key.revoked_at:
+        key.revoked_at = end
+        session.flush()
 
 
 def authenticate(session: Session, text: str) -> Caller | None:
@@ -85,7 +141,7 @@ def authenticate(session: Session, text: str) -> Caller | None:
 
 def caller_of(key: ApiKey) -> Caller | None:
     """Whom a key speaks for; None when it is revoked."""
-    return Caller(key.id, key.project_id, key.scope) if key.revoked_at is None else None
+    return Caller(key.id, key.project_id, key.scope, key.project.requests_per_minute) if is_alive(key) else None
 
 
 def _hash(secret: str) -> str:

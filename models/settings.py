@@ -79,6 +79,14 @@ class Settings(BaseSettings):
     """Different words in the text columns of one table; a column with more is left out."""
     active_jobs_per_project: Annotated[int, Field(ge=1)] = 10_000
     """Queued and running jobs that a project may have at once."""
+    running_jobs_per_project: Annotated[int, Field(ge=1)] = 1000
+    """Jobs of a project that may run at once."""
+    storage_bytes_per_project: Annotated[int, Field(ge=0)] = 1024 * GiB
+    """Uploads, packed data sets and checkpoints that a project may have stored."""
+    requests_per_minute: Annotated[int, Field(ge=1)] = 6000
+    """Requests that one API key may make."""
+    rate_url: SecretStr = SecretStr("memory://")
+    """Where requests are counted: `redis://…` for all API processes together, `memory://` for each on its own."""
     idempotency_hours: Annotated[float, Field(ge=24)] = 24
     """How long the answer to an `Idempotency-Key` is kept."""
     wait_max_seconds: Annotated[float, Field(gt=0, le=300)] = 60

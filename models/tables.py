@@ -3,8 +3,19 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, CheckConstraint, Enum, ForeignKey, Index, MetaData, String, UniqueConstraint
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    Double,
+    Enum,
+    ForeignKey,
+    Index,
+    MetaData,
+    String,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from models.clock import UTCDateTime, now_plus
 from models.states import DatasetState, State, Wish
@@ -53,6 +64,16 @@ class Project(Table):
 
     id: Mapped[str] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(unique=True)
+    founder_id: Mapped[str | None] = mapped_column(ForeignKey("projects.id"), index=True)
+    """The project whose administrators made it and set its limits; none for the operator's own."""
+    active_jobs: Mapped[int | None]
+    """Queued and running jobs that it may have; where it says nothing, the settings do. So for the other limits."""
+    running_jobs: Mapped[int | None]
+    storage_bytes: Mapped[int | None]
+    requests_per_minute: Mapped[int | None]
+    """Of each of its keys."""
+    served_at: Mapped[datetime | None]
+    """When a worker last took up one of its jobs."""
     created_at: Mapped[datetime] = mapped_column(default=now_plus())
 
 
@@ -69,6 +90,8 @@ class ApiKey(Table):
     secret_sha256: Mapped[str] = mapped_column(String(64))
     created_at: Mapped[datetime] = mapped_column(default=now_plus())
     revoked_at: Mapped[datetime | None]
+    """From when on it opens nothing; of a key that was rotated this may lie ahead."""
+    project: Mapped[Project] = relationship(lazy="joined", innerjoin=True)
 
 
 class BrowserSession(Table):
@@ -81,6 +104,36 @@ class BrowserSession(Table):
     is_ticket: Mapped[bool]
     created_at: Mapped[datetime] = mapped_column(default=now_plus())
     expires_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class Usage(Table):
+    """What a project has used in a calendar month (UTC)."""
+
+    __tablename__ = "usage"
+
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True)
+    month: Mapped[str] = mapped_column(String(7), primary_key=True)
+    """`2026-11`."""
+    device_seconds: Mapped[float] = mapped_column(Double())
+    """Of attempts that have ended."""
+    peak_storage_bytes: Mapped[int]
+
+
+class Audit(Table):
+    """Who changed what, written in the transaction of the change. No row hangs on what it names: that may go."""
+
+    __tablename__ = "audit"
+    __table_args__ = (Index("ix_audit_project_id_id", "project_id", "id"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"))
+    key_id: Mapped[str]
+    action: Mapped[str]
+    """The operation of the API: `deleteJob`."""
+    target: Mapped[str]
+    """The id of what was changed."""
+    data: Mapped[Json]
+    created_at: Mapped[datetime] = mapped_column(default=now_plus())
 
 
 class Owned:
@@ -118,6 +171,7 @@ class Dataset(Owned, Table):
     upload_sha256: Mapped[str | None] = mapped_column(String(64))
     content_sha256: Mapped[str | None] = mapped_column(String(64))
     """The sha256 of the packed form's manifest: equal data have an equal one."""
+    packed_bytes: Mapped[int | None]
     manifest: Mapped[Json | None]
     progress: Mapped[Json | None]
     failure: Mapped[Json | None]
@@ -160,6 +214,8 @@ class Job(Owned, Table):
     applied: Mapped[Json | None]
     """What its techniques have really done, measured by its trainer."""
     failure: Mapped[Json | None]
+    not_before: Mapped[datetime | None]
+    """Until when it is left in peace, unless somebody asks for this very row."""
     event_count: Mapped[int] = mapped_column(default=0)
     created_at: Mapped[datetime] = mapped_column(default=now_plus())
     started_at: Mapped[datetime | None]

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from api.__main__ import access_table
 from models.settings import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -21,6 +22,10 @@ def test_every_setting_is_documented_in_its_own_words(name: str) -> None:
 def test_no_setting_is_documented_that_does_not_exist() -> None:
     documented = re.findall(r"^\| `TRAINWRIGHT_(\w+)`", (ROOT / "docs/reference/settings.md").read_text(), re.MULTILINE)
     assert {name.lower() for name in documented} == Settings.model_fields.keys()
+
+
+def test_the_table_of_who_may_call_what_is_what_the_routes_say() -> None:
+    assert (ROOT / "docs/reference/access.md").read_text() == access_table() + "\n"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

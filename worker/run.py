@@ -43,11 +43,17 @@ MANIFEST: TypeAdapter[Manifest] = TypeAdapter(Manifest)
 
 
 def run_job(site: Site, job_id: str) -> None:
-    """Claim a job and see it through. A job that is not to be had (any more) is no error: the doorbell is only a
-    doorbell."""
+    """Claim a job, the one whose turn it is, and see it through. That there is none to be had (any more) is no error:
+    the doorbell is only a doorbell."""
     settings = site.settings
     with site.database.write() as session:
-        job = jobs.claim(session, job_id, worker_id=site.id, lease_seconds=settings.lease_seconds)
+        job = jobs.claim_fairly(
+            session,
+            job_id,
+            worker_id=site.id,
+            lease_seconds=settings.lease_seconds,
+            running_jobs=settings.running_jobs_per_project,
+        )
     if job is None:
         return
     reach("claim.after")

@@ -14,11 +14,12 @@ from api.dependencies import After, DatabaseDep, DatasetId, Limit, Reader, Servi
 from api.errors import Conflict, NotFound
 from api.idempotent import Done, OnceDep, created
 from api.openapi import also, sends, sends_bytes
+from api.quotas import require_room, upload_limit
 from api.resources import CreateDataset, Dataset, Page
 from api.sweeping import sweep
 from api.uploads import FilenameDep, receive
 from api.waiting import until
-from models import datasets
+from models import audit, datasets, usage
 from models.database import OUTAGES, Database, Session
 from models.ids import new_id
 from models.states import DatasetState
@@ -34,6 +35,7 @@ def create_dataset(
 
     def create(session: Session) -> Done:
         row = datasets.create(session, project_id=caller.project_id, name=body.name)
+        audit.record(session, caller.project_id, caller.key_id, "createDataset", row.id)
         session.refresh(row)
         dataset = representations.dataset(row)
         return created(dataset, dataset.urls["self"])
@@ -91,16 +93,20 @@ async def upload_dataset(
     read = _reader(services.database, caller.project_id, dataset_id)
     await run_in_threadpool(_require_room, read)
     key = datasets.upload_key(dataset_id, new_id("upl"))
-    stored = await receive(request, services.storage, key, services.settings.upload_max_bytes)
+    limit = await run_in_threadpool(upload_limit, services, caller.project_id)
+    stored = await receive(request, services.storage, key, limit)
 
     def record() -> tuple[Dataset, str | None]:
         with services.database.write() as session:
+            require_room(session, services.settings, caller.project_id, stored.bytes)
             replaced = datasets.upload_key_of(session, dataset_id)
             row = datasets.uploaded(
                 session, dataset_id, filename=filename, key=key, size=stored.bytes, sha256=stored.sha256
             )
             if row is None:
                 raise Conflict("another upload of this data set was faster", code="already_uploaded")
+            usage.note_storage(session, caller.project_id)
+            audit.record(session, caller.project_id, caller.key_id, "uploadDataset", dataset_id, bytes=stored.bytes)
             return representations.dataset(row), replaced
 
     try:
@@ -124,6 +130,7 @@ def delete_dataset(caller: Submitter, services: ServicesDep, dataset_id: Dataset
             if datasets.get(session, caller.project_id, dataset_id) is None:
                 raise NotFound
             raise Conflict("jobs name this data set", code="in_use")
+        audit.record(session, caller.project_id, caller.key_id, "deleteDataset", dataset_id)
     return Response(status_code=204, background=BackgroundTask(sweep, services, datasets.objects_prefix(dataset_id)))
 
 

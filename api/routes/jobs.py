@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -25,16 +26,17 @@ from api.dependencies import (
     Wait,
     Word,
 )
-from api.errors import Conflict, Invalid, NotFound, TooManyJobs, parameter_error
+from api.errors import Conflict, Invalid, NotFound, parameter_error
 from api.idempotent import Done, OnceDep, created
 from api.labels import edited
 from api.merging import merge
 from api.openapi import also, sends
+from api.quotas import require_room_for_job
 from api.resources import CreateJob, EditJob, Estimate, ForkJob, Job, Page, SpecIssue, Validation
 from api.specs import Runnable, make_runnable
 from api.sweeping import sweep
 from api.waiting import until
-from models import jobs, tables
+from models import audit, jobs, tables
 from models.database import Database, Session
 from models.jobs import Filter
 from models.projects import Caller
@@ -91,7 +93,15 @@ def _filter(
         AwareDatetime | None, Query(description="Only made after this moment (RFC 3339, with its offset).")
     ] = None,
 ) -> Filter:
-    return Filter(tuple(status), dataset, name, tuple(tag), _metadata(request), created_after)
+    return Filter(tuple(status), dataset, name, tuple(tag), _metadata(request), _in_utc(created_after))
+
+
+def _in_utc(moment: datetime | None) -> datetime | None:
+    """Some moments of the first and the last year have no name in UTC."""
+    try:
+        return moment and moment.astimezone(UTC)
+    except OverflowError:
+        raise parameter_error("created_after", "invalid", "this moment lies outside the years 1 to 9999") from None
 
 
 def _metadata(request: Request) -> dict[str, str]:
@@ -170,6 +180,7 @@ def edit_job(
         name, labels = edited(row, patch)
         row = jobs.edit(session, caller.project_id, job_id, name=name, labels=labels)
         assert row is not None, "it is locked"
+        audit.record(session, caller.project_id, caller.key_id, "editJob", job_id)
         job = _represent(session, settings, row)
     return reply(job, headers={"ETag": tag_of_body(job)})
 
@@ -188,6 +199,7 @@ def delete_job(caller: Submitter, services: ServicesDep, job_id: JobId) -> Respo
                     code="checkpoint_in_use",
                 )
             raise Conflict(f"this job has not ended: it is {row.state}; cancel it first", code="job_not_ended")
+        audit.record(session, caller.project_id, caller.key_id, "deleteJob", job_id)
     return Response(status_code=204, background=BackgroundTask(sweep, services, jobs.objects_prefix(job_id)))
 
 
@@ -237,8 +249,7 @@ def fork_job(
 def _create(
     session: Session, services: Services, caller: Caller, runnable: Runnable, *, forked_from: str | None = None
 ) -> Done:
-    if jobs.count_active(session, caller.project_id) >= services.settings.active_jobs_per_project:
-        raise TooManyJobs("this project has as many queued and running jobs as it may have")
+    require_room_for_job(session, services.settings, caller.project_id, runnable.estimate.checkpoint_bytes)
     row = jobs.create(
         session,
         project_id=caller.project_id,
@@ -250,6 +261,8 @@ def _create(
         labels=runnable.labels,
         forked_from=forked_from,
     )
+    action = "createJob" if forked_from is None else "forkJob"
+    audit.record(session, caller.project_id, caller.key_id, action, row.id)
     session.refresh(row)
     job = _represent(session, services.settings, row)
     return created(job, job.urls["self"], after_commit=lambda: services.ringer.ring("train", job.id))

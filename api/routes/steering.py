@@ -9,8 +9,9 @@ from api.conditional import reply
 from api.dependencies import JobId, Services, ServicesDep, Submitter
 from api.errors import Conflict, NotFound
 from api.openapi import also
+from api.quotas import require_room_for_job
 from api.resources import Job
-from models import jobs, tables
+from models import audit, jobs, tables
 from models.database import Session
 from models.projects import Caller
 from models.states import FailureCode, State
@@ -30,7 +31,7 @@ def cancel_job(caller: Submitter, services: ServicesDep, job_id: JobId) -> Respo
     def refusal(job: tables.Job) -> Conflict | None:
         return None if job.state is State.CANCELLED else _ended(job)
 
-    return _steer(services, caller, job_id, jobs.request_cancel, refusal)
+    return _steer(services, caller, "cancelJob", job_id, jobs.request_cancel, refusal)
 
 
 @router.post("/pause", status_code=202, response_model=Job, responses=also(409))
@@ -40,7 +41,7 @@ def pause_job(caller: Submitter, services: ServicesDep, job_id: JobId) -> Respon
     What is queued rests at once; a running job is saved at its next step and leaves its worker to others. Asking twice
     is the same as asking once.
     """
-    return _steer(services, caller, job_id, jobs.request_pause, _ended_or_ending)
+    return _steer(services, caller, "pauseJob", job_id, jobs.request_pause, _ended_or_ending)
 
 
 @router.post("/resume", status_code=202, response_model=Job, responses=also(409))
@@ -49,10 +50,10 @@ def resume_job(caller: Submitter, services: ServicesDep, job_id: JobId) -> Respo
 
     A job that is not paused stays as it is.
     """
-    return _steer(services, caller, job_id, jobs.request_resume, _ended_or_ending)
+    return _steer(services, caller, "resumeJob", job_id, jobs.request_resume, _ended_or_ending)
 
 
-@router.post("/retry", status_code=202, response_model=Job, responses=also(409))
+@router.post("/retry", status_code=202, response_model=Job, responses=also(409, 429))
 def retry_job(caller: Submitter, services: ServicesDep, job_id: JobId) -> Response:
     """Queue a job again that failed or was cancelled: it goes on from its newest checkpoint.
 
@@ -63,16 +64,23 @@ def retry_job(caller: Submitter, services: ServicesDep, job_id: JobId) -> Respon
         job = jobs.lock(session, project_id, job_id)
         if job is not None and (job.failure or {}).get("code") == FailureCode.DIVERGED:
             raise Conflict("it would diverge again in the same step: fork it with a change", code="would_fail_again")
+        if job is not None and job.state.is_terminal:
+            require_room_for_job(session, services.settings, project_id)
         return jobs.request_retry(session, project_id, job_id)
 
     def refusal(job: tables.Job) -> Conflict:
         return Conflict(f"only what failed or was cancelled is tried again; this job is {job.state}", code="not_failed")
 
-    return _steer(services, caller, job_id, ask, refusal)
+    return _steer(services, caller, "retryJob", job_id, ask, refusal)
 
 
 def _steer(
-    services: Services, caller: Caller, job_id: str, ask: Ask, refusal: Callable[[tables.Job], Conflict | None]
+    services: Services,
+    caller: Caller,
+    action: str,
+    job_id: str,
+    ask: Ask,
+    refusal: Callable[[tables.Job], Conflict | None],
 ) -> Response:
     """Write down a wish; where it cannot be granted, say why."""
     with services.database.write() as session:
@@ -84,6 +92,8 @@ def _steer(
             refused = refusal(row)
             if refused is not None:
                 raise refused
+        else:
+            audit.record(session, caller.project_id, caller.key_id, action, job_id)
         queue = representations.queue_of(session, [row], seen_within=services.settings.lease_seconds)
         job = representations.job(row, queue)
     if job.status is State.QUEUED:

@@ -115,6 +115,14 @@ class Tenant:
     world: World
     project_id: str
 
+    def limited(self, **limits: int) -> "Tenant":
+        """The same with limits, as its founder would set them."""
+        with self.world.services.database.write() as session:
+            row = projects.lock(session, self.project_id)
+            for name, value in limits.items():
+                setattr(row, name, value)
+        return self
+
     def headers(self, scope: Scope = "submit") -> dict[str, str]:
         with self.world.services.database.write() as session:
             _, text = projects.create_key(session, self.project_id, name="test", scope=scope)

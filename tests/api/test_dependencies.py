@@ -54,6 +54,7 @@ def test_what_is_theirs_looks_like_what_is_not_there(
 ) -> None:
     job_id = theirs.running_job()
     found = {"job_id": job_id, "checkpoint_id": theirs.checkpoint(job_id).id, "dataset_id": theirs.dataset()}
+    found["project_id"] = theirs.project_id
     found["key_id"] = theirs.admin.get("/v1/api-keys").json()["last_id"]
     asked = [route.path.format(**found), _path(route, "0" * 32)]
     body: dict[str, Json] = {"json": {}} if method in ("POST", "PATCH") else {}
@@ -95,6 +96,6 @@ def test_a_revoked_key_opens_nothing(ours: Tenant) -> None:
 
 
 def _path(route: APIRoute, number: str) -> str:
-    names = {"job_id": "job", "checkpoint_id": "ckpt", "dataset_id": "ds", "key_id": "key"}
+    names = {"job_id": "job", "checkpoint_id": "ckpt", "dataset_id": "ds", "key_id": "key", "project_id": "prj"}
     values = {name: f"{prefix}_{number}" for name, prefix in names.items()}
     return route.path.format(**values, family="clipping", type_="global_norm")

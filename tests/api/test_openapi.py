@@ -39,7 +39,7 @@ def test_every_operation_is_described(document: Json) -> None:
 
 
 def test_every_parameter_is_described(document: Json) -> None:
-    plain = {"job_id", "dataset_id", "checkpoint_id", "key_id", "family", "type_"}
+    plain = {"job_id", "dataset_id", "checkpoint_id", "key_id", "project_id", "family", "type_"}
     for operation in _operations(document):
         for parameter in operation.get("parameters", []):
             assert parameter["name"] in plain or parameter["description"], operation["operationId"]

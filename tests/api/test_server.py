@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from api.dependencies import Services
+from api.rates import Rates
 from api.ringing import Ringer
 from models.database import Database
 from models.queue import Bell
@@ -50,7 +51,7 @@ def _server(url: str, folder: Path) -> Iterator[Server]:
     base = f"http://127.0.0.1:{port}"
     with running(command, log=folder / "api.log", is_ready=lambda: _answers(base)) as process:
         database = Database(settings)
-        services = Services(settings, database, open_storage(settings), Ringer(Bell(settings)))
+        services = Services(settings, database, open_storage(settings), Ringer(Bell(settings)), Rates(settings))
         with httpx.Client(base_url=base, timeout=20) as client:
             world = World(services, client)  # type: ignore[arg-type]
             yield Server(process, client, world.tenant())

@@ -193,6 +193,21 @@ def test_a_job_is_forked_compared_and_tells_what_was_written(client: Client, fin
     assert next(client.jobs.logs(fork, source="worker")).message.startswith("job_claimed")
 
 
+def test_a_project_is_founded_limited_and_given_keys(client: Client, machine: Machine) -> None:
+    project = client.projects.create("vision", running_jobs=2)
+    assert client.projects.edit(project.id, active_jobs=0).limits["running_jobs"] == 2
+    assert client.projects.get(project.id).limits["active_jobs"] == 0
+    assert project.id in [one.id for one in client.projects.list()]
+    key = client.keys.create("ci", "read", project=project.id)
+    new = client.keys.rotate(key)
+    assert [one.id for one in client.keys.list(project.id)][1:] == [key.id, new.id]
+    with Client(machine.url, new.key) as other:
+        assert list(other.jobs.list()) == []
+    assert client.keys.revoke(new).revoked_at is not None
+    assert client.projects.usage(project=project.id)[0].storage_bytes == 0
+    assert next(client.projects.audit()).action == "revokeApiKey"
+
+
 def test_what_is_not_there_is_an_exception_of_its_own(client: Client) -> None:
     with pytest.raises(NotFoundError):
         client.jobs.get("job_" + "0" * 32)

@@ -39,6 +39,16 @@ METHODS = {
     "getCatalogFamily": "catalog_family",
     "listWorkers": "workers",
     "getVersion": "version",
+    "listProjects": "projects.list",
+    "getProject": "projects.get",
+    "createProject": "projects.create",
+    "editProject": "projects.edit",
+    "getUsage": "projects.usage",
+    "listAudit": "projects.audit",
+    "listApiKeys": "keys.list",
+    "createApiKey": "keys.create",
+    "rotateApiKey": "keys.rotate",
+    "revokeApiKey": "keys.revoke",
 }
 ELSEWHERE = {
     "describeCheckpointContent": "checkpoints.download",
@@ -47,11 +57,6 @@ ELSEWHERE = {
     "getHealth": "for probes",
     "getReadiness": "for probes",
     "getOpenapi": "for generators of clients",
-    "listProjects": "to come",
-    "createProject": "to come",
-    "listApiKeys": "to come",
-    "createApiKey": "to come",
-    "revokeApiKey": "to come",
 }
 """Operations that need no method of their own, and why."""
 

@@ -1,0 +1,79 @@
+"""What projects use: time of devices, by calendar month, and room in the store."""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from sqlalchemy import func, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from models.clock import now_plus
+from models.tables import Attempt, Checkpoint, Dataset, Job, Usage
+
+
+def storage_bytes(session: Session, project_id: str) -> int:
+    """Uploads, their packed forms and the weights of checkpoints."""
+    of_datasets = func.coalesce(Dataset.upload_bytes, 0) + func.coalesce(Dataset.packed_bytes, 0)
+    data = session.scalars(select(func.sum(of_datasets)).where(Dataset.project_id == project_id)).one()
+    weights = session.scalars(select(func.sum(Checkpoint.weights_bytes)).where(Checkpoint.project_id == project_id))
+    return int(data or 0) + int(weights.one() or 0)
+
+
+def charge(session: Session, project_id: str, begun: datetime, ended: datetime) -> None:
+    """Count the time of an attempt that has ended, each month its part."""
+    for month, seconds in by_month(begun, ended):
+        _add(session, project_id, month, seconds, storage_bytes(session, project_id))
+
+
+def note_storage(session: Session, project_id: str) -> None:
+    """Remember the most that was ever stored in this month."""
+    now = session.scalars(select(now_plus())).one()
+    _add(session, project_id, _month(now), 0.0, storage_bytes(session, project_id))
+
+
+def of_month(session: Session, project_id: str, month: str) -> tuple[float, int]:
+    """Device seconds, those of attempts that are still on their way among them, and the most bytes stored."""
+    row = session.get(Usage, (project_id, month))
+    seconds, peak = (row.device_seconds, row.peak_storage_bytes) if row is not None else (0.0, 0)
+    under_way = (
+        select(Attempt.claimed_at, now_plus())
+        .join(Job, Job.id == Attempt.job_id)
+        .where(Job.project_id == project_id, Attempt.ended_at.is_(None))
+    )
+    for begun, now in session.execute(under_way):
+        seconds += sum(part for name, part in by_month(begun, now) if name == month)
+    return seconds, peak
+
+
+def current_month(session: Session) -> str:
+    return _month(session.scalars(select(now_plus())).one())
+
+
+def by_month(begun: datetime, ended: datetime) -> Iterator[tuple[str, float]]:
+    """The calendar months of a span of time, and the seconds of each."""
+    while begun < ended:
+        first = begun.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+        following = first.replace(year=first.year + first.month // 12, month=first.month % 12 + 1)
+        yield _month(begun), (min(following, ended) - begun).total_seconds()
+        begun = following
+
+
+def _month(moment: datetime) -> str:
+    return f"{moment:%Y-%m}"
+
+
+def _add(session: Session, project_id: str, month: str, seconds: float, stored: int) -> None:
+    on_postgres = session.get_bind().dialect.name == "postgresql"
+    new = (postgresql.insert if on_postgres else sqlite.insert)(Usage).values(
+        project_id=project_id, month=month, device_seconds=seconds, peak_storage_bytes=stored
+    )
+    greatest = func.greatest if on_postgres else func.max
+    session.execute(
+        new.on_conflict_do_update(
+            index_elements=["project_id", "month"],
+            set_={
+                "device_seconds": Usage.device_seconds + new.excluded.device_seconds,
+                "peak_storage_bytes": greatest(Usage.peak_storage_bytes, new.excluded.peak_storage_bytes),
+            },
+        )
+    )
