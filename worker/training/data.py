@@ -3,6 +3,7 @@
 Arrays are mapped into memory, not read: what the jobs of one machine share is in memory once.
 """
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -98,6 +99,8 @@ class Dataset:
     normalization: Normalization
     vocabularies: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """The words that each column of text is read by, the most frequent first."""
+    sha256: str = ""
+    """Of the packed form's manifest: the identity of the data."""
 
 
 def read_manifest(packed_folder: Path) -> Manifest:
@@ -122,7 +125,9 @@ def load_dataset(packed_folder: Path, spec: JobSpec, cache_folder: Path) -> Data
             training, validation, vocabularies = with_texts(packed_folder, manifest, spec, task, training, validation)
         case _:
             assert_never(manifest)
-    return Dataset(task, training, validation, normalization_of(manifest, spec, task, training), vocabularies)
+    normalization = normalization_of(manifest, spec, task, training)
+    sha256 = hashlib.sha256((packed_folder / "manifest.json").read_bytes()).hexdigest()
+    return Dataset(task, training, validation, normalization, vocabularies, sha256)
 
 
 def map_array(folder: Path, file: ArrayFile) -> Tensor:

@@ -7,6 +7,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, replace
 from math import isfinite
 
+import numpy
+import safetensors
 import torch
 from torch import Tensor
 
@@ -282,13 +284,7 @@ class Run:
             validation_examples=0 if self.data.validation is None else len(self.data.validation),
             normalization=asdict(self.data.normalization),
             vocabularies={name: len(words) for name, words in self.data.vocabularies.items()},
-            environment={
-                "torch": torch.__version__,
-                "python": platform.python_version(),
-                "machine": platform.machine(),
-                "device": torch.cuda.get_device_name(self.device) if self.device.startswith("cuda") else self.device,
-                "threads": torch.get_num_threads(),
-            },
+            environment=environment_of(self.device),
         )
 
     def warm_started(self) -> Iterator[WarmStarted]:
@@ -317,6 +313,19 @@ class Run:
         assert position.ended is not None
         measured = position.best, position.last, position.report
         return Finished(position.step, position.epoch, position.ended, *measured, position.warm_start or None)
+
+
+def environment_of(device: str) -> dict[str, str | int]:
+    """What the numbers of a run depend on beside its spec and data."""
+    return {
+        "torch": torch.__version__,
+        "numpy": numpy.__version__,
+        "safetensors": safetensors.__version__,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "device": torch.cuda.get_device_name(device) if device.startswith("cuda") else device,
+        "threads": torch.get_num_threads(),
+    }
 
 
 def resident(data: Dataset, device: str) -> Dataset:

@@ -3,12 +3,13 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from math import isfinite
 
 from torch import Tensor
 
-from worker.training.events import CheckpointReady, Kind
+from worker.training.events import CheckpointReady, Kind, Metrics
 from worker.training.position import position_of
-from worker.training.run import Run, copies
+from worker.training.run import Run, copies, environment_of
 from worker.training.state import Resume, State
 
 
@@ -52,7 +53,11 @@ def kind_of(run: Run) -> Kind:
 
 
 def weights_metadata(run: Run) -> dict[str, str]:
-    """What somebody needs who has only the weights; equal runs give equal words."""
+    """What somebody needs who has only the weights: a model card, equal in equal runs.
+
+    `spec` is the resolved one, `data_sha256` the hash of the packed data's manifest, `metrics` are those of the last
+    evaluation; all but plain words and numbers are JSON.
+    """
     task = run.data.task
     return {
         "format": "pt",
@@ -64,7 +69,15 @@ def weights_metadata(run: Run) -> dict[str, str]:
         "normalization": json.dumps(asdict(run.data.normalization), sort_keys=True),
         "step": str(run.position.step),
         "epoch": str(run.position.epoch),
+        "data_sha256": run.data.sha256,
+        "metrics": json.dumps(strict(run.position.last), sort_keys=True),
+        "environment": json.dumps(environment_of(run.device), sort_keys=True),
     }
+
+
+def strict(metrics: Metrics) -> dict[str, float | None]:
+    """Numbers that JSON has: null for what is not finite."""
+    return {name: value if isfinite(value) else None for name, value in metrics.items()}
 
 
 def take_up(run: Run, resume: Resume) -> None:

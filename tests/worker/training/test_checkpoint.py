@@ -1,11 +1,21 @@
+import hashlib
+import json
+import math
+import platform
+from importlib.metadata import version
 from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load
 
+from tests.worker.training.little import bars, last_of, pack_images, run
+from worker.training import save_checkpoint
 from worker.training.checkpoint import read_checkpoint, read_tensors, save_atomically, state_metadata, write_tensors
+from worker.training.snapshot import strict
 from worker.training.state import State
 
 TENSORS = {
@@ -54,3 +64,30 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None
         save_atomically(path, {"w": torch.ones(2, dtype=torch.complex64)}, {})
     assert torch.equal(read_tensors(path)[0]["w"], torch.ones(2))
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_file_of_the_weights_has_a_model_card(tmp_path: Path) -> None:
+    packed = pack_images(tmp_path, train=bars(48))
+    events = run(packed, {})
+    ready = last_of(events)
+    save_checkpoint(ready, tmp_path / "weights", tmp_path / "state")
+    with safe_open(tmp_path / "weights", "pt") as file:
+        card = file.metadata()
+    spec = json.loads(card["spec"])
+    assert (spec["network"]["hidden"], spec["optimizer"]["type"]) == ([16], "adam")
+    assert card["data_sha256"] == hashlib.sha256((packed / "manifest.json").read_bytes()).hexdigest()
+    assert json.loads(card["metrics"]) == ready.metrics
+    assert json.loads(card["environment"]) == {
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "safetensors": version("safetensors"),
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "device": "cpu",
+        "threads": torch.get_num_threads(),
+    }
+    assert json.loads(card["classes"]) == ["top", "bottom", "left", "right"]
+
+
+def test_what_is_not_finite_is_null_on_the_card() -> None:
+    assert strict({"train/loss": math.nan, "validation/r2": 1.0}) == {"train/loss": None, "validation/r2": 1.0}
