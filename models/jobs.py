@@ -368,7 +368,16 @@ def beat(session: Session, job_id: str, attempt: int, lease_seconds: float) -> W
     return ownership.beat(session, Job, job_id, attempt, OWNED, lease_seconds).desired_state
 
 
-def start(session: Session, job_id: str, attempt: int, *, environment: Json, start_step: int, data: Json) -> Job:
+def start(
+    session: Session,
+    job_id: str,
+    attempt: int,
+    *,
+    environment: Json,
+    start_step: int,
+    progress: Json | None = None,
+    data: Json,
+) -> Job:
     """The trainer is about to make its first step."""
     job = _move_owned(
         session,
@@ -377,6 +386,7 @@ def start(session: Session, job_id: str, attempt: int, *, environment: Json, sta
         attempt,
         data={"start_step": start_step, **data},
         environment=environment,
+        progress=progress,
         started_at=func.coalesce(Job.started_at, now_plus()),
     )
     session.execute(

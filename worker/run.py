@@ -306,9 +306,15 @@ class _Supervisor:
     def _started(self, message: dict[str, Any]) -> None:
         environment = message.pop("environment")
         start_step = message.pop("start_step")
+        progress = message.pop("progress")
         self._site.write(
             lambda session: jobs.start(
-                session, *self._owned, environment=environment, start_step=start_step, data=message
+                session,
+                *self._owned,
+                environment=environment,
+                start_step=start_step,
+                progress=progress,
+                data=message,
             )
         )
 

@@ -15,6 +15,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Literal
 
+from models import failpoints
 from worker.allocator import trainer_environment
 from worker.order import Order
 
@@ -72,7 +73,8 @@ def start_server(threads: int, cache_dir: Path) -> dict[str, Any]:
     Returns:
         `device`, `cuda` and `torch` (its version).
     """
-    for name in [name for name in os.environ if name.startswith(("TRAINWRIGHT_", "AWS_"))]:
+    secret = [name for name in os.environ if name.startswith(("TRAINWRIGHT_", "AWS_"))]
+    for name in set(secret) - {failpoints.VARIABLE}:
         del os.environ[name]
     os.environ.update(trainer_environment(threads), TORCHINDUCTOR_CACHE_DIR=str(cache_dir / "torchinductor"))
     _context.set_forkserver_preload(["worker.forkserver"])

@@ -52,9 +52,10 @@ class Started:
     vocabularies: Mapping[str, int]
     """How many words each column of text is read by."""
     environment: Mapping[str, Any]
+    progress: Progress
 
     def as_json(self) -> dict[str, Any]:
-        return dict(vars(self))
+        return {**vars(self), "progress": self.progress.as_json()}
 
 
 @dataclass(frozen=True)

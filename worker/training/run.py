@@ -285,6 +285,7 @@ class Run:
             normalization=asdict(self.data.normalization),
             vocabularies={name: len(words) for name, words in self.data.vocabularies.items()},
             environment=environment_of(self.device),
+            progress=self.progress(),
         )
 
     def warm_started(self) -> Iterator[WarmStarted]:
