@@ -204,3 +204,9 @@ def test_an_earlier_job_is_a_start_for_the_next(visit: Visit, site: Site) -> Non
     editor = page.get_by_role("textbox", name="Job spec")
     expect(editor).to_have_value(re.compile('"name": "Xavier, again"'))
     expect(page.get_by_role("heading", name="Ready to train")).to_be_visible()
+
+
+def test_what_was_written_while_it_trained_can_be_read(visit: Visit, site: Site) -> None:
+    page = visit().open(f"/jobs/{site.jobs[0]}")
+    page.get_by_text("Log", exact=True).last.click()
+    expect(page.get_by_role("region", name="Log").get_by_role("listitem")).not_to_have_count(0)

@@ -10,6 +10,7 @@ import { ago, bytes, isShare, metric, metricName, number, percent, percentTick, 
 import { confirmed, copyButton, main, screen } from "../parts/frame.js";
 import { chip, forkLink, gist, isEnded, progressOf, runtime, tags, title, watched } from "../parts/jobs.js";
 import { every, follow, seldom } from "../parts/live.js";
+import { logSection } from "../parts/log.js";
 import { failed, loading, notice } from "../parts/states.js";
 import { specView } from "../parts/spec.js";
 import { timeline } from "../parts/timeline.js";
@@ -45,7 +46,18 @@ async function show(first) {
   const [facts, verdict, charts, done, evaluated, lasting, specs, history] = Array.from({ length: 8 }, () =>
     element("div", {}),
   );
-  fill(body, verdict, facts, charts, done, evaluated, lasting, specs, history);
+  fill(
+    body,
+    verdict,
+    facts,
+    charts,
+    done,
+    evaluated,
+    lasting,
+    specs,
+    history,
+    logSection(() => job),
+  );
 
   const drawn = curvesSection(charts, steps, epochs, () => job);
 
