@@ -3,9 +3,12 @@
 import hashlib
 import json
 import re
+from io import BytesIO
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
+from PIL import Image
 from playwright.sync_api import Page, expect
 
 from tests.api.web.conftest import DIGITS, HOSTILE, Site, Visit, digits_spec
@@ -196,6 +199,39 @@ def test_an_upload_that_cannot_be_read_says_why(visit: Visit, tmp_path: Path) ->
     page.get_by_role("button", name="Upload").click()
     expect(page.locator(".chip", has_text="failed")).to_be_visible(timeout=60_000)
     expect(page.get_by_role("alert")).to_be_visible()
+
+
+def uploaded(page: Page, file: Path) -> Page:
+    """Where the data set is shown, once it is ready."""
+    page.get_by_label("File").set_input_files(file)
+    page.get_by_role("button", name="Upload").click()
+    page.wait_for_url("**/datasets/ds_*")
+    expect(page.locator(".lead .chip", has_text="ready")).to_be_visible(timeout=60_000)
+    return page
+
+
+def test_what_was_refused_of_an_upload_is_told(visit: Visit, tmp_path: Path) -> None:
+    picture = BytesIO()
+    Image.new("RGB", (8, 8), "red").save(picture, "png")
+    with ZipFile(tmp_path / "shapes.zip", "w") as archive:
+        for number in range(15):
+            archive.writestr(f"train/{HOSTILE.replace('/', '')}/{number}.png", picture.getvalue())
+            archive.writestr(f"train/square/{number}.png", picture.getvalue())
+        archive.writestr("train/square/broken.png", b"not a picture")
+    page = uploaded(visit().open("/datasets"), tmp_path / "shapes.zip")
+    expect(page.get_by_role("region", name="Refused entries")).to_contain_text("broken.png")
+    expect(page.get_by_role("region", name="Classes of train")).to_contain_text(HOSTILE)
+
+
+def test_the_columns_of_a_table_are_shown(visit: Visit, tmp_path: Path) -> None:
+    rows = "\n".join(f"{number},{'red' if number % 2 else 'blue'},{number % 3}" for number in range(60))
+    (tmp_path / "colors.csv").write_text(f"size,color,quality\n{rows}\n")
+    page = uploaded(visit().open("/datasets"), tmp_path / "colors.csv")
+    columns = page.get_by_role("region", name="Columns")
+    expect(columns.get_by_role("row").filter(has_text="color")).to_contain_text("2 categories: blue, red")
+    expect(columns.get_by_role("row").filter(has_text="size")).to_contain_text("0 to 59")
+    page.get_by_role("link", name="Train on it").click()
+    expect(page.get_by_role("heading", name="Ready to train")).to_be_visible()
 
 
 def test_an_earlier_job_is_a_start_for_the_next(visit: Visit, site: Site) -> None:

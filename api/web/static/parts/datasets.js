@@ -17,14 +17,19 @@ export function datasetChip({ status }) {
 export function contents({ manifest }) {
   if (!manifest) return null;
   const examples = Object.values(manifest.splits).reduce((sum, split) => sum + split.examples, 0);
-  const classes = manifest.classes ? ` in ${number(manifest.classes.length)} classes` : "";
+  const count = manifest.classes && number(manifest.classes.length);
+  const classes = manifest.classes
+    ? manifest.multi_label
+      ? ` with any of ${count} labels`
+      : ` in ${count} classes`
+    : "";
   switch (manifest.kind) {
     case "image":
       return `${number(examples)} ${manifest.channels === 3 ? "color " : ""}images${manifest.size ? ` of ${manifest.size.join("×")}` : " of several sizes"}${classes}`;
     case "vector":
       return `${number(examples)} vectors of ${number(manifest.features)}${classes}`;
     case "table":
-      return `${number(examples)} rows of ${number(manifest.columns.length)} columns`;
+      return `${number(examples)} rows of ${number(manifest.columns.length + (manifest.texts?.length ?? 0))} columns`;
     default:
       return `${number(examples)} examples`;
   }

@@ -9,6 +9,13 @@ import { every } from "../parts/live.js";
 import { failed, loading, notice } from "../parts/states.js";
 
 const SHOWN = 200;
+const VALUES = {
+  numeric: ({ minimum, maximum, mean, std }) =>
+    `${number(minimum)} to ${number(maximum)}, mean ${number(mean)}, deviation ${number(std)}`,
+  categorical: ({ categories }) => `${number(categories.length)} categories: ${someOf(categories)}`,
+  text: ({ distinct, longest, common }) =>
+    `${number(distinct)} different words, at most ${number(longest)} in a text: ${someOf(common)}`,
+};
 const id = location.pathname.split("/").at(-1);
 fill(main, loading(5));
 let dataset = await get(`/v1/datasets/${id}`).catch((problem) => {
@@ -139,7 +146,7 @@ function inside(manifest) {
         splits.filter(([, split]) => split.class_counts).map(([name, split]) => balance(name, split, manifest.classes)),
       ),
     ],
-    manifest.columns && [element("h2", {}, "Columns"), columns(manifest.columns)],
+    manifest.columns && [element("h2", {}, "Columns"), columns([...manifest.columns, ...(manifest.texts ?? [])])],
     refused(manifest),
   ];
 }
@@ -199,13 +206,7 @@ function columns(all) {
       element("th", { scope: "row" }, column.name),
       element("td", {}, column.type),
       element("td", { class: "figure right" }, number(column.missing)),
-      element(
-        "td",
-        { class: "soft" },
-        column.type === "categorical"
-          ? `${number(column.categories.length)} categories: ${column.categories.slice(0, 6).join(", ")}${column.categories.length > 6 ? ", …" : ""}`
-          : `${number(column.minimum)} to ${number(column.maximum)}, mean ${number(column.mean)}, deviation ${number(column.std)}`,
-      ),
+      element("td", { class: "soft" }, VALUES[column.type]?.(column)),
     ),
   );
   return element(
@@ -226,6 +227,10 @@ function columns(all) {
       element("tbody", {}, rows),
     ),
   );
+}
+
+function someOf(words) {
+  return words.slice(0, 6).join(", ") + (words.length > 6 ? ", …" : "");
 }
 
 function refused(manifest) {
