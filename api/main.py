@@ -14,6 +14,7 @@ from api.envelope import Envelope
 from api.rates import Rates
 from api.ringing import Ringer
 from api.routes import (
+    bundles,
     catalog,
     checkpoints,
     compare,
@@ -40,6 +41,7 @@ ROUTERS = tuple(
         jobs,
         compare,
         steering,
+        bundles,
         events,
         logs,
         metrics,

@@ -47,7 +47,7 @@ def queue_of(session: Session, rows: Sequence[tables.Job], *, seen_within: float
 
 def job(row: tables.Job, queue: Queue | None) -> resources.Job:
     path = f"/v1/jobs/{row.id}"
-    parts = ("cancel", "pause", "resume", "retry", "events", "stream", "metrics", "checkpoints")
+    parts = ("cancel", "pause", "resume", "retry", "events", "stream", "metrics", "checkpoints", "bundle")
     return resources.Job(
         id=row.id,
         name=row.name,
