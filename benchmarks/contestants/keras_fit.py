@@ -1,0 +1,111 @@
+"""Keras on TensorFlow or JAX, as KERAS_BACKEND says: `fit` on arrays in memory, augmented a batch at a time by
+preprocessing layers in the input pipeline.
+"""
+
+import os
+from typing import Any
+
+import keras
+import tensorflow
+from keras import layers
+
+from benchmarks.contestants.race import LABELS, Race, enter
+
+
+class Steps(keras.callbacks.Callback):
+    def __init__(self, race: Race) -> None:
+        super().__init__()
+        self.race = race
+
+    def on_train_batch_end(self, *_: Any, **__: Any) -> None:
+        self.race.step_done()
+
+
+def cnn() -> Any:
+    kernel = keras.regularizers.L2(1e-4)
+    return keras.Sequential(
+        [
+            layers.Conv2D(32, 3, activation="relu", use_bias=False, kernel_regularizer=kernel),
+            layers.Conv2D(64, 3, activation="relu", use_bias=False, kernel_regularizer=kernel),
+            layers.MaxPooling2D(),
+            layers.Flatten(),
+            layers.Dense(128, activation="relu", kernel_regularizer=kernel),
+            layers.Dropout(0.5),
+            layers.Dense(LABELS, kernel_regularizer=kernel, dtype="float32"),
+        ]
+    )
+
+
+def block(x: Any, width: int, stride: int) -> Any:
+    kernel = keras.regularizers.L2(1e-4)
+    options = {"use_bias": False, "padding": "same", "kernel_regularizer": kernel}
+    y = layers.Activation("relu")(layers.BatchNormalization()(layers.Conv2D(width, 3, stride, **options)(x)))
+    y = layers.BatchNormalization()(layers.Conv2D(width, 3, **options)(y))
+    if stride > 1 or x.shape[-1] != width:
+        x = layers.BatchNormalization()(layers.Conv2D(width, 1, stride, **options)(x))
+    return layers.Activation("relu")(y + x)
+
+
+def resnet() -> Any:
+    kernel = keras.regularizers.L2(1e-4)
+    pixels = keras.Input((32, 32, 3))
+    x = layers.Conv2D(24, 3, padding="same", use_bias=False, kernel_regularizer=kernel)(pixels)
+    x = layers.Activation("relu")(layers.BatchNormalization()(x))
+    for stage in range(3):
+        for index in range(3):
+            x = block(x, 24 * 2**stage, 2 if stage > 0 and index == 0 else 1)
+    x = layers.GlobalAveragePooling2D()(x)
+    return keras.Model(pixels, layers.Dense(LABELS, kernel_regularizer=kernel, dtype="float32")(x))
+
+
+def mlp() -> Any:
+    return keras.Sequential(
+        [
+            layers.Dense(16, activation="relu", kernel_regularizer=keras.regularizers.L1(1e-3)),
+            layers.Dropout(0.5),
+            layers.Dense(16, activation="relu", kernel_regularizer=keras.regularizers.L2(1e-3)),
+            layers.Dropout(0.5),
+            layers.Dense(1, dtype="float32"),
+        ]
+    )
+
+
+def pipeline(race: Race) -> Any:
+    data = tensorflow.data.Dataset.from_tensor_slices((race.inputs(), race.targets()))
+    data = data.shuffle(10_000).repeat().batch(race.batch_size, drop_remainder=True)
+    change = [
+        layers.RandomRotation(10 / 360, "nearest"),
+        layers.RandomTranslation(0.1, 0.1, "nearest"),
+        layers.RandomShear(0.2, 0.2, fill_mode="nearest"),
+        layers.RandomZoom((-0.2, 0.2), (-0.2, 0.2), "nearest"),
+        layers.RandomFlip("horizontal"),
+    ]
+
+    def prepare(inputs: Any, targets: Any) -> Any:
+        inputs = tensorflow.cast(inputs, "float32")
+        if race.is_image:
+            for layer in change:
+                inputs = layer(inputs, training=True)
+            inputs = inputs / 64.0 - 2.0
+        return inputs, targets
+
+    return data.map(prepare, num_parallel_calls=tensorflow.data.AUTOTUNE).prefetch(tensorflow.data.AUTOTUNE)
+
+
+def run(race: Race) -> None:
+    tensorflow.config.threading.set_intra_op_parallelism_threads(race.threads)
+    if race.precision == "bfloat16":
+        keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    network = {"fashion": cnn, "cifar": resnet, "vectors": mlp}[race.workload]()
+    if race.is_image:
+        rate = keras.optimizers.schedules.CosineDecay(0.05, 4690)
+        optimizer = keras.optimizers.SGD(rate, momentum=0.9, global_clipnorm=1.0)
+        loss: Any = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    else:
+        optimizer, loss = keras.optimizers.RMSprop(0.001), keras.losses.BinaryCrossentropy(from_logits=True)
+    network.compile(optimizer, loss)
+    network.fit(pipeline(race), epochs=1, steps_per_epoch=race.warm_up + race.steps, verbose=0, callbacks=[Steps(race)])
+
+
+if __name__ == "__main__":
+    run(enter("keras", "jax" if os.environ.get("KERAS_BACKEND") == "jax" else "tensorflow"))

@@ -1,0 +1,77 @@
+"""What every contestant does: read its orders, train, and tell when the measured steps begin and end."""
+
+import argparse
+import json
+import os
+import sys
+import time
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+LABELS = 10
+"""Classes of the image workloads; `vectors` has one logit."""
+
+
+@dataclass
+class Race:
+    """Counts steps; says `begin` when the warm-up is over and `end` when all is."""
+
+    workload: str
+    data: Path
+    warm_up: int
+    steps: int
+    threads: int
+    precision: str
+    libraries: tuple[str, ...] = ()
+    done: int = 0
+    begun: float = field(default=0.0)
+
+    @property
+    def batch_size(self) -> int:
+        return 512 if self.workload == "vectors" else 128
+
+    @property
+    def is_image(self) -> bool:
+        return self.workload != "vectors"
+
+    def inputs(self) -> NDArray[np.uint8]:
+        """(examples, height, width, channels) or (examples, features)."""
+        return np.load(self.data / "inputs.npy")  # type: ignore[no-any-return]
+
+    def targets(self) -> NDArray[np.int64]:
+        return np.load(self.data / "targets.npy")  # type: ignore[no-any-return]
+
+    def step_done(self) -> None:
+        """Ends the process after the last step, as soon as whoever measures has looked at it."""
+        self.done += 1
+        if self.done == self.warm_up:
+            tell({"event": "begin"})
+            self.begun = time.perf_counter()
+        elif self.done == self.warm_up + self.steps:
+            seconds = time.perf_counter() - self.begun
+            versions = {name: version(name) for name in self.libraries}
+            examples = self.steps * self.batch_size
+            tell({"event": "end", "seconds": seconds, "examples": examples, "versions": versions})
+            sys.stdin.readline()
+            os._exit(0)
+
+
+def tell(message: dict[str, object]) -> None:
+    sys.stdout.write(json.dumps(message) + "\n")
+    sys.stdout.flush()
+
+
+def enter(*libraries: str) -> Race:
+    """The race that this process was started for."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("workload")
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--warm-up", type=int, required=True)
+    parser.add_argument("--steps", type=int, required=True)
+    parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--precision", default="float32")
+    return Race(**vars(parser.parse_args()), libraries=libraries)
