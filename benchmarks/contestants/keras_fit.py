@@ -108,4 +108,4 @@ def run(race: Race) -> None:
 
 
 if __name__ == "__main__":
-    run(enter("keras", "jax" if os.environ.get("KERAS_BACKEND") == "jax" else "tensorflow"))
+    run(enter("keras", "jax" if os.environ.get("KERAS_BACKEND") == "jax" else "tensorflow-cpu"))
