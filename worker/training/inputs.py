@@ -10,6 +10,7 @@ from models.spec.mixing import Mixing
 from models.spec.task import Task
 from models.spec.vectors import Perturbation
 from worker.training.augmentation import Planned, augment, mix, perturb, plan, planned
+from worker.training.column_sums import PLACES
 from worker.training.data import Dataset, Normalization, Part
 from worker.training.noise import noise_on_inputs
 from worker.training.randomness import generator_for
@@ -78,11 +79,11 @@ class Feed:
         return self.normalized(inputs), targets
 
     def numbers(self, part: Part, positions: Tensor) -> tuple[Tensor, Tensor]:
-        """Inputs as floats in their stored units, tokens as int64; images as channels-last (batch, channels, height,
-        width).
+        """Inputs as floats in their stored units, tokens as int64, lists as they are; images as channels-last (batch,
+        channels, height, width).
         """
         stored, targets = part.gather(positions)
-        if self.is_text:
+        if self.is_text or stored.dtype == PLACES:
             return stored.to(self.device), targets.to(self.device)
         inputs = stored.to(self.device).float()
         return (inputs.permute(0, 3, 1, 2) if self.is_image else inputs), targets.to(self.device)

@@ -15,6 +15,7 @@ from models.spec.network import Activation, Padding
 from models.spec.places import Acting
 from models.spec.regularization import Activity, AlphaDropout, DropBlock, Dropout, DropPath, SpatialDropout
 from models.spec.words import PADDING
+from worker.training.column_sums import PLACES, summed
 from worker.training.randomness import random_mask
 from worker.training.tally import Tally
 
@@ -47,7 +48,7 @@ class BatchNorm(nn.Module):
 
 
 class Dense(nn.Linear):
-    """W · x + b, then its norm; (examples, …, inputs) → (examples, …, outputs).
+    """W · x + b, then its norm; (examples, …, inputs) → (examples, …, outputs). Also of lists of the places of ones.
 
     W may be several matrices of equal size, one below another: as many `parts`, and each starts on its own.
     """
@@ -60,7 +61,7 @@ class Dense(nn.Linear):
         self.parts = parts
 
     def forward(self, x: Tensor) -> Tensor:
-        x = super().forward(x)
+        x = summed(x, self.weight, self.bias) if x.dtype == PLACES else super().forward(x)
         return x if self.norm is None else self.norm(x)
 
 

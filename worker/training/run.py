@@ -28,6 +28,7 @@ from worker.training.events import (
 )
 from worker.training.inputs import Feed
 from worker.training.layers import NamedDropout
+from worker.training.listed import listed
 from worker.training.loss import class_weights
 from worker.training.metrics import empty_sums
 from worker.training.network import build_network
@@ -70,7 +71,7 @@ class Run:
     def __init__(self, spec: JobSpec, data: Dataset, device: str, start_from: Weights | None = None) -> None:
         assert spec.loss is not None
         self.spec, self.loss, self.device = spec, spec.loss, device
-        self.data = resident(data, device)
+        self.data = resident(listed(data, spec, device), device)
         per_epoch = steps_per_epoch(len(data.training), spec.training.examples_per_step)
         self.clock = Clock(per_epoch, total_steps(spec.training, per_epoch))
         self.tally = Tally(device)
