@@ -17,7 +17,7 @@ from worker.training.control import Control
 from worker.training.data import Dataset
 from worker.training.evaluation import evaluate
 from worker.training.events import Applied, Event
-from worker.training.loss import measure, share
+from worker.training.loss import LEAST_WEIGHT, measure, share, weighed
 from worker.training.lsuv import calibrate
 from worker.training.metrics import sums_of
 from worker.training.run import Run
@@ -151,6 +151,6 @@ def differentiate(run: Run) -> tuple[Tensor, Tensor, Tensor]:
     gradients = [parameter.grad for parameter in run.parameters if parameter.grad is not None]
     run.precision.unscale(gradients)
     if len(batches) > 1 and run.class_weights is not None:
-        torch._foreach_div_(gradients, whole)
-        loss, activity = loss / whole, activity / whole
+        torch._foreach_div_(gradients, whole.clamp(min=LEAST_WEIGHT))
+        loss, activity = weighed(loss, whole), weighed(activity, whole)
     return loss, activity, sums

@@ -22,6 +22,9 @@ from worker.training.data import Part
 SURE = 1e-12
 """A share of other classes below this is none: the slope of a power of it may be infinite."""
 
+LEAST_WEIGHT = torch.finfo(torch.float32).tiny
+"""Together examples weigh at least so much: a batch may hold none but of classes that do not count."""
+
 
 def class_weights(loss: Loss, training: Part, classes: int) -> Tensor | None:
     """(classes,) float32, or None where all count alike. `balanced` is n / (classes · n_c) of the training part."""
@@ -39,10 +42,10 @@ def measure(loss: Loss, outputs: Tensor, targets: Tensor, weights: Tensor | None
     mixed examples, floating shares of each class, of the second class or of each label.
     """
     match loss:
+        case CrossEntropy() if weights is None:
+            return F.cross_entropy(outputs, targets)
         case CrossEntropy():
-            mean = F.cross_entropy(outputs, targets, weights)
-            of_shares = weights is not None and targets.is_floating_point()
-            return mean * (len(targets) / share(loss, targets, weights)) if of_shares else mean
+            return weighed(F.cross_entropy(outputs, targets, weights, reduction="sum"), share(loss, targets, weights))
         case BinaryCrossEntropy():
             logits = outputs if targets.dim() == 2 else outputs.squeeze(1)
             return F.binary_cross_entropy_with_logits(logits, targets.to(outputs.dtype))
@@ -77,6 +80,11 @@ def focal(loss: Focal, outputs: Tensor, targets: Tensor) -> Tensor:
 def predictions(loss: Loss, outputs: Tensor) -> Tensor:
     """What a regression's outputs say, in the unit of its targets."""
     return outputs.exp() if isinstance(loss, Poisson) else outputs
+
+
+def weighed(total: Tensor, weight: Tensor | int) -> Tensor:
+    """A weighted sum as a mean; 0 where all that is summed has the weight 0."""
+    return total / torch.as_tensor(weight).clamp(min=LEAST_WEIGHT)
 
 
 def share(loss: Loss, targets: Tensor, weights: Tensor | None = None) -> Tensor | int:

@@ -137,6 +137,14 @@ def test_many_small_batches_are_one_large_one(packed: Path, loss: dict[str, Any]
     assert small.metrics == pytest.approx(dict(large.metrics), rel=1e-4)
 
 
+@pytest.mark.parametrize("accumulate", [1, 3])
+def test_steps_of_nothing_but_classes_that_do_not_count_end_no_run(packed: Path, accumulate: int) -> None:
+    words = {"loss": {"type": "cross_entropy", "class_weights": [1, 0, 0, 0]}}
+    last = last_of(run(packed, {**words, "training": {"epochs": 1, "batch_size": 2, "accumulate": accumulate}}))
+    assert math.isfinite(last.metrics["train/loss"])
+    assert all(value.isfinite().all() for value in last.weights.values())
+
+
 def test_the_averaged_weights_are_saved_and_training_goes_on_from_the_raw_ones(packed: Path) -> None:
     plain = last_of(run(packed, EVERYTHING))
     words = {**EVERYTHING, "training": {**EVERYTHING["training"], "averaging": {"type": "ema", "decay": 0.9}}}

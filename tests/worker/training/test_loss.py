@@ -75,6 +75,14 @@ def test_balanced_weights_are_inverse_to_the_counts_of_the_training_part() -> No
     torch.testing.assert_close(class_weights(loss, part, 2), torch.tensor([4 / 6, 4 / 2]))
 
 
+@pytest.mark.parametrize("targets", [torch.tensor([1, 2]), torch.eye(3)[1:]], ids=["classes", "shares"])
+def test_a_batch_of_nothing_but_classes_that_do_not_count_moves_nothing(targets: torch.Tensor) -> None:
+    logits = torch.tensor([[1.0, 2.0, 0.5], [0.0, 0.0, 3.0]], requires_grad=True)
+    loss = measure(LOSS.validate_python({"type": "cross_entropy"}), logits, targets, torch.tensor([1.0, 0.0, 0.0]))
+    [gradient] = torch.autograd.grad(loss, logits)
+    assert (loss, gradient.abs().sum()) == (0, 0)
+
+
 def test_of_labels_the_loss_is_the_mean_over_examples_and_labels() -> None:
     logits, labels = torch.tensor([[0.3, -2.0], [1.5, 0.1]]), torch.tensor([[1.0, 0.0], [1.0, 1.0]])
     p = torch.where(labels == 1, logits.sigmoid(), 1 - logits.sigmoid())
