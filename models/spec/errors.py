@@ -76,9 +76,13 @@ def closest(word: str, known: Sequence[str]) -> str | None:
     near = get_close_matches(simple, known, n=1, cutoff=0.6)
     if near:
         return near[0]
-    return next(
-        (name for name in known if len(simple) > 1 and (name.startswith(simple) or simple in name.split("_"))), None
-    )
+    return next((name for name in known if len(simple) > 1 and _contains(name, simple)), None)
+
+
+def _contains(name: str, simple: str) -> bool:
+    """Whether one is the beginning of the other, or a word of it."""
+    begins = name.startswith(simple) or (len(name) > 3 and simple.startswith(name))
+    return begins or simple in name.split("_") or name in simple.split("_")
 
 
 # What JSON can carry and a database or a number cannot. Looked for first, so that the rest may rely on it.
@@ -194,18 +198,33 @@ def _unknown_key(path: Path, missing: set[Path], raw: object) -> tuple[SpecError
     needed = [str(other[-1]) for other in missing if other[:-1] == parent]
     present = _value_at(parent, raw)
     free = [name for name in known if name not in present]
-    meant = closest(key, needed) or closest(key, free)
-    detail = f"Unknown key; did you mean `{meant}`?" if meant else "Unknown key" + _elsewhere(key)
+    meant = _meant(key, needed, _OTHER_KEYS) or _meant(key, free, _OTHER_KEYS)
+    detail = f"Unknown key; did you mean `{meant}`?" if meant else "Unknown key" + _elsewhere(parent, key, present)
     return SpecError(pointer_to(path), "unknown_key", detail, known, meant), (*parent, meant) if meant else None
 
 
-def _elsewhere(key: str) -> str:
-    """Where a key belongs that is right in another family."""
+def _elsewhere(parent: Path, key: str, present: Mapping[str, object]) -> str:
+    """Where a key belongs that is right in another family, or for another technique of the same one."""
+    owners = _owners(key)
+    word = present.get("type")
+    own = next((family for family, types in owners.items() if word in types), None)
+    if own is not None:
+        return f": `{word}` has `{key}` in the job's own `{own}`, not here"
+    if parent and parent[0] in owners:
+        types = [f"`{name}`" for name in owners[str(parent[0])]]
+        return f": `{key}` is for " + ", ".join(types[:5]) + (" and others" if len(types) > 5 else "")
+    return next((f": `{key}` belongs to `{family}`" for family in owners), "")
+
+
+def _owners(key: str) -> dict[str, list[str]]:
+    """Family → its techniques that have this key; none where the family is one thing."""
+    owners: dict[str, list[str]] = {}
     for family, node in job_spec_schema()["properties"].items():
-        for option in alternatives(node):
+        entries = [entry for option in alternatives(node) for entry in alternatives(option.get("items", option))]
+        for option in entries:
             if key in fields_of(option):
-                return f": `{key}` belongs to `{family}`"
-    return ""
+                owners.setdefault(family, []).extend(types_of(option))
+    return owners
 
 
 def _schema_at(path: Path, raw: object) -> Node:
@@ -255,6 +274,9 @@ def _error(path: Path, detail: ErrorDetails, raw: object) -> SpecError:
             return _unknown_word(path, raw)
         case "less_than_equal" if detail.get("ctx", {}).get("le") == MAX_WIDTH:
             return _too_wide(path, raw)
+        case "too_long" if (context := detail["ctx"])["field_type"] == "Tuple":
+            words = f"At most {context['max_length']:,} entries, not {context['actual_length']:,}"
+            return SpecError(pointer_to(path), "too_long", words)
         case "model_type" | "model_attributes_type" | "dict_type":
             return SpecError(pointer_to(path), "type", "An object is needed here")
         case code:
@@ -279,7 +301,7 @@ def _missing_type(path: Path, raw: object) -> SpecError:
 def _unknown_type(path: Path, raw: object) -> SpecError:
     types = _types_at(path, raw)
     word = _value_at((*path, "type"), raw)
-    near = _meant(word, types) if isinstance(word, str) else None
+    near = _meant(word, types, _OTHER_NAMES) if isinstance(word, str) else None
     detail = f"Unknown type; did you mean `{near}`?" if near else "Unknown type"
     return SpecError(pointer_to((*path, "type")), "unknown_type", detail, types, near)
 
@@ -301,12 +323,37 @@ _OTHER_NAMES = {
     "nll": "cross_entropy",
     "bce": "binary_cross_entropy",
     "convnet": "cnn",
+    "exponential_moving_average": "ema",
+    "stochastic_weight_averaging": "swa",
+    "reducelronplateau": "plateau",
+    "clipnorm": "norm",
+    "clipvalue": "value",
+    "agc": "adaptive",
+    "autoclip": "percentile",
+    "noise": "gaussian_noise",
+    "translation": "shift",
+    "mean_squared_error": "mse",
+    "mean_absolute_error": "mae",
+}
+
+_OTHER_KEYS = {
+    "lr": "learning_rate",
+    "eps": "epsilon",
+    "wd": "weight_decay",
+    "units": "width",
+    "hidden_size": "width",
+    "num_layers": "layers",
+    "degrees": "rotation",
+    "p": "rate",
+    "lambda": "weight",
+    "accumulation": "accumulate",
 }
 
 
-def _meant(word: str, known: Sequence[str]) -> str | None:
-    other = _OTHER_NAMES.get(word.lower())
-    return other if other in known else closest(word, known)
+def _meant(word: str, known: Sequence[str], others: Mapping[str, str]) -> str | None:
+    """`others` are the names that other tools have for what is known here."""
+    plain = word.lower().replace("-", "_").removeprefix("random_")
+    return next((name for name in (plain, others.get(plain)) if name in known), None) or closest(word, known)
 
 
 def _unknown_word(path: Path, raw: object) -> SpecError:

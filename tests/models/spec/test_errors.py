@@ -23,6 +23,14 @@ MISTAKES: list[tuple[dict[str, Any], tuple[str, str, str | None]]] = [
     ({"optimizer": {"type": "SGD"}}, ("/optimizer/type", "unknown_type", "sgd")),
     ({"initialization": {"type": "he"}}, ("/initialization/type", "unknown_type", "he_normal")),
     ({"initialization": {"type": "he_normal", "mod": "fan_in"}}, ("/initialization/mod", "unknown_key", "mode")),
+    ({"optimizer": {"type": "adam", "lr": 0.1}}, ("/optimizer/lr", "unknown_key", "learning_rate")),
+    ({"network": {"type": "gru", "hidden_size": 8}}, ("/network/hidden_size", "unknown_key", "width")),
+    ({"regularization": [{"type": "dropout", "p": 0.5}]}, ("/regularization/0/p", "unknown_key", "rate")),
+    ({"schedule": {"type": "CosineAnnealingLR"}}, ("/schedule/type", "unknown_type", "cosine")),
+    ({"clipping": {"type": "clipnorm"}}, ("/clipping/type", "unknown_type", "norm")),
+    ({"clipping": {"type": "global_norm_clipping"}}, ("/clipping/type", "unknown_type", "global_norm")),
+    ({"augmentation": [{"type": "RandomRotation"}]}, ("/augmentation/0/type", "unknown_type", "rotation")),
+    ({"augmentation": [{"type": "random_rotation"}]}, ("/augmentation/0/type", "unknown_type", "rotation")),
     ({"schedule": {"typ": "cosine"}}, ("/schedule/typ", "unknown_key", "type")),
     ({"schedule": {}}, ("/schedule/type", "missing", None)),
     ({"regularization": [{"type": "dropout", "rate": 1}]}, ("/regularization/0/rate", "less_than", None)),
@@ -72,6 +80,29 @@ def test_an_unknown_type_lists_the_known_ones() -> None:
 def test_a_key_of_another_family_says_where_it_belongs() -> None:
     (error,) = errors_of(raw(learning_rate=0.1))
     assert "belongs to `optimizer`" in error.detail
+
+
+LAYER = {"type": "dense", "units": 1}
+PROXIMAL = {"type": "l1", "mode": "proximal"}
+OTHERS: list[tuple[dict[str, Any], str]] = [
+    ({"network": {"type": "lstm", "hidden": [8]}}, "`hidden` is for `mlp`"),
+    ({"optimizer": {"type": "adam", "momentum": 0.9}}, "`momentum` is for `sgd`, `rmsprop`, `muon`"),
+    (
+        {"network": {"type": "sequential", "layers": [{**LAYER, "regularization": [PROXIMAL]}]}},
+        "`l1` has `mode` in the job's own `regularization`, not here",
+    ),
+]
+
+
+@pytest.mark.parametrize(("families", "detail"), OTHERS)
+def test_a_key_of_another_technique_says_whose_it_is(families: dict[str, Any], detail: str) -> None:
+    (error,) = errors_of(raw(**families))
+    assert detail in error.detail
+
+
+def test_a_list_that_is_too_long_is_told_in_plain_words() -> None:
+    (error,) = errors_of(raw(network={"type": "sequential", "layers": [LAYER] * 600}))
+    assert (error.code, error.detail) == ("too_long", "At most 512 entries, not 600")
 
 
 def test_a_width_of_a_billion_comes_with_its_memory() -> None:
