@@ -10,52 +10,57 @@ with Client() as client:
     client.checkpoints.download(client.checkpoints.best(job), "best.safetensors")
 """
 
-from .async_client import AsyncClient
-from .client import Client
-from .errors import (
-    APIError,
-    AuthenticationError,
-    ConflictError,
-    ConnectionFailed,
-    DatasetFailed,
-    DigestMismatch,
-    JobFailed,
-    NotFoundError,
-    PermissionDenied,
-    RateLimited,
-    ServerError,
-    TrainwrightError,
-    ValidationError,
-    WaitTimedOut,
-)
-from .resources import (
-    ApiKey,
-    AuditEntry,
-    Catalog,
-    CatalogEntry,
-    CatalogFamily,
-    Checkpoint,
-    ComparedJob,
-    Comparison,
-    Dataset,
-    DatasetFailure,
-    Difference,
-    Estimate,
-    Event,
-    Job,
-    JobFailure,
-    JobProgress,
-    LogLine,
-    Metrics,
-    ProblemItem,
-    Project,
-    SpecIssue,
-    Usage,
-    Validation,
-    Version,
-    Worker,
-)
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from .version import __version__
+
+if TYPE_CHECKING:
+    from .async_client import AsyncClient
+    from .client import Client
+    from .errors import (
+        APIError,
+        AuthenticationError,
+        ConflictError,
+        ConnectionFailed,
+        DatasetFailed,
+        DigestMismatch,
+        JobFailed,
+        NotFoundError,
+        PermissionDenied,
+        RateLimited,
+        ServerError,
+        TrainwrightError,
+        ValidationError,
+        WaitTimedOut,
+    )
+    from .resources import (
+        ApiKey,
+        AuditEntry,
+        Catalog,
+        CatalogEntry,
+        CatalogFamily,
+        Checkpoint,
+        ComparedJob,
+        Comparison,
+        Dataset,
+        DatasetFailure,
+        Difference,
+        Estimate,
+        Event,
+        Job,
+        JobFailure,
+        JobProgress,
+        LogLine,
+        Metrics,
+        ProblemItem,
+        Project,
+        SpecIssue,
+        Usage,
+        Validation,
+        Version,
+        Worker,
+    )
 
 __all__ = [
     "APIError",
@@ -101,3 +106,12 @@ __all__ = [
     "Worker",
     "__version__",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Names are loaded when they are first asked for: the command line shows its help without httpx and pydantic."""
+    if name in __all__:
+        for module in ("client", "async_client", "errors", "resources"):
+            if hasattr(loaded := import_module(f".{module}", __name__), name):
+                return globals().setdefault(name, getattr(loaded, name))
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -46,8 +46,9 @@ class Client:
     """A way to one service, as a context manager or until `close`.
 
     Args:
-        base_url: where the service is; `TRAINWRIGHT_URL` or this machine unless said.
-        api_key: `tw_…`; `TRAINWRIGHT_API_KEY` unless said.
+        base_url: where the service is. Unless said: `TRAINWRIGHT_URL`, the profile that `trainwright login` kept, or
+            the service that `make up` runs on this machine.
+        api_key: `tw_…`; unless said: `TRAINWRIGHT_API_KEY`, or the key that is kept for this address.
         transport: for tests: what to send requests through.
     """
 

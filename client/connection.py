@@ -4,7 +4,6 @@ exceptions."""
 import asyncio
 import hashlib
 import ipaddress
-import os
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -15,6 +14,7 @@ from typing import Any
 import httpx
 import pydantic
 
+from .access import find_access
 from .calls import Call, Reply
 from .errors import APIError, ConnectionFailed, error_of
 from .resources import Problem
@@ -23,7 +23,6 @@ from .version import __version__
 
 __all__ = ["AsyncConnection", "Connection", "file_sha256"]
 
-DEFAULT_URL = "http://127.0.0.1:8000"
 CHUNK = 256 * 1024
 STREAMED: dict[str, Any] = {"timeout": httpx.Timeout(60.0, connect=10.0), "follow_redirects": True}
 """A stream of events says something every 15 seconds, if only that there is nothing. Objects may lie elsewhere."""
@@ -133,11 +132,11 @@ def file_sha256(path: Path) -> bytes:
 
 
 def _options(base_url: str | None, api_key: str | None) -> dict[str, Any]:
-    url = httpx.URL(base_url or os.environ.get("TRAINWRIGHT_URL") or DEFAULT_URL)
-    key = api_key or os.environ.get("TRAINWRIGHT_API_KEY")
+    access = find_access(base_url, api_key)
+    url = httpx.URL(access.url)
     headers = {"User-Agent": f"trainwright/{__version__} python/{python_version()}"}
-    if key:
-        headers["Authorization"] = f"Bearer {key}"
+    if access.api_key:
+        headers["Authorization"] = f"Bearer {access.api_key}"
     # A proxy of the environment cannot reach this machine's own loopback address.
     return {"base_url": url, "headers": headers, "trust_env": not _is_loopback(url.host)}
 

@@ -4,8 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from client.access import data_folder
 from local import up
-from local.folder import default_root
 
 
 def main() -> int:
@@ -23,7 +23,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m local", description="Trainwright on this machine alone.")
     commands = parser.add_subparsers(dest="command", required=True)
     up_ = commands.add_parser("up", help="run the service until Ctrl-C")
-    up_.add_argument("--data", type=Path, default=default_root(), help="keeps everything (default: %(default)s)")
+    up_.add_argument("--data", type=Path, default=data_folder(), help="keeps everything (default: %(default)s)")
     demo_ = commands.add_parser("demo", help="train two networks on real images and compare them")
     demo_.add_argument("--data", type=Path, help="a data folder to use (default: a fresh one, removed at the end)")
     demo_.add_argument("--keep", action="store_true", help="leave the service up at the end, until Ctrl-C")

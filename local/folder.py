@@ -38,6 +38,7 @@ class DataFolder:
         self.logs = self._made("logs")
         self.broker = self._made("broker")
         self._api_key = self.root / "api-key"
+        self._url = self.root / "url"
         self._lock = self.root / "lock"
 
     @contextmanager
@@ -81,6 +82,15 @@ class DataFolder:
         finally:
             shutil.rmtree(folder)
 
+    @contextmanager
+    def announced(self, url: str) -> Iterator[None]:
+        """Let clients of this machine's user find the service until the block ends."""
+        self._url.write_text(url + "\n", encoding="ascii")
+        try:
+            yield
+        finally:
+            self._url.unlink()
+
     def api_key(self) -> str | None:
         try:
             return self._api_key.read_text(encoding="ascii").strip()
@@ -101,13 +111,6 @@ class DataFolder:
         folder = self.root / name
         folder.mkdir(mode=0o700, exist_ok=True)
         return folder
-
-
-def default_root() -> Path:
-    """`TRAINWRIGHT_HOME`, otherwise where the desktop's convention (XDG) puts the data of applications."""
-    if home := os.environ.get("TRAINWRIGHT_HOME"):
-        return Path(home)
-    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "trainwright"
 
 
 def _is_short(path: Path) -> bool:

@@ -99,9 +99,10 @@ class Service:
                 if binary is not None:
                     supervisor.start(_broker(binary, path, self._folder.broker), stopping=self.stopping)
                 supervisor.start(_worker(database, settings), _api(running.port), stopping=self.stopping)
-                on_ready(running)
-                while not self.stopping.wait(LOOK_SECONDS):
-                    supervisor.look_after()
+                with self._folder.announced(running.url):
+                    on_ready(running)
+                    while not self.stopping.wait(LOOK_SECONDS):
+                        supervisor.look_after()
 
     @contextmanager
     def _supervisor(self, settings: Settings) -> Iterator[Supervisor]:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from local.folder import DataFolder, InUse, default_root
+from client.access import Access, this_machine
+from local.folder import DataFolder, InUse
 
 HOLD = """
 import sys
@@ -59,8 +60,10 @@ def test_a_socket_is_never_put_where_others_can_write(tmp_path: Path) -> None:
         place.unlink()
 
 
-def test_data_are_kept_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_DATA_HOME", "/share")
-    assert default_root() == Path("/share/trainwright")
-    monkeypatch.setenv("TRAINWRIGHT_HOME", "/home")
-    assert default_root() == Path("/home")
+def test_a_service_is_announced_while_it_is_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRAINWRIGHT_HOME", str(tmp_path))
+    folder = DataFolder(tmp_path)
+    folder.keep_api_key("tw_a_b")
+    with folder.announced("http://127.0.0.1:8003"):
+        assert this_machine() == Access("http://127.0.0.1:8003", "tw_a_b", "the service on this machine")
+    assert this_machine() is None
