@@ -12,7 +12,7 @@ import httpx
 from . import calls, waiting
 from .calls import Call, CheckpointRef, DatasetRef, Interval, JobFilter, JobRef, KeyRef, Scope, Spec, Status
 from .connection import AsyncConnection, file_sha256
-from .download import Part, Progress
+from .download import Part, Progress, whole_file
 from .errors import ConflictError
 from .resources import (
     ApiKey,
@@ -101,13 +101,24 @@ class AsyncDatasets:
         """A data set that waits for its upload."""
         return await self._connection.send(calls.create_dataset(name))
 
-    async def upload(self, file: Path | str, name: str | None = None, *, dataset: DatasetRef | None = None) -> Dataset:
-        """Send a zip, npz, csv or parquet, as a new data set unless one is given; `wait` tells when it is ready."""
+    async def upload(
+        self,
+        file: Path | str,
+        name: str | None = None,
+        *,
+        dataset: DatasetRef | None = None,
+        progress: Progress | None = None,
+    ) -> Dataset:
+        """Send a zip, npz, csv or parquet, as a new data set unless one is given; `wait` tells when it is ready.
+
+        Args:
+            progress: called with the bytes that were sent and the bytes that there are.
+        """
         file = Path(file)
         dataset = dataset or await self.create(name or file.stem)
         sha256 = await asyncio.to_thread(file_sha256, file)
         try:
-            return await self._connection.send(calls.upload(dataset, file, sha256))
+            return await self._connection.send(calls.upload(dataset, file, sha256, progress))
         except ConflictError:
             seen = await self.get(dataset)
             if seen.upload_sha256 == sha256.hex():  # it had arrived, and only the reply was lost
@@ -256,6 +267,33 @@ class AsyncJobs:
             metrics = metrics.followed_by(await self._connection.send(after(metrics.last_step or 0)))
         return metrics
 
+    async def save_metrics(
+        self,
+        job: JobRef,
+        path: Path | str,
+        *,
+        format: Literal["csv", "parquet"] = "csv",  # noqa: A002
+        interval: Interval = "step",
+        keys: Sequence[str] | None = None,
+    ) -> Path:
+        """Write its curves into a file, whole or not at all.
+
+        Raises:
+            ConnectionFailed: the service was lost on the way.
+        """
+        what = calls.metrics_path(job, format, interval=interval, keys=keys)
+        return await _save(self._connection, what, Path(path))
+
+    async def save_bundle(self, job: JobRef, path: Path | str, *, script: bool = True, data: bool = False) -> Path:
+        """Write a zip of all that its run needs to be done again.
+
+        Args:
+            script: whether `train.py` is in it, which does the same without the service; raises `ConflictError` with a
+                pointer to each technique that it cannot do to the letter.
+            data: whether the packed data are in it.
+        """
+        return await _save(self._connection, calls.bundle_path(job, script=script, data=data), Path(path))
+
     def checkpoints(self, job: JobRef) -> AsyncIterator[Checkpoint]:
         return _all(self._connection, lambda after: calls.list_checkpoints(job, after=after))
 
@@ -344,6 +382,17 @@ class AsyncKeys:
 
     async def revoke(self, key: KeyRef) -> ApiKey:
         return await self._connection.send(calls.revoke_key(key))
+
+
+async def _save(connection: AsyncConnection, what: str, path: Path) -> Path:
+    with whole_file(path) as file:
+        try:
+            async with connection.open(what, {}) as response:
+                async for data in response.aiter_bytes():
+                    file.write(data)
+        except httpx.TransportError as error:
+            raise connection.unreachable(error) from error
+    return path
 
 
 async def _wait(connection: AsyncConnection, waits: Waiting[Thing]) -> Thing:

@@ -13,6 +13,7 @@ from urllib.parse import quote
 import httpx
 from pydantic import BaseModel
 
+from .download import Progress
 from .resources import (
     ApiKey,
     AuditEntry,
@@ -70,6 +71,8 @@ class Call(Generic[Reply]):
     content: bytes | None = None
     file: Path | None = None
     """A body that is streamed from here, instead of `content`."""
+    progress: Progress | None = None
+    """Is told how much of `file` was sent."""
     holds_seconds: float = 0.0
     """How long the service may take before it answers, on purpose."""
 
@@ -85,14 +88,14 @@ def create_dataset(name: str) -> Call[Dataset]:
     return _post(Dataset, "/v1/datasets", {"name": name})
 
 
-def upload(dataset: DatasetRef, file: Path, sha256: bytes) -> Call[Dataset]:
+def upload(dataset: DatasetRef, file: Path, sha256: bytes, progress: Progress | None = None) -> Call[Dataset]:
     headers = {
         "Content-Type": "application/octet-stream",
         "Content-Length": str(file.stat().st_size),
         "Repr-Digest": f"sha-256=:{b64encode(sha256).decode()}:",
     }
     path = f"/v1/datasets/{_id(dataset)}/content"
-    return Call(Dataset, "PUT", path, {"filename": file.name}, headers, file=file)
+    return Call(Dataset, "PUT", path, {"filename": file.name}, headers, file=file, progress=progress)
 
 
 def get_dataset(dataset: DatasetRef, *, wait: float = 0.0) -> Call[Dataset]:
@@ -204,6 +207,17 @@ def get_metrics(
     if max_points is not None:
         query["max_points"] = max_points
     return Call(Metrics, "GET", f"/v1/jobs/{_id(job)}/metrics", query)
+
+
+def metrics_path(
+    job: JobRef, format_: Literal["csv", "parquet"], *, interval: Interval, keys: Sequence[str] | None
+) -> str:
+    query = {"format": format_, "interval": interval, **({} if keys is None else {"keys": ",".join(keys)})}
+    return f"/v1/jobs/{_id(job)}/metrics?{httpx.QueryParams(query)}"
+
+
+def bundle_path(job: JobRef, *, script: bool, data: bool) -> str:
+    return f"/v1/jobs/{_id(job)}/bundle?{httpx.QueryParams({'script': script, 'data': data})}"
 
 
 def list_checkpoints(job: JobRef, *, after: str | None = None) -> Call[Page[Checkpoint]]:

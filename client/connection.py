@@ -4,18 +4,20 @@ exceptions."""
 import asyncio
 import hashlib
 import ipaddress
+import os
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from platform import python_version
-from typing import Any
+from typing import Any, BinaryIO
 
 import httpx
 import pydantic
 
 from .access import find_access
 from .calls import Call, Reply
+from .download import Progress
 from .errors import APIError, ConnectionFailed, error_of
 from .resources import Problem
 from .retries import pause_before_retry, retry_after
@@ -75,7 +77,7 @@ class Connection:
 
     def _try(self, call: Call[Any]) -> Outcome:
         try:
-            content = call.content if call.file is None else _pieces(call.file)
+            content = call.content if call.file is None else _pieces(call.file, call.progress)
             return self._http.request(**_arguments(call), content=content)
         except httpx.TransportError as error:
             return error
@@ -120,7 +122,7 @@ class AsyncConnection:
 
     async def _try(self, call: Call[Any]) -> Outcome:
         try:
-            content = call.content if call.file is None else _pieces_async(call.file)
+            content = call.content if call.file is None else _pieces_async(call.file, call.progress)
             return await self._http.request(**_arguments(call), content=content)
         except httpx.TransportError as error:
             return error
@@ -184,13 +186,20 @@ def _unreachable(error: httpx.TransportError, url: httpx.URL) -> ConnectionFaile
     return ConnectionFailed(f"{url} does not answer ({type(error).__name__}: {error})")
 
 
-def _pieces(path: Path) -> Iterator[bytes]:
+def _pieces(path: Path, progress: Progress | None) -> Iterator[bytes]:
     with path.open("rb") as file:
         while piece := file.read(CHUNK):
             yield piece
+            _tell(progress, file)
 
 
-async def _pieces_async(path: Path) -> AsyncIterator[bytes]:
+async def _pieces_async(path: Path, progress: Progress | None) -> AsyncIterator[bytes]:
     with path.open("rb") as file:
         while piece := await asyncio.to_thread(file.read, CHUNK):
             yield piece
+            _tell(progress, file)
+
+
+def _tell(progress: Progress | None, file: BinaryIO) -> None:
+    if progress is not None:
+        progress(file.tell(), os.fstat(file.fileno()).st_size)

@@ -2,20 +2,34 @@
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
+from typing import BinaryIO
 
 import httpx
 
 from .errors import DigestMismatch
 from .resources import Checkpoint
 
-__all__ = ["Part", "Progress"]
+__all__ = ["Part", "Progress", "whole_file"]
 
 Progress = Callable[[int, int], None]
 """Called with the bytes that are there and the bytes that there will be."""
 CHUNK = 1024 * 1024
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """A file that is in its place once the block has ended, and nowhere if the block fails."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        with temporary.open("wb") as file:
+            yield file
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 class Part:

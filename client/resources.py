@@ -5,6 +5,8 @@ from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
+from .notebook import job_card, metrics_card
+
 __all__ = [
     "ApiKey",
     "AuditEntry",
@@ -177,6 +179,9 @@ class Job(Resource):
         """Whether it has `succeeded`, `failed` or been `cancelled`."""
         return self.status in ("succeeded", "failed", "cancelled")
 
+    def _repr_html_(self) -> str:
+        return job_card(self)
+
 
 class Estimate(Resource):
     """What a run will take, before it runs."""
@@ -281,6 +286,18 @@ class Metrics(Resource):
     """Rows before downsampling."""
     has_more: bool = False
     downsampled: bool = False
+
+    def to_pandas(self) -> Any:
+        """As a `pandas.DataFrame` with `step` as its index; pandas must be installed.
+
+        Missing and non-finite values are NaN.
+        """
+        import pandas
+
+        return pandas.DataFrame(self.columns).set_index("step").astype(float)
+
+    def _repr_html_(self) -> str:
+        return metrics_card(self)
 
     def followed_by(self, more: "Metrics") -> "Metrics":
         """Both as one."""

@@ -14,6 +14,7 @@ import pytest
         ("api.main", "worker"),
         ("client", "torch"),
         ("client", "models"),
+        ("client", "httpx"),
         ("models.spec", "sqlalchemy"),
         ("worker.training", "sqlalchemy"),
         ("worker.training", "celery"),

@@ -25,6 +25,7 @@ METHODS = {
     "listJobEvents": "jobs.events",
     "streamJobEvents": "jobs.stream",
     "getJobMetrics": "jobs.metrics",
+    "downloadJobBundle": "jobs.save_bundle",
     "listJobCheckpoints": "jobs.checkpoints",
     "getBestCheckpoint": "checkpoints.best",
     "getLastCheckpoint": "checkpoints.last",

@@ -1,0 +1,1 @@
+"""The command line `trainwright`: data on standard output, progress and mistakes on standard error."""

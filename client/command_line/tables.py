@@ -1,0 +1,157 @@
+"""What is shown of the service's answers, as tables."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from rich.text import Text
+
+from ..resources import Checkpoint, Comparison, Dataset, Job, Metrics
+from .session import plain
+from .sparkline import sparkline
+
+__all__ = ["bytes_text", "checkpoint_table", "comparison_tables", "curve_table", "dataset_table", "figure", "job_table",
+           "key_table", "manifest_table", "result_table"]  # fmt: skip
+
+COLORS = {"running": "cyan", "succeeded": "green", "ready": "green", "failed": "red", "cancelled": "yellow"}
+
+
+def job_table(jobs: Iterable[Job]) -> Table:
+    table = _table("JOB", "NAME", "STATUS", "PROGRESS", "AGE")
+    for job in jobs:
+        table.add_row(job.id, plain(job.name or ""), _status(job.status), _progress(job), _age(job.created_at))
+    return table
+
+
+def dataset_table(datasets: Iterable[Dataset]) -> Table:
+    table = _table("DATA SET", "NAME", "STATUS", "CONTENT", "AGE")
+    for dataset in datasets:
+        row = (dataset.id, plain(dataset.name), _status(dataset.status), _content(dataset), _age(dataset.created_at))
+        table.add_row(*row)
+    return table
+
+
+def checkpoint_table(checkpoints: Iterable[Checkpoint]) -> Table:
+    table = _table("CHECKPOINT", "KIND", "EPOCH", "STEP", "SIZE", "", "SHA256")
+    for each in checkpoints:
+        best = Text("best", style="green") if each.is_best else ""
+        table.add_row(
+            each.id, each.kind, str(each.epoch), str(each.step), bytes_text(each.bytes), best, each.sha256[:16]
+        )
+    return table
+
+
+def curve_table(metrics: Metrics) -> Table:
+    """One line for each curve: where it began, its way, where it ended, and its lowest and highest value."""
+    table = _table("CURVE", "FIRST", "", "LAST", "LOWEST", "HIGHEST")
+    for name, values in metrics.columns.items():
+        known = [value for value in values if value is not None]
+        if name in ("step", "epoch") or not known:
+            continue
+        ends = (figure(min(known)), figure(max(known)))
+        table.add_row(name, figure(values[0]), Text(sparkline(values), style="cyan"), figure(values[-1]), *ends)
+    return table
+
+
+def comparison_tables(comparison: Comparison) -> list[Table]:
+    """Where the specs differ, and what came of it."""
+    names = [plain(job.name or job.id) for job in comparison.jobs]
+    ids = [job.id for job in comparison.jobs]
+    specs = _table("SPEC", *names)
+    for difference in comparison.differences:
+        values = [plain(str(difference.values[id_])) if id_ in difference.values else "–" for id_ in ids]
+        specs.add_row(plain(difference.pointer), *values)
+    best = _table("BEST", *names)
+    best.add_row("status", *(_status(job.status) for job in comparison.jobs))
+    for metric in dict.fromkeys(name for job in comparison.jobs for name in job.best or {}):
+        best.add_row(metric, *(figure((job.best or {}).get(metric)) for job in comparison.jobs))
+    return [specs, best]
+
+
+def result_table(summary: Mapping[str, Any]) -> Table:
+    """The best and the last value of each metric."""
+    best, last = summary.get("best") or {}, summary.get("last") or {}
+    table = _table("METRIC", "BEST", "LAST")
+    names = dict.fromkeys([*best, *last])
+    for name in sorted(names, key=lambda name: (name != "epoch", not name.startswith("validation/"))):
+        table.add_row(name, figure(best.get(name)), figure(last.get(name)))
+    return table
+
+
+def key_table(rows: Sequence[tuple[str, str]]) -> Table:
+    table = Table.grid(padding=(0, 2))
+    for name, value in rows:
+        table.add_row(Text(name, style="dim"), plain(value))
+    return table
+
+
+def manifest_table(manifest: Mapping[str, Any]) -> Table:
+    """What the data are: every fact in a line, and how many examples each class has in each split."""
+    facts = [("kind", manifest["kind"])]
+    facts += [("size", "×".join(map(str, manifest["size"])))] if isinstance(manifest.get("size"), list) else []
+    facts += [("classes", ", ".join(map(str, manifest["classes"])))] if manifest.get("classes") else []
+    facts += [(f"column {column['name']}", _column(column)) for column in manifest.get("columns", [])]
+    facts += [(f"split {name}", f"{split['examples']:,} examples") for name, split in manifest["splits"].items()]
+    facts += [("skipped", f"{entry}") for entry in manifest.get("skipped", [])]
+    return key_table(facts)
+
+
+def figure(value: float | int | None) -> str:
+    """A number as people read it."""
+    if value is None:
+        return "–"
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+
+
+def bytes_text(count: float) -> str:
+    """A size, in powers of 1000."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _status(status: str) -> Text:
+    return Text(status, style=COLORS.get(status, ""))
+
+
+def _progress(job: Job) -> str:
+    progress = job.progress or {}
+    if not progress.get("epoch"):
+        return plain(job.status_reason) if job.status == "queued" else ""
+    return f"epoch {progress['epoch']}/{progress.get('epochs') or '?'}"
+
+
+def _content(dataset: Dataset) -> str:
+    if dataset.failure is not None:
+        return plain(dataset.failure.detail)
+    if dataset.manifest is None:
+        return plain(dataset.status_reason)
+    splits = dataset.manifest["splits"]
+    counts = ", ".join(f"{split['examples']:,} {plain(name)}" for name, split in splits.items())
+    return f"{dataset.manifest['kind']}: {counts}"
+
+
+def _column(column: Mapping[str, Any]) -> str:
+    if "categories" in column:
+        return f"{column['type']}: {', '.join(map(str, column['categories']))}"
+    extent = f", from {column['minimum']:g} to {column['maximum']:g}" if "minimum" in column else ""
+    return f"{column['type']}{extent}"
+
+
+def _age(moment: datetime) -> str:
+    seconds = (datetime.now(UTC) - moment).total_seconds()
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds // length:.0f} {unit}"
+    return f"{max(seconds, 0):.0f} s"
