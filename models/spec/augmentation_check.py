@@ -94,7 +94,10 @@ def _flipped_digits(spec: JobSpec, task: Task) -> Iterator[SpecWarning]:
     digits = len(task.classes) == 10 and all(name.strip("0") in {*"123456789", ""} for name in task.classes)
     for index, technique in enumerate(spec.augmentation):
         if digits and _flips(technique):
-            detail = "The classes look like digits, and a digit in the mirror is another sign or none"
+            detail = (
+                "The classes are called 0 to 9: if they are digits, one in the mirror is another sign or none; if they "
+                "are only numbered, name them in the data set"
+            )
             yield SpecWarning(f"/augmentation/{index}", "flipped_digits", detail)
 
 

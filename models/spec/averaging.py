@@ -11,6 +11,9 @@ from .duration import Duration, PositiveDuration
 from .optimizer import LearningRate
 from .technique import Technique
 
+DECAY = 0.999
+"""Of an `ema` that says neither a decay nor a half-life."""
+
 
 class Ema(Technique):
     """Exponential moving average of the weights: a ← d · a + (1 − d) · w after each step, with d = min(decay,
@@ -35,6 +38,13 @@ class Ema(Technique):
         if self.decay is not None and self.half_life is not None:
             raise PydanticCustomError("decay_twice", "Say either `decay` or `half_life`: each gives the other")
         return self
+
+    def decay_in(self, steps_per_epoch: int, steps: int) -> float:
+        """What a step keeps of the average in a run of so many steps, once it is warm."""
+        if self.half_life is not None:
+            decay: float = 0.5 ** (1.0 / self.half_life.in_steps(steps_per_epoch, steps))
+            return decay
+        return DECAY if self.decay is None else self.decay
 
 
 class Swa(Technique):

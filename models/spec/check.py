@@ -6,10 +6,11 @@ from math import prod
 from typing import assert_never
 
 from .augmentation_check import augmentation_errors, augmentation_warnings
-from .averaging import Swa
-from .clipping import Adaptive, GlobalNorm, Norm
+from .averaging import Lookahead, Swa
+from .clipping import Adaptive, GlobalNorm, Norm, Value
 from .errors import SpecError, SpecInvalid, SpecWarning, closest
 from .estimate import Estimate, estimate, estimate_task, steps_per_epoch, total_steps
+from .idle import idle_warnings
 from .initialization import AnyInitialization, KaimingNormal, KaimingUniform, XavierNormal, XavierUniform
 from .job import JobSpec
 from .layers import (
@@ -157,12 +158,21 @@ def _clipping(spec: JobSpec) -> Iterator[SpecError]:
     clipping = spec.clipping
     if isinstance(clipping, Adaptive) and clipping.exempt != "output":
         yield from _unknown_layers("/clipping/exempt", clipping.exempt, kernel_names(spec.network))
-    if isinstance(clipping, GlobalNorm | Norm) and clipping.max_norm < SMALLEST_CLIP:
-        detail = (
-            "Gradients scaled to so small a norm move nothing: the steps drown in rounding. Usual norms lie between "
-            f"0.1 and 10; the least is {SMALLEST_CLIP}. To train more slowly, lower the learning rate"
-        )
-        yield SpecError("/clipping/max_norm", "clip_too_small", detail, suggestion="1.0")
+    match clipping:
+        case GlobalNorm() | Norm() if clipping.max_norm < SMALLEST_CLIP:
+            yield _too_small_a_clip("max_norm", "Usual norms lie between 0.1 and 10")
+        case Value() if clipping.clip_value < SMALLEST_CLIP:
+            yield _too_small_a_clip("clip_value", "Usual values lie between 0.01 and 1")
+        case _:
+            pass
+
+
+def _too_small_a_clip(field: str, usual: str) -> SpecError:
+    detail = (
+        f"Gradients cut so short move nothing: the steps drown in rounding. {usual}; the least is {SMALLEST_CLIP}. "
+        "To train more slowly, lower the learning rate"
+    )
+    return SpecError(f"/clipping/{field}", "clip_too_small", detail, suggestion="1.0")
 
 
 def _precision(spec: JobSpec) -> Iterator[SpecError]:
@@ -220,6 +230,9 @@ def _lengths(spec: JobSpec, task: Task) -> Iterator[SpecError]:
     if isinstance(averaging, Swa) and averaging.start.in_steps(per_epoch, steps) >= steps:
         detail = "It begins at the run's end or later: there is nothing to average"
         yield SpecError("/training/averaging/start", "never_acts", detail)
+    if isinstance(averaging, Lookahead) and averaging.k > steps:
+        detail = f"The run has {steps:,} steps: the slow weights, which are saved, would stay where they start"
+        yield SpecError("/training/averaging/k", "never_acts", detail, suggestion=str(min(5, steps)))
     yield from schedule_errors(spec, per_epoch, steps)
 
 
@@ -274,6 +287,7 @@ def _warnings(spec: JobSpec, manifest: Manifest, task: Task) -> Iterator[SpecWar
     yield from optimizer_warnings(spec)
     cost = estimate(spec, manifest)
     yield from schedule_warnings(spec, cost.steps_per_epoch, cost.steps)
+    yield from idle_warnings(spec, cost.steps_per_epoch, cost.steps)
     yield from augmentation_warnings(spec, task)
     yield from _table_defaults(spec, manifest, task)
     yield from _raw_pixels(spec, manifest)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from math import ceil
 
 from .errors import SpecError, SpecWarning, closest
-from .initialization import AnyInitialization, Constant, KaimingNormal, Lsuv, Override, Sparse, Zeros
+from .initialization import AnyInitialization, Constant, KaimingNormal, Lsuv, Ones, Override, Sparse, Zeros
 from .job import JobSpec
 from .layers import layer_name
 from .network import Embedding, KernelLayer, Network, Sequential
@@ -77,12 +77,24 @@ def start_warnings(spec: JobSpec, plan: Planned) -> Iterator[SpecWarning]:
     if spec.initialization.overrides and not any(start is spec.initialization for start in starts.values()):
         detail = f"Every layer starts as an override says: `{spec.initialization.type}` itself never acts"
         yield SpecWarning("/initialization/type", "never_acts", detail)
+    yield from _alike(starts, plan)
     for layer in plan:
         start, units = starts.get(layer.name), layer.output[0 if layer.kind == "conv" else -1]
         if isinstance(start, Sparse) and ceil(start.sparsity * units) >= units:
             what = f"`{layer.name}`, which has {units} units"
             detail = f"A sparsity of {start.sparsity} leaves nothing of the weights of {what}"
             yield SpecWarning("/initialization", "starts_at_0", detail)
+            return
+
+
+def _alike(starts: dict[str, AnyInitialization], plan: Planned) -> Iterator[SpecWarning]:
+    """Hidden layers whose units all start as one. What ends a residual branch may: other branches tell it apart."""
+    ends = {end.name for end in branch_ends(plan)}
+    *hidden, _ = [layer.name for layer in plan if layer.kernel]
+    for name in hidden:
+        if name not in ends and isinstance(start := starts.get(name), Zeros | Ones | Constant):
+            detail = f"All units of `{name}` start alike under `{start.type}`, get the same gradients and stay alike"
+            yield SpecWarning("/initialization", "starts_alike", detail)
             return
 
 

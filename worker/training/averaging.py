@@ -12,9 +12,6 @@ from models.spec.duration import Duration
 from worker.training.layers import BatchNorm
 from worker.training.schedule import Clock
 
-DECAY = 0.999
-"""Of an `ema` that says neither a decay nor a half-life."""
-
 
 class Average:
     """The averaged weights of a network. When a step has which effect is a function of its number alone."""
@@ -101,10 +98,7 @@ def copy(these: list[Tensor], into: list[Tensor]) -> None:
 
 def decay_of(ema: Ema, step: int, clock: Clock) -> float:
     """What is kept of the average at a step, counted from 1."""
-    if ema.half_life is not None:
-        decay: float = 0.5 ** (1.0 / ema.half_life.in_steps(clock.steps_per_epoch, clock.steps))
-    else:
-        decay = DECAY if ema.decay is None else ema.decay
+    decay = ema.decay_in(clock.steps_per_epoch, clock.steps)
     return min(decay, (1 + step) / (10 + step)) if ema.warmup else decay
 
 

@@ -75,6 +75,13 @@ REFUSALS: list[tuple[Manifest, dict[str, Any], str, str]] = [
     ),
     (images(), {"clipping": {"type": "global_norm", "max_norm": 1e-9}}, "/clipping/max_norm", "clip_too_small"),
     (images(), {"clipping": {"type": "norm", "max_norm": 1e-9}}, "/clipping/max_norm", "clip_too_small"),
+    (images(), {"clipping": {"type": "value", "clip_value": 1e-9}}, "/clipping/clip_value", "clip_too_small"),
+    (
+        images(),
+        {"training": {"steps": 4, "averaging": {"type": "lookahead", "k": 5}}},
+        "/training/averaging/k",
+        "never_acts",
+    ),
     (images(), {"clipping": {"type": "adaptive", "exempt": ["outptu"]}}, "/clipping/exempt/0", "unknown_layer"),
     (images(), {"loss": {"type": "mse"}}, "/loss/type", "loss_does_not_fit"),
     (images(), {"loss": {"type": "binary_cross_entropy"}}, "/loss/type", "loss_does_not_fit"),
@@ -273,6 +280,65 @@ def test_what_is_legal_and_usually_wrong_is_warned_about(
     manifest: Manifest, families: dict[str, Any], code: str
 ) -> None:
     assert code in warnings(manifest, **families)
+
+
+def ten_steps(**training: Any) -> dict[str, Any]:
+    return {"training": {"steps": 10, **training}}
+
+
+AFFINE: dict[str, Any] = {"type": "affine", "zoom": [1, 1]}
+EMA: dict[str, Any] = {"type": "ema", "warmup": False}
+SWA: dict[str, Any] = {"type": "swa"}
+PROXIMAL: dict[str, Any] = {"regularization": [{"type": "l1", "mode": "proximal"}]}
+MATTERS = {"target": ["output"], "initialization": {"type": "zeros"}}
+IDLE: list[tuple[dict[str, Any], dict[str, Any], str]] = [
+    (
+        {"regularization": [{"type": "dropout", "rate": 0}]},
+        {"regularization": [{"type": "dropout", "rate": 0.1}]},
+        "does_nothing",
+    ),
+    (
+        {"regularization": [{"type": "l1_l2", "l1": 0, "l2": 0}]},
+        {"regularization": [{"type": "l1_l2", "l1": 0}]},
+        "does_nothing",
+    ),
+    ({"augmentation": [AFFINE]}, {"augmentation": [{**AFFINE, "shear": "1 deg"}]}, "does_nothing"),
+    (
+        {"augmentation": [{"type": "image_data_generator"}]},
+        {"augmentation": [{"type": "image_data_generator", "channel_shift_range": 1}]},
+        "does_nothing",
+    ),
+    ({"augmentation": [{"type": "invert", "p": 0}]}, {"augmentation": [{"type": "invert"}]}, "does_nothing"),
+    (
+        {"schedule": {"type": "step", "step_size": "10 steps"}, **ten_steps()},
+        {"schedule": {"type": "step", "step_size": "10 steps", "offset": "1 steps"}, **ten_steps()},
+        "never_reached",
+    ),
+    (
+        {"schedule": {"type": "plateau", "patience": 1}, "dataset": HELD_BACK},
+        {"schedule": {"type": "plateau", "patience": 0}, "dataset": HELD_BACK},
+        "never_reached",
+    ),
+    (ten_steps(averaging=EMA), ten_steps(averaging={**EMA, "half_life": "1 steps"}), "remembers_the_start"),
+    ({**PROXIMAL, **ten_steps(averaging=SWA)}, PROXIMAL, "zeros_averaged_away"),
+    (
+        {"initialization": {"type": "zeros"}},
+        {"initialization": {"type": "xavier_normal", "overrides": [MATTERS]}},
+        "starts_alike",
+    ),
+]
+
+
+@pytest.mark.parametrize(("idle", "acting", "code"), IDLE)
+def test_what_does_nothing_is_warned_about_and_what_does_something_is_not(
+    idle: dict[str, Any], acting: dict[str, Any], code: str
+) -> None:
+    assert code in warnings(images(), **idle)
+    assert code not in warnings(images(), **acting)
+
+
+def test_classes_that_are_only_numbered_are_not_taken_for_digits() -> None:
+    assert "if they are only numbered" in warnings(images(DIGITS), **FLIP)["flipped_digits"].detail
 
 
 def test_a_sound_spec_has_no_warning() -> None:
