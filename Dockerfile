@@ -26,7 +26,7 @@ RUN pip install --no-cache-dir --disable-pip-version-check --only-binary=:all: -
 FROM install AS install-worker
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 RUN pip install --no-cache-dir --disable-pip-version-check --only-binary=:all: --constraint constraints.txt \
-        ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} --group worker --group parquet \
+        ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} --group worker --group parquet --group export \
     && python -m compileall -q /opt/venv/lib
 
 FROM base AS api

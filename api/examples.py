@@ -21,6 +21,7 @@ from api.resources import (
     Difference,
     Estimate,
     Event,
+    Export,
     Health,
     Identified,
     Job,
@@ -39,7 +40,7 @@ from api.resources import (
 )
 from models.spec import JobSpec, catalog
 from models.spec.manifest import ArrayFile, ImageManifest, ImageSplit
-from models.states import DatasetState, State, Wish
+from models.states import DatasetState, ExportState, State, Wish
 
 Json = dict[str, Any]
 _NUMBER = "0195f3a2b4c87d10a1b2c3d4e5f60718"
@@ -172,7 +173,11 @@ _BEST_METRICS = {"validation/accuracy": 0.983, "epoch": 3}
 _COMPARED = ComparedJob(id=_JOB, name="he", status=State.SUCCEEDED, best=_BEST_METRICS, last=_BEST_METRICS)
 _WORKER = Worker(id=f"wrk_{_NUMBER}", status="online", device="cuda", slots=1, busy=1, started_at=_WHEN, seen_at=_WHEN)
 _TECHNIQUE = CatalogEntry.model_validate(catalog()["clipping"]["global_norm"])
+_EXPORT = Export(
+    id=f"exp_{_NUMBER}", checkpoint_id=_CHECKPOINT, format="onnx", status=ExportState.PROCESSING, created_at=_WHEN
+)
 _OTHERS: tuple[BaseModel, ...] = (
+    _EXPORT,
     CatalogFamily(family="clipping", types={"global_norm": _TECHNIQUE}),
     Catalog(families={"clipping": {"global_norm": _TECHNIQUE}}),
     Comparison(

@@ -180,6 +180,18 @@ def checkpoint(row: tables.Checkpoint) -> resources.Checkpoint:
     )
 
 
+def export(row: tables.Export) -> resources.Export:
+    return resources.Export.model_validate(
+        {
+            "id": row.id,
+            "checkpoint_id": row.checkpoint_id,
+            "format": row.format,
+            "status": row.state,
+            "created_at": row.created_at,
+        }
+    )
+
+
 def api_key(row: tables.ApiKey) -> resources.ApiKey:
     return resources.ApiKey(**_api_key(row))
 

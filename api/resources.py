@@ -9,7 +9,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from models.spec.manifest import Manifest
-from models.states import DatasetState, FailureCode, State, Wish
+from models.states import DatasetState, ExportState, FailureCode, State, Wish
 
 Json = dict[str, Any]
 Name = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
@@ -443,6 +443,16 @@ class Checkpoint(Identified):
     created_at: datetime
     urls: dict[str, str]
     """Paths: `self`, `content`, `job`."""
+
+
+class Export(Identified):
+    """A checkpoint in another form, on its way."""
+
+    object: Literal["export"] = "export"
+    checkpoint_id: str
+    format: Literal["onnx", "torch_export"]
+    status: ExportState
+    created_at: datetime
 
 
 class CatalogEntry(Resource):

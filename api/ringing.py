@@ -3,11 +3,10 @@
 import queue
 import threading
 from contextlib import suppress
-from typing import Literal
 
-from models.queue import Bell
+from models.queue import Bell, TaskName
 
-Row = tuple[Literal["train", "ingest"], str]
+Row = tuple[TaskName, str]
 WAITING = 1000
 
 
@@ -21,7 +20,7 @@ class Ringer:
         self._thread = threading.Thread(target=self._work, name="ringer", daemon=True)
         self._started = threading.Lock()
 
-    def ring(self, task: Literal["train", "ingest"], row_id: str) -> None:
+    def ring(self, task: TaskName, row_id: str) -> None:
         """After the commit."""
         if self._started.acquire(blocking=False):
             self._thread.start()

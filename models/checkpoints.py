@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from models import jobs
 from models.clock import now_plus
 from models.ids import new_id
-from models.tables import Checkpoint, Held, Json
+from models.tables import Checkpoint, Export, Held, Json
 
 RESUMABLE = 2
 """Checkpoints per job that keep what a resume needs: the newest, and one before it in case its bytes turn out
@@ -87,6 +87,8 @@ def prune(session: Session, job_id: str, attempt: int, *, keep_last: int) -> lis
             checkpoint.state_key = checkpoint.state_sha256 = None
         if position >= max(keep_last, RESUMABLE) and not checkpoint.is_best and checkpoint.id not in held:
             keys.append(checkpoint.weights_key)
+            forms = session.scalars(select(Export.key).where(Export.checkpoint_id == checkpoint.id))
+            keys += [key for key in forms if key is not None]
             session.delete(checkpoint)
     return keys
 

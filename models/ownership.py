@@ -1,4 +1,4 @@
-"""Who may write: the one mechanism by which a worker owns a job or a data set.
+"""Who may write: the one mechanism by which a worker owns a job, a data set or an export.
 
 A claim raises the row's `attempt` and sets a lease on the database's clock. Whoever writes afterwards names its
 attempt, and the row answers only while it still has that number and a state that is owned. So a worker that was
@@ -14,9 +14,9 @@ from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
 
 from models.clock import now_plus
-from models.tables import Dataset, Job
+from models.tables import Dataset, Export, Job
 
-Row = TypeVar("Row", Job, Dataset)
+Row = TypeVar("Row", Job, Dataset, Export)
 
 
 class OwnershipLost(Exception):

@@ -12,7 +12,7 @@ from kombu.exceptions import OperationalError
 
 from models.settings import Settings
 
-TaskName = Literal["train", "ingest"]
+TaskName = Literal["train", "ingest", "export"]
 log = structlog.get_logger()
 
 

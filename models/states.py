@@ -37,6 +37,13 @@ class DatasetState(StrEnum):
     FAILED = "failed"
 
 
+class ExportState(StrEnum):
+    QUEUED = "queued"
+    PROCESSING = "processing"
+    READY = "ready"
+    FAILED = "failed"
+
+
 class FailureCode(StrEnum):
     DIVERGED = "diverged"
     OUT_OF_MEMORY = "out_of_memory"

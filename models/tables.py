@@ -18,7 +18,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from models.clock import UTCDateTime, now_plus
-from models.states import DatasetState, State, Wish
+from models.states import DatasetState, ExportState, State, Wish
 
 Json = dict[str, Any]
 
@@ -42,7 +42,10 @@ class Table(DeclarativeBase):
     }
 
 
-def _enum(values: type[State] | type[Wish] | type[DatasetState]) -> Enum:
+States = type[State] | type[Wish] | type[DatasetState] | type[ExportState]
+
+
+def _enum(values: States) -> Enum:
     return Enum(
         values,
         native_enum=False,
@@ -52,7 +55,7 @@ def _enum(values: type[State] | type[Wish] | type[DatasetState]) -> Enum:
     )
 
 
-def _one_of(column: str, values: type[State] | type[Wish] | type[DatasetState] | tuple[str, ...]) -> CheckConstraint:
+def _one_of(column: str, values: States | tuple[str, ...]) -> CheckConstraint:
     listed = ", ".join(f"'{value}'" for value in values)
     return CheckConstraint(f"{column} IN ({listed})", name=column)
 
@@ -308,6 +311,29 @@ class Checkpoint(Table):
     state_sha256: Mapped[str | None] = mapped_column(String(64))
     quarantined_at: Mapped[datetime | None]
     """When its bytes were found not to be the ones that were written. Never served, never resumed from."""
+    created_at: Mapped[datetime] = mapped_column(default=now_plus())
+
+
+class Export(Owned, Table):
+    """A checkpoint in another form, made by a worker when it is first asked for. The object is there once it is
+    `ready`."""
+
+    __tablename__ = "exports"
+    __table_args__ = (
+        _one_of("state", ExportState),
+        UniqueConstraint("checkpoint_id", "format"),
+        Index("ix_exports_state", "state"),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    checkpoint_id: Mapped[str] = mapped_column(ForeignKey("checkpoints.id", ondelete="CASCADE"))
+    format: Mapped[str]
+    state: Mapped[ExportState] = mapped_column(_enum(ExportState), default=ExportState.QUEUED)
+    key: Mapped[str | None]
+    bytes: Mapped[int | None]
+    sha256: Mapped[str | None] = mapped_column(String(64))
+    failure: Mapped[Json | None]
+    """`reason`: why there is no such form."""
     created_at: Mapped[datetime] = mapped_column(default=now_plus())
 
 

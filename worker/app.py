@@ -1,4 +1,4 @@
-"""The Celery worker: two tasks that take an id, a pool of threads in which supervisors wait, and a reconciler beside
+"""The Celery worker: three tasks that take an id, a pool of threads in which supervisors wait, and a reconciler beside
 it."""
 
 from typing import Any
@@ -11,6 +11,7 @@ from models.logs import configure_logging
 from models.queue import Bell, celery_app
 from models.settings import Settings
 from worker import job_log, warm
+from worker.exporting import run_export
 from worker.intake import run_ingest
 from worker.reconcile import Reconciler
 from worker.run import run_job
@@ -71,3 +72,9 @@ def add_tasks(app: Celery, site: Site) -> None:
         if not site.leaving.is_set():
             with site.slot():
                 run_ingest(site, dataset_id)
+
+    @app.task(name="export")  # type: ignore[untyped-decorator]
+    def export(export_id: str) -> None:
+        if not site.leaving.is_set():
+            with site.slot():
+                run_export(site, export_id)

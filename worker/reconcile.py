@@ -9,7 +9,7 @@ import threading
 
 import structlog
 
-from models import datasets, discarded, idempotency, jobs, storage
+from models import datasets, discarded, exports, idempotency, jobs, storage
 from models.database import OUTAGES
 from models.tables import Worker
 from worker.site import Site
@@ -63,6 +63,7 @@ def reconcile(site: Site) -> None:
         for job in jobs.recover_lost(session, fruitless_limit=settings.fruitless_attempts):
             log.warning("job_recovered", job=job.id, attempt=job.attempt, state=job.state)
         datasets.recover_lost(session, fruitless_limit=settings.fruitless_attempts)
+        exports.recover_lost(session, fruitless_limit=settings.fruitless_attempts)
         idempotency.forget_old(session, settings.idempotency_hours)
     _ring(site)
     _sweep(site)
@@ -89,8 +90,11 @@ def _ring(site: Site) -> None:
     patience = 2 * site.settings.reconcile_seconds
     with site.database.write() as session:
         uploads = datasets.unheard(session, older_than=patience, limit=site.free)
+        asked = exports.unheard(session, older_than=patience, limit=site.free)
         waiting = jobs.unheard(session, older_than=patience, limit=site.free)
     for dataset_id in uploads:
         site.bell.ring("ingest", dataset_id)
+    for export_id in asked:
+        site.bell.ring("export", export_id)
     for job_id in waiting:
         site.bell.ring("train", job_id)

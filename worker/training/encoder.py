@@ -52,7 +52,7 @@ class Encoder(nn.Module):
         is true for the steps that there are, if not all are.
         """
         if self.class_token is not None:
-            x = torch.cat((self.class_token.weight.expand(len(x), 1, -1), x), 1)
+            x = torch.cat((self.class_token.weight.expand(x.shape[0], 1, -1), x), 1)
             mask = None if mask is None else F.pad(mask, (1, 0), value=True)
         x = x + (waves(x) if self.positions is None else self.positions.weight)
         x = self.dropout(x, place)

@@ -81,7 +81,7 @@ class RecurrentLayer(nn.Module):
     def run(self, x: Tensor, weights: list[Tensor], both: bool) -> Tensor:
         """One direction or both, over every step."""
         training = self.training
-        state = x.new_zeros(2 if both else 1, len(x), self.spec.width)
+        state = x.new_zeros(2 if both else 1, x.shape[0], self.spec.width)
         match self.spec:
             case Lstm():
                 return torch.lstm(x, (state, state), weights, True, 1, 0.0, training, both, True)[0]
@@ -101,7 +101,7 @@ def steps(x: Tensor, length: int) -> Tensor:
     """
     if x.dim() == 4:
         return x.permute(0, 2, 3, 1).flatten(2)
-    return x.view(len(x), length, -1)
+    return x.view(x.shape[0], length, -1)
 
 
 def aligned(tokens: Tensor) -> tuple[Tensor, Tensor]:
@@ -123,5 +123,5 @@ def reversed_within(x: Tensor, mask: Tensor) -> Tensor:
 
 def last_states(x: Tensor, width: int, mask: Tensor | None = None) -> Tensor:
     """The state behind the last step, of each direction: (examples, steps, features) → (examples, features)."""
-    last = x[:, -1] if mask is None else x[torch.arange(len(x), device=x.device), mask.sum(1) - 1]
+    last = x[:, -1] if mask is None else x[torch.arange(x.shape[0], device=x.device), mask.sum(1) - 1]
     return last if x.shape[2] == width else torch.cat((last[:, :width], x[:, 0, width:]), 1)
