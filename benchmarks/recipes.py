@@ -79,6 +79,7 @@ def main(data: Path, names: list[str]) -> None:
                     outcomes.append(run(client, asked, recipe, Path(folder)))
                 report(name, recipe, outcomes)
                 if recipe.peer is not None:
+                    (Path(folder) / name).mkdir()
                     packed = packed_folder(data / recipe.file, Path(folder) / name)
                     scores = [peer_score(recipe, {**spec, "seed": seed}, packed) for seed in range(recipe.seeds)]
                     say(f"    scikit-learn's {recipe.peer.__name__}: {spelled(scores)}")
