@@ -51,10 +51,13 @@ def lists_of(part: Part) -> Tensor | None:
     for positions in slices(len(part), ROWS_AT_ONCE):
         rows = part.gather(positions)[0]
         features = rows.shape[1]
-        if rows.dtype != torch.uint8 or rows.count_nonzero() * RARE > rows.numel() or rows.amax() > 1:
+        if rows.dtype != torch.uint8 or rows.amax() > 1:
             return None
-        counts.append(rows.count_nonzero(1))
-        found.append(rows.nonzero()[:, 1].to(PLACES))
+        examples, places = rows.nonzero().unbind(1)
+        if len(places) * RARE > rows.numel():
+            return None
+        counts.append(torch.bincount(examples, minlength=len(rows)))
+        found.append(places.to(PLACES))
     lengths = torch.cat(counts)
     longest = max(int(lengths.max()), 1)
     width = PLACES.itemsize * longest

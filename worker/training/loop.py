@@ -130,7 +130,8 @@ def differentiate(run: Run) -> tuple[Tensor, Tensor, Tensor]:
     first = (number - epoch * run.clock.steps_per_epoch) * spec.training.examples_per_step
     positions = run.order(epoch)[first : first + spec.training.examples_per_step]
     batches = torch.split(positions, spec.training.batch_size)
-    run.stepper.optimizer.zero_grad()
+    for parameter in run.parameters:
+        parameter.grad = None
     run.seed_dropout()
 
     loss, activity, whole = torch.zeros(3, device=run.device)
@@ -140,11 +141,14 @@ def differentiate(run: Run) -> tuple[Tensor, Tensor, Tensor]:
         with run.precision.autocast():
             outputs = run.network(inputs)
         outputs = outputs.float()
-        mean, of_activity = measure(run.loss, outputs, targets, run.class_weights), run.activity_penalty()
+        mean = measure(run.loss, outputs, targets, run.class_weights)
+        of_activity = run.dropout.take_activity()
+        minimized = mean if of_activity is None else mean + of_activity
         part = share(run.loss, targets, run.class_weights) / len(positions) if len(batches) > 1 else 1.0
-        torch.autograd.backward(run.precision.scaled((mean + of_activity) * part))
+        torch.autograd.backward(run.precision.scaled(minimized if len(batches) == 1 else minimized * part))
         with torch.no_grad():
-            loss, activity, whole = loss + mean * part, activity + of_activity * part, whole + part
+            loss, whole = loss + mean * part, whole + part
+            activity = activity if of_activity is None else activity + of_activity * part
             top_k = spec.evaluation.top_k
             sums += sums_of(run.data.task, run.loss, top_k, outputs, targets, mean, run.class_weights)
 

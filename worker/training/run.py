@@ -2,7 +2,7 @@
 
 import platform
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, replace
 from math import isfinite
@@ -96,8 +96,7 @@ class Run:
         weights = class_weights(spec.loss, data.training, data.task.outputs)
         self.class_weights = None if weights is None else weights.to(device)
         self.sums = self.no_sums()
-        self.totals = torch.zeros(len(MEASURED), dtype=torch.float64, device=device)
-        self.only_skipped = torch.eye(len(MEASURED), device=device)[SKIPPED]
+        self.totals = torch.zeros(len(MEASURED), dtype=torch.float64)
         self.restorable: dict[str, Tensor] = {}
         self.guarded: list[Tensor] = []
         self.guard()
@@ -171,11 +170,6 @@ class Run:
     def seed_dropout(self) -> None:
         self.dropout.generator.manual_seed(derive_seed(self.spec.seed, "dropout", self.position.step))
 
-    def activity_penalty(self) -> Tensor:
-        """Of the forward pass that has just been: a scalar, in the graph if there is any."""
-        activity = self.dropout.take_activity()
-        return torch.zeros((), device=self.device) if activity is None else activity
-
     # What a step leaves
 
     def guard(self) -> None:
@@ -194,10 +188,6 @@ class Run:
         """Counts a step; `measured` (len(MEASURED),) stays on the device until the next flush."""
         self.rates.append(rate)
         self.rows.append(measured)
-        counted = torch.where(measured[SKIPPED].bool(), self.only_skipped, measured)
-        self.totals += counted
-        self.tally.count("steps/clipped", counted[CLIPPED])
-        self.tally.count("steps/skipped", counted[SKIPPED])
         rates = self.position.rates
         lowest, peak = rates.get("lowest", rate), rates.get("peak", rate)
         rates |= {"first": rates.get("first", rate), "lowest": min(lowest, rate), "peak": max(peak, rate), "last": rate}
@@ -212,7 +202,9 @@ class Run:
         """Tells of the steps since the last flush, then raises `Diverged` if one of them was the end."""
         if not self.rows:
             return
-        values = torch.stack(self.rows).T.tolist()
+        rows = torch.stack(self.rows).tolist()
+        self.total(rows)
+        values = [list(column) for column in zip(*rows, strict=True)]
         step = self.position.step
         columns: dict[str, list[float]] = {
             "step": list(range(step - len(self.rows) + 1, step + 1)),
@@ -224,6 +216,17 @@ class Run:
         self.rows, self.rates, self.flushed_at = [], [], now
         yield StepsDone(columns, self.progress())
         self.judge(columns)
+
+    def total(self, rows: Sequence[Sequence[float]]) -> None:
+        """Adds steps to the epoch's totals, one by one, for it depends on the time how many are flushed together."""
+        only_skipped = [float(place == SKIPPED) for place in range(len(MEASURED))]
+        counted = [only_skipped if row[SKIPPED] else row for row in rows]
+        totals = self.totals.tolist()
+        for row in counted:
+            totals = [total + value for total, value in zip(totals, row, strict=True)]
+        self.totals.copy_(torch.tensor(totals, dtype=torch.float64))
+        for name, place in (("steps/clipped", CLIPPED), ("steps/skipped", SKIPPED)):
+            self.tally.count(name, torch.tensor(sum(row[place] for row in counted), device=self.device))
 
     def judge(self, columns: Mapping[str, list[float]]) -> None:
         """Every skipped step is seen here once, so the verdict does not depend on how often steps are flushed."""

@@ -57,6 +57,9 @@ class SpectralNorms:
     @contextmanager
     def divided(self) -> Iterator[dict[str, Tensor]]:
         """The kernels are W / σ(W) in here; gives every σ(W)."""
+        if not self.kernels:
+            yield {}
+            return
         with torch.no_grad():
             raw = {name: kernel.clone() for name, kernel in self.kernels.items()}
             norms = {name: self.norm(name) for name in self.kernels}
@@ -72,6 +75,9 @@ class SpectralNorms:
     @contextmanager
     def trained(self) -> Iterator[None]:
         """As `divided`, after a few iterations; the gradients that were left in here become those of W."""
+        if not self.kernels:
+            yield
+            return
         self.iterate(self.iterations)
         with self.divided() as norms:
             yield
