@@ -17,6 +17,13 @@ up: .venv/local  ## the service on this machine, until Ctrl-C
 test: .venv/dev  ## the tests, on real servers that they start themselves
 	@$(RUN) -m pytest -n $(TEST_PROCESSES) --dist loadgroup $(ARGS)
 
+SEED ?= 0
+SECONDS ?= 300
+
+chaos: .venv/dev  ## every fault, the slow ones too; then SECONDS=300 of random ones, decided by SEED=0
+	@$(RUN) -m pytest -m "chaos or not chaos" tests/faults tests/test_job_life.py tests/local/test_killed.py tests/models/test_discarded.py tests/models/test_jobs.py tests/api/test_datasets.py tests/api/test_idempotent.py
+	@$(RUN) -m tests.faults.punisher --seed $(SEED) --seconds $(SECONDS)
+
 lint: format style types contracts  ## format, style, types, import contracts
 
 format: .venv/dev
@@ -47,4 +54,4 @@ BROKEN := $(shell test ! -d .venv || $(RUN) -c 'import sys, pip; sys.exit(sys.ve
 .venv/local .venv/dev: pyproject.toml constraints.txt local/install.sh $(BROKEN)
 	@sh local/install.sh $(notdir $@)
 
-.PHONY: help demo up test lint format style types contracts check bench clean broken
+.PHONY: help demo up test chaos lint format style types contracts check bench clean broken

@@ -84,6 +84,7 @@ _RUNNING = Job(
     warnings=[_WARNING],
     attempt=1,
     environment={"torch": "2.13.0", "device": "cpu", "threads": 2},
+    determinism="exact",
     applied={"schedule": {"type": "constant", "first": 0.05, "lowest": 0.05, "peak": 0.05, "last": 0.05}},
     summary=None,
     failure=None,

@@ -67,6 +67,7 @@ def job(row: tables.Job, queue: Queue | None) -> resources.Job:
         warnings=[resources.SpecIssue(**warning) for warning in (row.warnings or {}).get("data", [])],
         attempt=row.attempt,
         environment=row.environment,
+        determinism=row.determinism,
         applied=row.applied,
         summary=row.summary,
         failure=resources.JobFailure(**row.failure) if row.failure else None,

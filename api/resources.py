@@ -297,6 +297,8 @@ class Job(Identified):
     """How many times a worker has taken it up."""
     environment: Json | None
     """Versions, device and threads of the attempt that ran last."""
+    determinism: Literal["exact", "best_effort"]
+    """`exact`: no interruption changed a bit; `best_effort`: it went on in another environment, see its events."""
     applied: Json | None
     """What its techniques have really done so far, as measured, family by family: how the weights of each layer started
     beside what was wanted, learning rates, examples that were augmented, shares dropped, clipped and skipped.

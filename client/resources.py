@@ -163,6 +163,7 @@ class Job(Resource):
     attempt: int
     """How many times a worker has taken it up."""
     environment: Json | None = None
+    determinism: str | None = None
     applied: Json | None = None
     """What its techniques have really done so far, family by family as measured."""
     summary: Json | None = None

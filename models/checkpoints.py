@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from models import jobs
+from models import discarded, jobs
 from models.clock import now_plus
 from models.ids import new_id
 from models.tables import Checkpoint, Export, Held, Json
@@ -37,11 +37,11 @@ class Saved:
 
 def weights_key(job_id: str, attempt: int, step: int, kind: str) -> str:
     """The attempt is part of the name: two owners of one job can never write the same object."""
-    return f"{jobs.objects_prefix(job_id)}/attempt-{attempt}/step-{step:09d}-{kind}.safetensors"
+    return f"{jobs.attempt_prefix(job_id, attempt)}/step-{step:09d}-{kind}.safetensors"
 
 
 def state_key(job_id: str, attempt: int, step: int, kind: str) -> str:
-    return f"{jobs.objects_prefix(job_id)}/attempt-{attempt}/step-{step:09d}-{kind}.state.safetensors"
+    return f"{jobs.attempt_prefix(job_id, attempt)}/step-{step:09d}-{kind}.state.safetensors"
 
 
 def record(session: Session, job_id: str, attempt: int, saved: Saved) -> Checkpoint:
@@ -76,7 +76,7 @@ def record(session: Session, job_id: str, attempt: int, saved: Saved) -> Checkpo
 
 def prune(session: Session, job_id: str, attempt: int, *, keep_last: int) -> list[str]:
     """Drop what the spec does not ask to keep and no other job starts from. Returns the keys of objects to delete once
-    this is committed."""
+    this is committed; should that not come to pass, they are looked for later."""
     jobs.fence(session, job_id, attempt)
     newest_first = _usable(session, job_id)
     held = _held(session, [checkpoint.id for checkpoint in newest_first])
@@ -90,6 +90,9 @@ def prune(session: Session, job_id: str, attempt: int, *, keep_last: int) -> lis
             forms = session.scalars(select(Export.key).where(Export.checkpoint_id == checkpoint.id))
             keys += [key for key in forms if key is not None]
             session.delete(checkpoint)
+    own = jobs.attempt_prefix(job_id, attempt)
+    for prefix in {key.rpartition("/")[0] for key in keys} - {own}:
+        discarded.add(session, prefix)
     return keys
 
 

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from models import discarded, ownership
 from models.clock import now_plus
 from models.ids import new_id
-from models.ownership import OwnershipLost, left, owned_by, taken
+from models.ownership import OwnershipLost, is_known, left, owned_by, taken
 from models.states import DatasetState
 from models.tables import Dataset, Job, Json
 
@@ -82,7 +82,7 @@ def uploaded(session: Session, dataset_id: str, *, filename: str, key: str, size
 
 
 def claim(session: Session, dataset_id: str, *, worker_id: str, lease_seconds: float) -> Dataset | None:
-    waiting = (Dataset.id == dataset_id) & (Dataset.state == DatasetState.QUEUED)
+    waiting = (Dataset.id == dataset_id) & (Dataset.state == DatasetState.QUEUED) & is_known(Dataset)
     return ownership.change(
         session, Dataset, waiting, state=DatasetState.PROCESSING, **taken(Dataset, worker_id, lease_seconds)
     )

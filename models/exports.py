@@ -1,12 +1,12 @@
-"""Checkpoints in other forms: asked for, made by a worker, kept beside the weights."""
+"""Checkpoints in other forms: asked for, made by a worker, kept with the job's objects."""
 
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from models import ownership
+from models import jobs, ownership
 from models.clock import now_plus
 from models.ids import new_id
-from models.ownership import OwnershipLost, left, owned_by, taken
+from models.ownership import OwnershipLost, is_known, left, owned_by, taken
 from models.states import ExportState
 from models.tables import Checkpoint, Export
 
@@ -27,9 +27,10 @@ def ask(session: Session, checkpoint: Checkpoint, form: str) -> Export:
 
 
 def key_of(export: Export, checkpoint: Checkpoint) -> str:
-    """Where this attempt puts the file: beside the weights, under a name that no other attempt writes."""
-    stem = checkpoint.weights_key.removesuffix(".safetensors")
-    return f"{stem}.{export.attempt}.{ENDINGS[export.format]}"
+    """Where this attempt puts the file: under a name that no other attempt writes, and not among what the attempts of
+    the job have left, which is looked through for litter once they are over."""
+    prefix = f"{jobs.objects_prefix(checkpoint.job_id)}/exports"
+    return f"{prefix}/{checkpoint.id}-{export.attempt}.{ENDINGS[export.format]}"
 
 
 def forget(session: Session, export_id: str) -> None:
@@ -42,7 +43,7 @@ def find(session: Session, export_id: str) -> Export | None:
 
 
 def claim(session: Session, export_id: str, *, worker_id: str, lease_seconds: float) -> Export | None:
-    waiting = (Export.id == export_id) & (Export.state == ExportState.QUEUED)
+    waiting = (Export.id == export_id) & (Export.state == ExportState.QUEUED) & is_known(Export)
     return ownership.change(
         session, Export, waiting, state=ExportState.PROCESSING, **taken(Export, worker_id, lease_seconds)
     )

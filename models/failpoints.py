@@ -61,6 +61,16 @@ class Failpoints:
         self._reached: Counter[str] = Counter()
         self._lock = threading.Lock()
 
+    def ask(self, asked: str) -> None:
+        """For other faults from here on; every place counts anew."""
+        with self._lock:
+            self._faults = parse(asked)
+            self._reached.clear()
+
+    def times(self, name: str) -> int:
+        """How often a place was reached that something is asked for."""
+        return self._reached[name]
+
     def is_asked(self, name: str) -> bool:
         return name in self._faults
 
@@ -121,4 +131,4 @@ def flip_a_bit(file: Path) -> None:
 
 
 _asked = Failpoints(os.environ.get(VARIABLE, ""))
-reach, is_asked = _asked.reach, _asked.is_asked
+reach, is_asked, ask, times = _asked.reach, _asked.is_asked, _asked.ask, _asked.times

@@ -15,7 +15,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from models import discarded, ownership, projects, usage
 from models.clock import now_plus
 from models.ids import new_id
-from models.ownership import OwnershipLost, left, owned_by, taken
+from models.ownership import OwnershipLost, is_known, left, owned_by, taken
 from models.states import OWNED, TERMINAL, TRANSITIONS, Actor, FailureCode, State, Wish
 from models.tables import Attempt, Checkpoint, Event, Held, Job, Json, Project, Worker
 
@@ -306,7 +306,12 @@ def lock(session: Session, project_id: str, job_id: str) -> Job | None:
 def claim(session: Session, job_id: str, *, worker_id: str, lease_seconds: float) -> Job | None:
     """Take a queued job. Of any number of workers that try, one gets it; a doorbell rung twice finds nobody home."""
     job = _move(
-        session, "job.claimed", "worker", Job.id == job_id, progress=None, **taken(Job, worker_id, lease_seconds)
+        session,
+        "job.claimed",
+        "worker",
+        (Job.id == job_id) & is_known(Job),
+        progress=None,
+        **taken(Job, worker_id, lease_seconds),
     )
     if job is not None:
         session.add(Attempt(job_id=job.id, number=job.attempt, worker_id=worker_id))
@@ -324,7 +329,7 @@ def claim_fairly(
         running_jobs: what a project may that has no limit of its own.
     """
     due = Job.not_before.is_(None) | (Job.not_before < now_plus()) | (Job.id == rung_for)
-    waiting = (Job.state == State.QUEUED) & due
+    waiting = (Job.state == State.QUEUED) & is_known(Job) & due
     for project_id in _in_turn(session, waiting):
         with session.begin_nested() as turn:
             limit = projects.lock(session, project_id).running_jobs
@@ -378,7 +383,12 @@ def start(
     progress: Json | None = None,
     data: Json,
 ) -> Job:
-    """The trainer is about to make its first step."""
+    """The trainer is about to make its first step. Saying it again changes nothing: the answer to a commit may be
+    lost."""
+    begun = session.scalars(select(Job).where(owned_by(Job, job_id, attempt, {State.RUNNING}))).one_or_none()
+    if begun is not None:
+        return begun
+    earlier = session.get_one(Job, job_id).environment if start_step > 0 else None
     job = _move_owned(
         session,
         "job.started",
@@ -394,7 +404,17 @@ def start(
         .where(Attempt.job_id == job_id, Attempt.number == attempt)
         .values(environment=environment, start_step=start_step)
     )
+    if earlier is not None and earlier != environment:
+        return _note_change(session, job, earlier, environment)
     return job
+
+
+def _note_change(session: Session, job: Job, earlier: Json, environment: Json) -> Job:
+    """The numbers of a run depend on where it is computed: the bits of one that moved are nobody's promise."""
+    names = sorted(earlier.keys() | environment.keys())
+    changes = {name: [earlier.get(name), environment.get(name)] for name in names}
+    changed = {name: pair for name, pair in changes.items() if pair[0] != pair[1]}
+    return add_event(session, job.id, job.attempt, "job.environment_changed", changed, determinism="best_effort")
 
 
 def fence(session: Session, job_id: str, attempt: int, **values: Any) -> Job:
@@ -406,9 +426,14 @@ def fence(session: Session, job_id: str, attempt: int, **values: Any) -> Job:
 
 
 def add_event(session: Session, job_id: str, attempt: int, type_: str, data: Json, **values: Any) -> Job:
-    """Say that something happened to an owned job that leaves its state as it is."""
-    job = fence(session, job_id, attempt, event_count=Job.event_count + 1, **values)
-    _add_event(session, job, type_, "worker", data)
+    """Say that something happened to an owned job that leaves its state as it is. Saying the same again at once changes
+    nothing: the answer to a commit may be lost."""
+    job = fence(session, job_id, attempt, **values)
+    mine = (Event.job_id == job_id) & (Event.attempt == attempt) & (Event.actor == "worker")
+    said = session.scalars(select(Event).where(mine).order_by(Event.sequence.desc()).limit(1)).one_or_none()
+    if said is None or (said.type, said.data) != (type_, data):
+        job = fence(session, job_id, attempt, event_count=Job.event_count + 1)
+        _add_event(session, job, type_, "worker", data)
     return job
 
 
@@ -532,6 +557,14 @@ def report_worker(session: Session, worker: Worker) -> None:
     session.execute(update(Worker).where(Worker.id == merged.id).values(seen_at=now_plus()))
 
 
+WORKERS_KEPT_SECONDS = 24 * 3600
+
+
+def forget_workers(session: Session) -> None:
+    """Those that have been silent for a day: each start of one makes a row."""
+    session.execute(delete(Worker).where(Worker.seen_at < now_plus(-WORKERS_KEPT_SECONDS)))
+
+
 def workers(session: Session, seen_within: float) -> list[Worker]:
     return list(session.scalars(select(Worker).where(Worker.seen_at > now_plus(-seen_within)).order_by(Worker.id)))
 
@@ -584,8 +617,14 @@ def _add_event(session: Session, job: Job, type_: str, actor: Actor, data: Json)
     )
 
 
+def attempt_prefix(job_id: str, attempt: int) -> str:
+    return f"{objects_prefix(job_id)}/attempt-{attempt}"
+
+
 def _end_attempt(session: Session, job: Job, attempt: int, outcome: str) -> None:
-    """And charge its project for the time."""
+    """And charge its project for the time. Nobody can make its objects visible from now on: those without a row are
+    litter."""
+    discarded.add(session, attempt_prefix(job.id, attempt))
     ended = (
         update(Attempt)
         .where(Attempt.job_id == job.id, Attempt.number == attempt, Attempt.ended_at.is_(None))

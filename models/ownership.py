@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
 
 from models.clock import now_plus
+from models.formats import FORMAT
 from models.tables import Dataset, Export, Job
 
 Row = TypeVar("Row", Job, Dataset, Export)
@@ -38,8 +39,14 @@ def owned_by(table: type[Row], row_id: str, attempt: int, states: Iterable[StrEn
 
 
 def taken(table: type[Row], worker_id: str, lease_seconds: float) -> dict[str, Any]:
-    """The values by which a claim takes a row."""
-    return {"attempt": table.attempt + 1, "worker_id": worker_id, "lease_until": now_plus(lease_seconds)}
+    """The values by which a claim takes a row. What its owner writes from now on is of our format."""
+    lease = now_plus(lease_seconds)
+    return {"attempt": table.attempt + 1, "worker_id": worker_id, "lease_until": lease, "format_version": FORMAT}
+
+
+def is_known(table: type[Row]) -> ColumnElement[bool]:
+    """Whether this release can read all that belongs to a row: else it waits for a worker that can."""
+    return table.format_version <= FORMAT
 
 
 def left(**values: Any) -> dict[str, Any]:
@@ -79,6 +86,6 @@ def expired(session: Session, table: type[Row], states: Iterable[StrEnum], limit
 def unheard(session: Session, table: type[Row], state: StrEnum, older_than: float, limit: int) -> list[str]:
     """Waiting rows that no worker was told about lately, oldest first; they count as told from now on."""
     old = table.rung_at.is_(None) | (table.rung_at < now_plus(-older_than))
-    waiting = select(table.id).where(table.state == state, old).order_by(table.id).limit(limit)
+    waiting = select(table.id).where(table.state == state, is_known(table), old).order_by(table.id).limit(limit)
     statement = update(table).where(table.id.in_(waiting)).values(rung_at=now_plus()).returning(table.id)
     return sorted(session.scalars(statement, execution_options={"synchronize_session": False}))

@@ -5,10 +5,12 @@ half-written behind, and everything that speaks S3 through obstore.
 """
 
 import errno
+import fcntl
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -76,6 +78,10 @@ class Storage(Protocol):
 
     def delete(self, key: str) -> None: ...
     def keys(self, prefix: str) -> Iterator[str]: ...
+    def clear_away(self) -> int:
+        """Remove what writers that are dead have left half-written; how many those were."""
+        ...
+
     def presign(self, key: str, seconds: float) -> str | None:
         """A URL that reads the object without credentials for a while, where the store can make one."""
         ...
@@ -96,21 +102,27 @@ def open_storage(settings: Settings) -> Storage:
             raise ValueError(f"storage_url must start with file:// or s3://, not {scheme}://")
 
 
-def put_file(storage: Storage, key: str, source: Path) -> Stored:
-    """Copy a file into the store."""
+def _go_on() -> None:
+    """Nothing is in the way."""
+
+
+def put_file(storage: Storage, key: str, source: Path, look: Callable[[], None] = _go_on) -> Stored:
+    """Copy a file into the store. `look` is called before each piece and raises what ends the copying."""
     reach("store.call", error=outage)
     with source.open("rb") as file:
         writer = storage.writer(key)
         try:
             while data := file.read(CHUNK):
+                look()
                 writer.write(data)
             return writer.commit()
         finally:
             writer.close()
 
 
-def get_file(storage: Storage, key: str, destination: Path, sha256: str) -> None:
-    """Copy an object to a file that is there, whole and verified, or not at all.
+def get_file(storage: Storage, key: str, destination: Path, sha256: str, look: Callable[[], None] = _go_on) -> None:
+    """Copy an object to a file that is there, whole and verified, or not at all. `look` is called before each piece and
+    raises what ends the copying.
 
     Raises:
         NotThere: no such object.
@@ -123,6 +135,7 @@ def get_file(storage: Storage, key: str, destination: Path, sha256: str) -> None
         try:
             digest = hashlib.sha256()
             for data in storage.read(key):
+                look()
                 digest.update(data)
                 file.write(data)
             if digest.hexdigest() != sha256:
@@ -166,6 +179,13 @@ class Folder:
             if path.is_file() and not path.name.startswith(_TEMPORARY):
                 yield path.relative_to(self._root).as_posix()
 
+    def clear_away(self) -> int:
+        """A writer holds the lock of its file as long as it lives."""
+        dead = [path for path in self._root.rglob(f"{_TEMPORARY}*") if _is_abandoned(path)]
+        for path in dead:
+            path.unlink(missing_ok=True)
+        return len(dead)
+
     def presign(self, key: str, seconds: float) -> str | None:  # noqa: ARG002
         return None
 
@@ -181,6 +201,17 @@ class Folder:
 
 
 _TEMPORARY = ".part-"
+_NEW_SECONDS = 60
+"""A file so young may not be locked yet."""
+
+
+def _is_abandoned(path: Path) -> bool:
+    try:
+        with path.open("r+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return time.time() - os.fstat(file.fileno()).st_mtime > _NEW_SECONDS
+    except OSError:  # locked, or gone meanwhile
+        return False
 
 
 class _FileWriter:
@@ -189,6 +220,7 @@ class _FileWriter:
         self._root = root
         destination.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         handle, name = tempfile.mkstemp(dir=destination.parent, prefix=_TEMPORARY)
+        fcntl.flock(handle, fcntl.LOCK_EX)
         self._file = os.fdopen(handle, "wb")
         self._temporary = Path(name)
         self._digest = hashlib.sha256()
@@ -272,6 +304,9 @@ class Bucket:
         for batch in obstore.list(self._store, prefix=prefix):
             for entry in batch:
                 yield entry["path"]
+
+    def clear_away(self) -> int:
+        return 0  # the bucket's rule for incomplete uploads does it
 
     def presign(self, key: str, seconds: float) -> str | None:
         return obstore.sign(self._signer, "GET", key, timedelta(seconds=seconds))

@@ -1,7 +1,7 @@
 """The tables. Both sides of the service, and both databases, share them; `migrations/` is what builds them."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import (
     JSON,
@@ -18,6 +18,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from models.clock import UTCDateTime, now_plus
+from models.formats import FORMAT
 from models.states import DatasetState, ExportState, State, Wish
 
 Json = dict[str, Any]
@@ -152,6 +153,8 @@ class Owned:
     """Attempts in a row that left nothing behind; too many make the row poison."""
     rung_at: Mapped[datetime | None]
     """When workers were last told of it."""
+    format_version: Mapped[int] = mapped_column(default=FORMAT, server_default="1")
+    """The newest format of what belongs to it; workers that do not know it leave it alone."""
     version: Mapped[int] = mapped_column(default=1)
     """Grows with every change a reader could see: the ETag."""
 
@@ -214,6 +217,10 @@ class Job(Owned, Table):
     progress: Mapped[Json | None]
     summary: Mapped[Json | None]
     environment: Mapped[Json | None]
+    determinism: Mapped[Literal["exact", "best_effort"]] = mapped_column(
+        String(), default="exact", server_default="exact"
+    )
+    """`exact`: going on from a checkpoint changed no bit; `best_effort`: it went on in another environment."""
     applied: Mapped[Json | None]
     """What its techniques have really done, measured by its trainer."""
     failure: Mapped[Json | None]

@@ -75,13 +75,14 @@ def test_the_whole_stack_is_a_matter_of_settings(postgres_url: str, redis_url: s
     assert not (tmp_path / "objects").exists()
 
 
-def test_a_worker_killed_at_any_step_costs_no_bit(running_service: Service) -> None:
+@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=[pytest.mark.chaos, pytest.mark.timeout(1800)])])
+def test_a_worker_killed_at_any_step_costs_no_bit(running_service: Service, kills: int) -> None:
     dataset_id = running_service.upload(DIGITS)
     undisturbed = running_service.submit(spec(dataset_id))
     steps = running_service.finish(undisturbed)["progress"]["steps"]
     running_service.start_worker()
     seed = 7
-    for kill_at in random.Random(seed).sample(range(1, steps - steps // 4), 2):
+    for kill_at in random.Random(seed).sample(range(1, steps - steps // 4), kills):
         job_id = running_service.submit(spec(dataset_id))
         running_service.reach_step(job_id, kill_at)
         owner = running_service.owner_of(job_id)

@@ -5,6 +5,8 @@ import hashlib
 import os
 import shutil
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from models import datasets
@@ -16,18 +18,31 @@ from worker.site import Site
 _lock = threading.Lock()
 
 
-def packed_folder(site: Site, dataset: Dataset, manifest: Manifest) -> Path:
+def packed_folder(site: Site, dataset: Dataset, manifest: Manifest, look: Callable[[], None]) -> Path:
     """The folder of a ready data set.
+
+    Args:
+        look: called all the while; raises what ends the fetching.
 
     Raises:
         NotThere, Damaged: the store does not hold what the manifest promises.
     """
     assert dataset.content_sha256 is not None
     folder = cached(site, dataset.content_sha256)
-    with _lock:
+    with _held(_lock, look):
         if not folder.exists():
-            _fetch(site, dataset, manifest, folder)
+            _fetch(site, dataset, manifest, folder, look)
     return folder
+
+
+@contextmanager
+def _held(lock: threading.Lock, look: Callable[[], None]) -> Iterator[None]:
+    while not lock.acquire(timeout=0.1):
+        look()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def cached(site: Site, content_sha256: str) -> Path:
@@ -78,11 +93,11 @@ def sha256_of(file: Path) -> str:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
-def _fetch(site: Site, dataset: Dataset, manifest: Manifest, place: Path) -> None:
+def _fetch(site: Site, dataset: Dataset, manifest: Manifest, place: Path, look: Callable[[], None]) -> None:
     assert dataset.content_sha256 is not None
     prefix = datasets.packed_prefix(dataset.id, dataset.content_sha256)
     with site.scratch(f"fetch-{dataset.content_sha256}-{os.getpid()}") as folder:
-        get_file(site.storage, f"{prefix}/manifest.json", folder / "manifest.json", dataset.content_sha256)
+        get_file(site.storage, f"{prefix}/manifest.json", folder / "manifest.json", dataset.content_sha256, look)
         for file in files_of(manifest):
-            get_file(site.storage, f"{prefix}/{file.path}", folder / file.path, file.sha256)
+            get_file(site.storage, f"{prefix}/{file.path}", folder / file.path, file.sha256, look)
         keep(folder, place)

@@ -35,6 +35,10 @@ def run_ingest(site: Site, dataset_id: str) -> None:
             log.warning("ingest_ownership_lost")
 
 
+class _Interrupted(Exception):
+    """Somebody else, or somebody later, is to take it in."""
+
+
 def _take_in(site: Site, dataset: Dataset, scratch: Path) -> None:
     owned = (dataset.id, dataset.attempt)
     settings = site.settings
@@ -58,6 +62,8 @@ def _take_in(site: Site, dataset: Dataset, scratch: Path) -> None:
                 raise
             failure = {"code": "storage_full", "detail": "there is no room left for the packed form: upload it again"}
             site.write(lambda session: datasets.fail(session, *owned, failure))
+        except _Interrupted:
+            site.write(lambda session: datasets.release(session, *owned))
         except IngestError as error:
             if site.leaving.is_set() or lease.lost:
                 site.write(lambda session: datasets.release(session, *owned))
@@ -80,7 +86,12 @@ def _decode(site: Site, dataset: Dataset, scratch: Path, lease: Lease) -> tuple[
     assert dataset.upload_sha256 is not None
     assert dataset.filename is not None
     upload, packed = scratch / "upload", scratch / "packed"
-    get_file(site.storage, dataset.upload_key, upload, dataset.upload_sha256)
+
+    def look() -> None:
+        if lease.lost or site.leaving.is_set():
+            raise _Interrupted
+
+    get_file(site.storage, dataset.upload_key, upload, dataset.upload_sha256, look)
 
     def report(progress: Progress) -> None:
         content = asdict(progress)
@@ -97,7 +108,7 @@ def _decode(site: Site, dataset: Dataset, scratch: Path, lease: Lease) -> tuple[
     content_sha256 = cache.sha256_of(packed / "manifest.json")
     prefix = datasets.packed_prefix(dataset.id, content_sha256)
     for file in cache.files_of(manifest):
-        if put_file(site.storage, f"{prefix}/{file.path}", packed / file.path).sha256 != file.sha256:
+        if put_file(site.storage, f"{prefix}/{file.path}", packed / file.path, look).sha256 != file.sha256:
             raise Damaged(file.path)
     put_file(site.storage, f"{prefix}/manifest.json", packed / "manifest.json")
     return manifest, content_sha256

@@ -4,8 +4,10 @@ It rings for what waits and was not heard, queues again what lost its owner, end
 answer. All of it is compare-and-set, so any number of reconcilers can run.
 """
 
+import math
 import random
 import threading
+import time
 
 import structlog
 
@@ -15,6 +17,7 @@ from models.tables import Worker
 from worker.site import Site
 
 log = structlog.get_logger()
+TIDY_SECONDS = 3600
 
 
 class Reconciler:
@@ -24,6 +27,7 @@ class Reconciler:
         self._site = site
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="reconciler", daemon=True)
+        self._tidied = -math.inf
 
     def start(self) -> None:
         self._thread.start()
@@ -37,11 +41,23 @@ class Reconciler:
         while not self._stopped.is_set():
             try:
                 reconcile(self._site)
+                self._tidy()
             except OUTAGES as error:  # the database is away: so is everybody's; go on when it is back
                 log.warning("reconcile_failed", error=type(error).__name__)
             except Exception:  # a round that goes wrong must not be the last one: nobody else may be there
                 log.exception("reconcile_failed")
             self._stopped.wait(period * random.uniform(0.8, 1.2))  # noqa: S311
+
+    def _tidy(self) -> None:
+        """Look through the whole store, which takes its time: at first, and then now and again."""
+        if time.monotonic() - self._tidied > TIDY_SECONDS:
+            self._tidied = time.monotonic()
+            try:
+                cleared = self._site.storage.clear_away()
+            except (*storage.OUTAGES, OSError) as error:
+                log.warning("tidying_put_off", error=type(error).__name__)
+            else:
+                log.info("store_tidied", half_written=cleared)
 
 
 def reconcile(site: Site) -> None:
@@ -65,12 +81,13 @@ def reconcile(site: Site) -> None:
         datasets.recover_lost(session, fruitless_limit=settings.fruitless_attempts)
         exports.recover_lost(session, fruitless_limit=settings.fruitless_attempts)
         idempotency.forget_old(session, settings.idempotency_hours)
+        jobs.forget_workers(session)
     _ring(site)
     _sweep(site)
 
 
 def _sweep(site: Site) -> None:
-    """Delete what deleted jobs and data sets have left in the store."""
+    """Delete what deleted jobs and data sets, and attempts that are over, have left in the store."""
     with site.database.read() as session:
         prefixes = discarded.overdue(session, limit=10)
     for prefix in prefixes:

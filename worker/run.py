@@ -5,6 +5,7 @@ becomes rows, fenced by the attempt; the moment a write finds that the job is so
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,10 @@ class _StartLost(Exception):
     """The checkpoint of this id cannot be read."""
 
 
+class _Interrupted(Exception):
+    """Something is wanted that does not wait until everything has been fetched."""
+
+
 @dataclass
 class _Stop:
     """Why the trainer was told to go, when it was."""
@@ -131,7 +136,10 @@ class _Supervisor:
 
     def _run(self, lease: Lease) -> None:
         try:
-            order = self._prepare()
+            order = self._prepare(lambda: self._look(lease))
+        except _Interrupted:
+            self._leave_unprepared(lease)
+            return
         except (Damaged, NotThere) as error:
             failure = Failure(FailureCode.DATASET_ERROR, f"the data set's object {error} is missing or damaged")
             self._site.write(lambda session: jobs.fail(session, *self._owned, failure))
@@ -156,15 +164,29 @@ class _Supervisor:
             trainer.close()
             listening.join(timeout=1)
 
-    def _prepare(self) -> Order:
+    def _look(self, lease: Lease) -> None:
+        """While nothing is trained yet."""
+        if lease.lost:
+            raise OwnershipLost(self._job.id)
+        if lease.wish is Wish.CANCEL or self._why_rest(lease):
+            raise _Interrupted
+
+    def _leave_unprepared(self, lease: Lease) -> None:
+        if lease.wish is Wish.CANCEL:
+            self._site.write(lambda session: jobs.end_cancelled(session, *self._owned))
+        else:
+            self._stop.resting = self._why_rest(lease)
+            self._release()
+
+    def _prepare(self, look: Callable[[], None]) -> Order:
         """Bring data and the newest sound checkpoint to this machine."""
         with self._site.database.read() as session:
             dataset = datasets.find(session, self._job.dataset_id)
             saved = checkpoints.to_resume_from(session, self._job.id)
         assert dataset is not None, "a job holds its data set by a foreign key"
-        packed = cache.packed_folder(self._site, dataset, MANIFEST.validate_python(dataset.manifest))
-        resume = next((checkpoint for checkpoint in saved if self._fetch(checkpoint)), None)
-        start = self._fetch_start() if resume is None else None
+        packed = cache.packed_folder(self._site, dataset, MANIFEST.validate_python(dataset.manifest), look)
+        resume = next((checkpoint for checkpoint in saved if self._fetch(checkpoint, look)), None)
+        start = self._fetch_start(look) if resume is None else None
         step = 0 if resume is None else resume.step
         self._site.write(lambda session: metrics.drop_after(session, *self._owned, step))
         return Order(
@@ -184,7 +206,7 @@ class _Supervisor:
         begun_with = (self._job.environment or {}).get("threads")
         return int(begun_with) if begun_with is not None else self._site.threads
 
-    def _fetch_start(self) -> str | None:
+    def _fetch_start(self, look: Callable[[], None]) -> str | None:
         """Bring the weights that the job starts from, if it starts from any.
 
         Raises:
@@ -198,14 +220,14 @@ class _Supervisor:
             checkpoint = checkpoints.find(session, checkpoint_id)
         assert checkpoint is not None, "a job holds the checkpoint that it starts from"
         try:
-            get_file(self._site.storage, checkpoint.weights_key, weights, start["sha256"])
+            get_file(self._site.storage, checkpoint.weights_key, weights, start["sha256"], look)
         except (Damaged, NotThere) as error:
             log.error("start_lost", checkpoint=checkpoint_id, reason=type(error).__name__)
             self._site.write(lambda session: checkpoints.withdraw(session, checkpoint_id))
             raise _StartLost(checkpoint_id) from error
         return str(weights)
 
-    def _fetch(self, checkpoint: Checkpoint) -> bool:
+    def _fetch(self, checkpoint: Checkpoint, look: Callable[[], None]) -> bool:
         """Whether a checkpoint is here now, whole. One that is damaged is never looked at again."""
         assert checkpoint.state_key is not None
         assert checkpoint.state_sha256 is not None
@@ -215,12 +237,14 @@ class _Supervisor:
                 checkpoint.weights_key,
                 self._scratch / "resume.safetensors",
                 checkpoint.weights_sha256,
+                look,
             )
             get_file(
                 self._site.storage,
                 checkpoint.state_key,
                 self._scratch / "resume.state.safetensors",
                 checkpoint.state_sha256,
+                look,
             )
         except (Damaged, NotThere) as error:
             log.error("checkpoint_quarantined", checkpoint=checkpoint.id, reason=type(error).__name__)

@@ -154,10 +154,11 @@ def test_a_data_set_in_use_stays(ours: Tenant) -> None:
     assert (answer.status_code, answer.json()["error"]["code"]) == (409, "in_use")
 
 
-def test_deleting_and_using_at_once_never_leaves_a_job_without_data(ours: Tenant) -> None:
+@pytest.mark.parametrize("races", [20, pytest.param(200, marks=pytest.mark.chaos)])
+def test_p20_deleting_and_using_at_once_never_leaves_a_job_without_data(ours: Tenant, races: int) -> None:
     submitter = ours.submitter
     with ThreadPoolExecutor(2) as pool:
-        for _ in range(20):
+        for _ in range(races):
             dataset_id = ours.dataset()
             posted = pool.submit(submitter.post, "/v1/jobs", json=spec_on(dataset_id))
             deleted = pool.submit(submitter.delete, f"/v1/datasets/{dataset_id}")

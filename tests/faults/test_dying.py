@@ -31,6 +31,7 @@ def undisturbed(installation: Service, dataset_id: str) -> str:
     return installation.last_weights(job_id)
 
 
+@pytest.mark.chaos
 def test_p8_a_worker_that_dies_at_any_place_costs_no_bit(
     installation: Service, dataset_id: str, undisturbed: str
 ) -> None:
@@ -48,6 +49,7 @@ def test_p8_a_worker_that_dies_at_any_place_costs_no_bit(
     assert leftovers(installation.folder / "worker-0") == []
 
 
+@pytest.mark.chaos
 def test_p10_a_worker_killed_while_it_leaves_costs_no_bit(
     installation: Service, dataset_id: str, undisturbed: str
 ) -> None:
@@ -70,6 +72,7 @@ def test_p14_a_trainer_that_is_always_killed_is_out_of_memory(installation: Serv
     assert job["failure"]["owner"] == "user"
 
 
+@pytest.mark.chaos
 def test_p15_a_job_that_kills_its_workers_is_poison(installation: Service, dataset_id: str) -> None:
     job_id = installation.submit(quick(dataset_id))
     for _ in range(3):
@@ -82,6 +85,7 @@ def test_p15_a_job_that_kills_its_workers_is_poison(installation: Service, datas
     assert {installation.finish(job_id)["status"] for job_id in good} == {"succeeded"}
 
 
+@pytest.mark.chaos
 def test_p22_a_trainer_that_stands_still_is_replaced(installation: Service, dataset_id: str, undisturbed: str) -> None:
     worker = installation.start_worker(TRAINWRIGHT_STALL_SECONDS="3")
     job_id = installation.submit(quick(dataset_id, epochs=4))

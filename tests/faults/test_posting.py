@@ -11,7 +11,14 @@ from tests.servers.redis import flush
 from tests.service import Service
 
 
-@pytest.mark.parametrize("place", ["post.before_commit", "post.after_commit", "post.after_ring"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        pytest.param("post.before_commit", marks=pytest.mark.chaos),
+        "post.after_commit",
+        pytest.param("post.after_ring", marks=pytest.mark.chaos),
+    ],
+)
 def test_p1_p2_a_post_whose_api_dies_is_sent_again_and_makes_one_job(
     installation: Service, dataset_id: str, place: str
 ) -> None:
@@ -30,6 +37,7 @@ def test_p1_p2_a_post_whose_api_dies_is_sent_again_and_makes_one_job(
     assert installation.finish(installation.submitted[0])["status"] == "succeeded"
 
 
+@pytest.mark.chaos
 def test_p4_jobs_are_taken_while_the_broker_is_away(installation: Service, dataset_id: str) -> None:
     installation.start_api(TRAINWRIGHT_BROKER_URL="redis://127.0.0.1:1/0")
     for _ in range(20):
@@ -52,6 +60,7 @@ def test_p5_a_broker_that_forgets_everything_loses_no_job(
     assert {(job["status"], job["attempt"]) for job in jobs} == {("succeeded", 1)}
 
 
+@pytest.mark.chaos
 def test_p6_a_message_that_comes_ten_times_is_one_attempt(installation: Service, dataset_id: str) -> None:
     job_ids = [installation.submit(quick(dataset_id)) for _ in range(5)]
     settings = installation.read_settings()

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -46,15 +46,22 @@ class Machine:
         self.process.send_signal(number)
         return self.process.wait(30)
 
+    def kill_everything(self) -> None:
+        """SIGKILL to every process of it, as nearly at once as can be."""
+        for pid in sorted(descendants(self.process.pid)):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.process.wait()
+
     def leaves_nothing(self, seconds: float = 0) -> bool:
         """Whether every process that belonged to it is gone, within so many seconds."""
         return eventually(lambda: not any(map(is_alive, self.pids)), seconds)
 
 
 @contextmanager
-def one_machine(folder: Path) -> Iterator[Machine]:
+def one_machine(folder: Path, **settings: str) -> Iterator[Machine]:
     """The service on a data folder; stopped at the end if it still runs."""
-    process = start_up(folder, "--port", str(free_port()))
+    process = start_up(folder, "--port", str(free_port()), **settings)
     assert process.stderr is not None
     try:
         machine = Machine(process, folder, _read_until(process.stderr, "Ctrl-C stops it"))
@@ -65,10 +72,10 @@ def one_machine(folder: Path) -> Iterator[Machine]:
         process.stderr.close()
 
 
-def start_up(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+def start_up(folder: Path, *arguments: str, **settings: str) -> subprocess.Popen[str]:
     ours = {name: value for name, value in os.environ.items() if not name.startswith("TRAINWRIGHT_")}
     command = [sys.executable, "-m", "local", "up", "--data", str(folder), *arguments]
-    return subprocess.Popen(command, cwd=ROOT, env=ours | FAST, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, cwd=ROOT, env=ours | FAST | settings, stderr=subprocess.PIPE, text=True)
 
 
 def _read_until(stream: IO[str], words: str) -> str:

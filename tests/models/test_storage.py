@@ -1,6 +1,7 @@
 """Both stores behave alike: a folder of our own, and a real S3-compatible server."""
 
 import hashlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -148,3 +149,34 @@ def test_a_folder_keeps_to_itself(tmp_path: Path, key: str) -> None:
     folder = open_storage(Settings(database_url="sqlite://", storage_url=f"file://{tmp_path}/objects"))
     with pytest.raises(ValueError, match="not a key"):
         folder.writer(key)
+
+
+def test_copying_ends_when_something_else_is_wanted_and_leaves_nothing(storage: Storage, tmp_path: Path) -> None:
+    class Wanted(Exception): ...
+
+    def look() -> None:
+        raise Wanted
+
+    sha256 = put(storage, "a", b"hello")
+    (tmp_path / "source").write_bytes(b"hello")
+    with pytest.raises(Wanted):
+        get_file(storage, "a", tmp_path / "copies" / "a", sha256, look)
+    with pytest.raises(Wanted):
+        put_file(storage, "b", tmp_path / "source", look)
+    assert list((tmp_path / "copies").iterdir()) == []
+    assert list(storage.keys("")) == ["a"]
+
+
+def test_what_a_dead_writer_left_is_cleared_away_and_what_a_living_one_writes_is_not(tmp_path: Path) -> None:
+    storage = open_storage(Settings(database_url="sqlite://", storage_url=f"file://{tmp_path}/objects"))
+    living = storage.writer("jobs/a")
+    living.write(b"hello")
+    left = tmp_path / "objects" / "jobs" / ".part-left"
+    left.write_bytes(b"hel")
+    assert storage.clear_away() == 0, "so young a file may be about to be locked"
+    for path in left.parent.iterdir():
+        os.utime(path, (0, 0))
+    assert storage.clear_away() == 1
+    assert not left.exists()
+    living.commit()
+    assert list(storage.keys("")) == ["jobs/a"]

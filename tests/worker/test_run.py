@@ -3,7 +3,7 @@
 import errno
 import multiprocessing
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -66,7 +66,7 @@ class Quick:
 
 def test_getting_ready_is_no_stalling(site: Site, office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(site, "settings", site.settings.model_copy(update={"stall_seconds": 0.05}))
-    monkeypatch.setattr("worker.run._Supervisor._prepare", lambda _: time.sleep(0.2))
+    monkeypatch.setattr("worker.run._Supervisor._prepare", lambda *_: time.sleep(0.2))
     monkeypatch.setattr("worker.run.Trainer", Quick)
     job_id = office.job()
     run_job(site, job_id)
@@ -97,3 +97,28 @@ def test_what_stands_in_the_way_is_tried_again_and_then_said(
     assert job.state is State.FAILED
     assert job.failure is not None
     assert job.failure["code"] == code
+
+
+@pytest.mark.parametrize("why", ["cancel", "pause", "leave"])
+def test_a_job_that_still_fetches_its_data_hears_what_is_wanted(
+    site: Site, office: Office, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    settings = site.settings.model_copy(update={"heartbeat_seconds": 0.05})
+    monkeypatch.setattr(site, "settings", settings)
+
+    def fetch_for_ever(_: object, look: Callable[[], None]) -> NoReturn:
+        ask = {"cancel": jobs.request_cancel, "pause": jobs.request_pause}.get(why)
+        if ask is None:
+            site.leave()
+        else:
+            with office.database.write() as session:
+                ask(session, office.project_id, job_id)
+        while True:
+            look()
+            time.sleep(0.01)
+
+    monkeypatch.setattr("worker.run._Supervisor._prepare", fetch_for_ever)
+    job_id = office.job()
+    run_job(site, job_id)
+    ends = {"cancel": State.CANCELLED, "pause": State.PAUSED, "leave": State.QUEUED}
+    assert office.read(job_id).state is ends[why]

@@ -65,17 +65,28 @@ def read_weights(path: Path) -> Weights:
     return Weights(*read_tensors(path))
 
 
+FORMAT_VERSION = 1
+"""It grows when what is written now could not have been read before; what was written before is read for ever."""
+
+
+class UnknownFormat(ValueError):
+    """A checkpoint that a newer release wrote."""
+
+
 def state_metadata(state: State) -> dict[str, str]:
-    return {"progress": json.dumps(state.progress, sort_keys=True)}
+    return {"format_version": str(FORMAT_VERSION), "progress": json.dumps(state.progress, sort_keys=True)}
 
 
 def read_checkpoint(weights: Path, state: Path) -> Resume:
     """Reads both files of a checkpoint.
 
     Raises `safetensors.SafetensorError` for a file that is no safetensors file and `KeyError` for a state that holds no
-    progress.
+    progress, `UnknownFormat` for files of a newer release.
     """
     tensors, metadata = read_tensors(state)
+    version = int(metadata.get("format_version", 1))
+    if version > FORMAT_VERSION:
+        raise UnknownFormat(f"the checkpoint has format {version}, and this release reads up to {FORMAT_VERSION}")
     return Resume(read_tensors(weights)[0], State(tensors, json.loads(metadata["progress"])))
 
 
