@@ -9,7 +9,7 @@ from typing import Any, TextIO, assert_never
 import torch
 from safetensors import SafetensorError
 
-from models.spec import JobSpec, SpecInvalid, parse_spec, resolve
+from models.spec import JobSpec, SpecError, SpecInvalid, parse_spec, resolve
 from models.spec.check import check
 from models.spec.warm_start_check import Earlier
 from worker.ingest import IngestError, ingest
@@ -38,6 +38,8 @@ from worker.training.warm_start import NotACheckpoint, earlier_of
 HEADLINES = ("loss", "accuracy", "top_k_accuracy", "exact_match", "f1_macro", "mae", "r2")
 """Of the metrics of an epoch, what is shown while one waits; all are written."""
 
+MOST_CHOICES = 40
+
 NEWEST = ("last.safetensors", "last.state.safetensors")
 BEST = ("best.safetensors", "best.state.safetensors")
 
@@ -53,7 +55,7 @@ def train_alone(
     try:
         _run(job, data, out, device, resume, checkpoint)
     except SpecInvalid as error:
-        return refuse(*(f"{one.pointer or '/'}: {one.detail}" for one in error.errors))
+        return refuse(*(f"{one.pointer or '/'}: {one.detail}{choices(one)}" for one in error.errors))
     except (IngestError, Diverged, NoStart, NotACheckpoint, SafetensorError, json.JSONDecodeError) as error:
         return refuse(str(error))
     return 0
@@ -156,6 +158,12 @@ def write_line(file: TextIO, line: dict[str, Any]) -> None:
 
 def say(line: str) -> None:
     sys.stderr.write(line + "\n")
+
+
+def choices(error: SpecError) -> str:
+    """What is allowed, where the words of the error do not say it themselves."""
+    words = [str(word) for word in error.allowed or () if str(word) not in error.detail]
+    return f" ({', '.join(words[:MOST_CHOICES])}{', …' if len(words) > MOST_CHOICES else ''})" if words else ""
 
 
 def refuse(*lines: str) -> int:

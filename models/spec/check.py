@@ -339,7 +339,8 @@ def _table_defaults(spec: JobSpec, manifest: Manifest, task: Task) -> Iterator[S
     if left and spec.dataset.features is None:
         detail = f"`{left[0]}` is text and left out; say how it is read: " + '"text": {"type": "multi_hot"}'
         yield SpecWarning("/dataset/text", "text_left_out", detail)
-    if task.vocabulary and spec.dataset.features is None and len(manifest.columns) > len(task.targets):
+    others = {column.name for column in manifest.columns}.difference(task.targets, task.texts)
+    if task.vocabulary and spec.dataset.features is None and others:
         detail = "Tokens are the only input: all other columns are left out"
         yield SpecWarning("/dataset/features", "columns_left_out", detail)
     gaps = [column.name for column in manifest.columns if column.missing and column.name in task.features]

@@ -60,8 +60,8 @@ def _drops_behind_the_end(spec: JobSpec, per_epoch: int, steps: int) -> Iterator
             if first >= steps:
                 detail = f"The first drop lies at step {first:,}, and the run has {steps:,}: the rate stays as it is"
                 yield SpecWarning("/schedule/step_size", "never_reached", detail)
-        case Plateau() if (schedule.patience + 1) * per_epoch >= steps:
-            detail = f"More than {schedule.patience} evaluations are waited for, and the run ends before: no drop ever"
+        case Plateau() if (schedule.patience + 2) * per_epoch >= steps:  # the first evaluation is the best so far
+            detail = f"A drop needs {schedule.patience + 2} evaluations and steps behind them: the run ends before"
             yield SpecWarning("/schedule/patience", "never_reached", detail)
         case _:
             pass

@@ -91,6 +91,7 @@ def test_a_start_and_its_file_go_together(tmp_path: Path) -> None:
     ("words", "said"),
     [
         ({"optimiser": {}}, "/optimiser"),
+        ({"clipping": {"type": "by_hand"}}, "Unknown type (global_norm, norm, value, adaptive, percentile)"),
         ({"dataset": {"id": "x", "validation": {"split": "tset"}}}, "/validation/split"),
     ],
 )

@@ -315,8 +315,8 @@ IDLE: list[tuple[dict[str, Any], dict[str, Any], str]] = [
         "never_reached",
     ),
     (
-        {"schedule": {"type": "plateau", "patience": 1}, "dataset": HELD_BACK},
-        {"schedule": {"type": "plateau", "patience": 0}, "dataset": HELD_BACK},
+        {"schedule": {"type": "plateau", "patience": 0}, "dataset": HELD_BACK, "training": {"epochs": 2}},
+        {"schedule": {"type": "plateau", "patience": 0}, "dataset": HELD_BACK, "training": {"epochs": 3}},
         "never_reached",
     ),
     (ten_steps(averaging=EMA), ten_steps(averaging={**EMA, "half_life": "1 steps"}), "remembers_the_start"),
@@ -436,6 +436,12 @@ def test_texts_and_columns_that_are_left_out_are_told() -> None:
     assert told["text_left_out"].pointer == "/dataset/text"
     told = warnings(REVIEWS, dataset=TOKENS, network={"type": "gru"})
     assert told["columns_left_out"].pointer == "/dataset/features"
+
+
+def test_a_column_that_is_read_as_tokens_is_not_left_out() -> None:
+    reviews = table(words("review", "good", "bad"), words("liked", "no", "yes"))
+    tokens = {"id": "d", "target": "liked", "text": {"type": "tokens", "columns": ["review"]}}
+    assert "columns_left_out" not in warnings(reviews, dataset=tokens, network={"type": "gru"})
 
 
 @pytest.mark.parametrize(
