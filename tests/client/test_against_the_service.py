@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import os
 import signal
+import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -139,6 +140,36 @@ def test_a_half_downloaded_checkpoint_is_gone_on_with(client: Client, finished: 
     assert half.read_bytes() == whole
     assert seen[0] > 1000
     assert sorted(path.name for path in tmp_path.iterdir()) == ["half", "whole"]
+
+
+def test_an_upload_tells_how_far_it_is(client: Client, machine: Machine) -> None:
+    size = DIGITS.stat().st_size
+    told: list[tuple[int, int]] = []
+    dataset = client.datasets.upload(DIGITS, "told", progress=lambda done, total: told.append((done, total)))
+
+    async def upload_again() -> None:
+        async with AsyncClient(machine.url, machine.api_key) as other:
+            await other.datasets.upload(DIGITS, "told", progress=lambda done, total: told.append((done, total)))
+
+    asyncio.run(upload_again())
+    assert told[0][1] == dataset.upload_bytes == size
+    assert told.count((size, size)) == 2
+
+
+def test_a_job_is_saved_for_other_tools(client: Client, machine: Machine, finished: Job, tmp_path: Path) -> None:
+    async def save() -> None:
+        async with AsyncClient(machine.url, machine.api_key) as other:
+            await other.jobs.save_metrics(finished, tmp_path / "b.csv", keys=["train/loss"])
+            await other.jobs.save_bundle(finished, tmp_path / "b.zip")
+
+    asyncio.run(save())
+    csv = client.jobs.save_metrics(finished, tmp_path / "a.csv", keys=["train/loss"])
+    assert csv.read_text() == (tmp_path / "b.csv").read_text()
+    assert csv.read_text().splitlines()[0] == "step,train/loss"
+    assert zipfile.is_zipfile(tmp_path / "b.zip")
+    with pytest.raises(NotFoundError):
+        client.jobs.save_metrics("job_" + "0" * 32, tmp_path / "c.csv")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "b.csv", "b.zip"]
 
 
 def test_checkpoints_are_listed_and_known_by_name(client: Client, finished: Job) -> None:

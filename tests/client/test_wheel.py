@@ -43,4 +43,10 @@ def test_the_wheel_works_alone(tmp_path: Path) -> None:
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert used.returncode == 0, used.stderr
+    command = subprocess.run(
+        [sys.executable, "-P", "-m", "trainwright.command_line", "--version"], cwd=tmp_path,
+        env={"PYTHONPATH": str(tmp_path / "site")}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert command.stdout.split() == ["trainwright", used.stdout.strip()]
+    assert (tmp_path / "site" / "bin" / "trainwright").exists()
     assert wheel.name.split("-")[1] == used.stdout.strip()
