@@ -287,8 +287,13 @@ def first_update(run: Run, averaging: Ema | Swa | Lookahead) -> int:
 
 
 def unseen(run: Run) -> Iterator[Warned]:
-    """Augmentations that were drawn and have changed nothing that there is: flips of symmetric images, say."""
-    for place, found in enumerate(applied(run)["augmentation"]):
+    """A run that has learned nothing, and augmentations that were drawn and have changed nothing that there is: flips
+    of symmetric images, say.
+    """
+    report = applied(run)
+    if run.position.step and not report["optimizer"]["updates"]:
+        yield Warned("no_effect", "Not one gradient was finite: every step was skipped, and the weights never moved")
+    for place, found in enumerate(report["augmentation"]):
         if is_invisible(found):
             detail = (
                 f"/augmentation/{place}: {found['type']} was drawn {found['chosen']:,} times and changed no example"

@@ -205,3 +205,14 @@ def test_flips_of_images_that_are_their_own_mirror_are_worth_a_word(tmp_path: Pa
     events = run(pack_images(tmp_path, train=(both, classes)), {"augmentation": [{"type": "horizontal_flip"}]})
     warned = [event for event in events if isinstance(event, Warned) and event.code == "no_effect"]
     assert [event.detail.split(":")[0] for event in warned] == ["/augmentation/0"]
+
+
+def test_a_run_whose_every_step_was_skipped_says_so(packed: Path) -> None:
+    words: dict[str, Any] = {
+        "network": {"type": "mlp", "hidden": [8] * 8},
+        "initialization": {"type": "normal", "std": 1e6},
+        "clipping": {"type": "global_norm", "nonfinite": "skip_step"},
+        "training": {"epochs": 1, "batch_size": 32, "max_grad_failures": 100},
+    }
+    warned = [event.detail for event in run(packed, words) if isinstance(event, Warned) and event.code == "no_effect"]
+    assert warned == ["Not one gradient was finite: every step was skipped, and the weights never moved"]

@@ -75,6 +75,14 @@ def test_balanced_weights_are_inverse_to_the_counts_of_the_training_part() -> No
     torch.testing.assert_close(class_weights(loss, part, 2), torch.tensor([4 / 6, 4 / 2]))
 
 
+def test_shares_of_classes_count_by_their_weights() -> None:
+    logits, shares = torch.tensor([[1.0, 2.0, 0.5], [0.0, 0.0, 3.0]]), torch.tensor([[0.7, 0.3, 0.0], [0.1, 0.1, 0.8]])
+    weights = torch.tensor([3.0, 1.0, 0.5])
+    expected = -(weights * shares * logits.log_softmax(1)).sum() / (weights * shares).sum()
+    loss = LOSS.validate_python({"type": "cross_entropy"})
+    torch.testing.assert_close(measure(loss, logits, shares, weights), expected)
+
+
 @pytest.mark.parametrize("targets", [torch.tensor([1, 2]), torch.eye(3)[1:]], ids=["classes", "shares"])
 def test_a_batch_of_nothing_but_classes_that_do_not_count_moves_nothing(targets: torch.Tensor) -> None:
     logits = torch.tensor([[1.0, 2.0, 0.5], [0.0, 0.0, 3.0]], requires_grad=True)
