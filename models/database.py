@@ -10,10 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, text
+from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event, exc, text
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import QueuePool
 
+from models import meters
 from models.failpoints import Injected, is_asked, reach
 from models.settings import Settings
 
@@ -49,6 +50,8 @@ class Database:
             }
             connect = {"connect_timeout": 5, "application_name": "trainwright", "prepare_threshold": None}
             self._writer = self._reader = create_engine(url, connect_args=connect | _FAR_SIDE_IS_GONE, **options)
+        for engine in {self._writer, self._reader}:
+            event.listen(engine, "handle_error", _count)
         if is_asked("database.call"):
             for engine in {self._writer, self._reader}:
                 event.listen(engine, "before_cursor_execute", _reach)
@@ -99,6 +102,11 @@ class Database:
     def close(self) -> None:
         self._writer.dispose()
         self._reader.dispose()
+
+
+def _count(context: ExceptionContext) -> None:
+    if isinstance(context.sqlalchemy_exception, OUTAGES):
+        meters.DATABASE_ERRORS.inc()
 
 
 def _reach(*_: object) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
 
 from models import discarded, ownership, projects, usage
-from models.clock import now_plus
+from models.clock import UTCDateTime, now_plus
 from models.ids import new_id
 from models.ownership import OwnershipLost, is_known, left, owned_by, taken
 from models.states import OWNED, TERMINAL, TRANSITIONS, Actor, FailureCode, State, Wish
@@ -165,6 +165,27 @@ def _has_tag(session: Session, tag: str) -> ColumnElement[bool]:
 def count_active(session: Session, project_id: str) -> int:
     active = Job.state.in_(set(State) - TERMINAL)
     return session.scalars(select(func.count()).select_from(Job).where(Job.project_id == project_id, active)).one()
+
+
+def count_by_state(session: Session) -> dict[State, int]:
+    """Of all projects, of the states that are no end."""
+    states = [state for state in State if not state.is_terminal]
+    rows = session.execute(select(Job.state, func.count()).where(Job.state.in_(states)).group_by(Job.state))
+    return dict.fromkeys(states, 0) | dict(rows.tuples().all())
+
+
+def longest_wait(session: Session) -> float:
+    """Seconds since the oldest queued job was made; 0 where none is."""
+    oldest, now = session.execute(
+        select(func.min(Job.created_at, type_=UTCDateTime()), now_plus()).where(Job.state == State.QUEUED)
+    ).one()
+    return 0.0 if oldest is None else float((now - oldest).total_seconds())
+
+
+def outcome(session: Session, job_id: str, attempt: int) -> str | None:
+    """How an attempt has ended, as its row says it; None if it does not say it yet."""
+    mine = (Attempt.job_id == job_id) & (Attempt.number == attempt)
+    return session.scalars(select(Attempt.outcome).where(mine)).one_or_none()
 
 
 def count_running(session: Session, project_id: str) -> int:

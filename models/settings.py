@@ -92,6 +92,11 @@ class Settings(BaseSettings):
     wait_max_seconds: Annotated[float, Field(gt=0, le=300)] = 60
     """Longest a `?wait=` request is held open."""
 
+    metrics_port: Annotated[int, Field(ge=0, le=65535)] | None = None
+    """Port on which a worker tells Prometheus its figures and the queue's; absent: on none, 0: on a free one."""
+    metrics_host: str = "127.0.0.1"
+    """Address that it listens on; whoever reaches it needs no key."""
+
     browser_session_hours: Annotated[float, Field(gt=0, le=8760)] = 168
     """How long a browser stays signed in to the page."""
 

@@ -21,6 +21,7 @@ import obstore
 from obstore.exceptions import BaseError, GenericError
 from obstore.store import S3Store
 
+from models import meters
 from models.failpoints import reach
 from models.settings import Settings
 
@@ -102,14 +103,23 @@ def open_storage(settings: Settings) -> Storage:
             raise ValueError(f"storage_url must start with file:// or s3://, not {scheme}://")
 
 
+@contextmanager
+def _counted() -> Iterator[None]:
+    try:
+        yield
+    except (*OUTAGES, OSError):
+        meters.STORE_ERRORS.inc()
+        raise
+
+
 def _go_on() -> None:
     """Nothing is in the way."""
 
 
 def put_file(storage: Storage, key: str, source: Path, look: Callable[[], None] = _go_on) -> Stored:
     """Copy a file into the store. `look` is called before each piece and raises what ends the copying."""
-    reach("store.call", error=outage)
-    with source.open("rb") as file:
+    with _counted(), source.open("rb") as file:
+        reach("store.call", error=outage)
         writer = storage.writer(key)
         try:
             while data := file.read(CHUNK):
@@ -128,11 +138,11 @@ def get_file(storage: Storage, key: str, destination: Path, sha256: str, look: C
         NotThere: no such object.
         Damaged: its bytes do not have the hash that was promised.
     """
-    reach("store.call", error=outage)
     destination.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=destination.parent, prefix=".part-", delete=False) as file:
+    with _counted(), tempfile.NamedTemporaryFile(dir=destination.parent, prefix=".part-", delete=False) as file:
         temporary = Path(file.name)
         try:
+            reach("store.call", error=outage)
             digest = hashlib.sha256()
             for data in storage.read(key):
                 look()

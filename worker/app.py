@@ -10,7 +10,7 @@ from celery.signals import setup_logging, worker_shutting_down
 from models.logs import configure_logging
 from models.queue import Bell, celery_app
 from models.settings import Settings
-from worker import job_log, warm
+from worker import figures, job_log, warm
 from worker.exporting import run_export
 from worker.intake import run_ingest
 from worker.reconcile import Reconciler
@@ -39,6 +39,7 @@ def serve(settings: Settings) -> None:
 
     reconciler = Reconciler(site)
     reconciler.start()
+    figures.tell(site.database, settings)
     log.info("worker_started", worker=site.id, slots=settings.worker_slots, device=site.device)
     try:
         worker = app.Worker(

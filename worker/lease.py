@@ -8,6 +8,7 @@ from typing import Self
 
 import structlog
 
+from models import meters
 from models.database import OUTAGES
 from models.ownership import OwnershipLost
 from models.states import Wish
@@ -74,6 +75,7 @@ class Lease:
     def _lose(self, reason: str) -> None:
         if not self._left.is_set():
             log.warning("lease_lost", reason=reason)
+            meters.LEASES_LOST.inc()
             self.lost = True
             self._left.set()
             self._on_lost()

@@ -11,7 +11,7 @@ import time
 
 import structlog
 
-from models import datasets, discarded, exports, idempotency, jobs, storage
+from models import datasets, discarded, exports, idempotency, jobs, meters, storage
 from models.database import OUTAGES
 from models.tables import Worker
 from worker.site import Site
@@ -77,6 +77,7 @@ def reconcile(site: Site) -> None:
             ),
         )
         for job in jobs.recover_lost(session, fruitless_limit=settings.fruitless_attempts):
+            meters.RECOVERED.inc()
             log.warning("job_recovered", job=job.id, attempt=job.attempt, state=job.state)
         datasets.recover_lost(session, fruitless_limit=settings.fruitless_attempts)
         exports.recover_lost(session, fruitless_limit=settings.fruitless_attempts)

@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 from pydantic import TypeAdapter
 
-from models import checkpoints, database, datasets, jobs, log_lines, metrics, storage
+from models import checkpoints, database, datasets, jobs, log_lines, meters, metrics, storage
 from models.checkpoints import Saved
 from models.database import Session, outage
 from models.failpoints import reach
@@ -57,6 +57,7 @@ def run_job(site: Site, job_id: str) -> None:
         )
     if job is None:
         return
+    begun = time.monotonic()
     reach("claim.after")
     with structlog.contextvars.bound_contextvars(job=job.id, attempt=job.attempt), JobLog(job.id) as job_log:
         log.info("job_claimed", worker=site.id)
@@ -69,6 +70,17 @@ def run_job(site: Site, job_id: str) -> None:
             log.info("job_left")
         finally:
             _keep_log(site, job, job_log)
+            _count(site, job, begun)
+
+
+def _count(site: Site, job: Job, begun: float) -> None:
+    meters.ATTEMPT_SECONDS.observe(time.monotonic() - begun)
+    try:
+        with site.database.read() as session:
+            outcome = jobs.outcome(session, job.id, job.attempt) or "lost"
+    except database.OUTAGES:
+        outcome = "unknown"
+    meters.ATTEMPTS.labels(outcome.partition(":")[0]).inc()
 
 
 def _keep_log(site: Site, job: Job, job_log: JobLog) -> None:
@@ -367,6 +379,7 @@ class _Supervisor:
         weights_key = checkpoints.weights_key(*self._owned, step, kind)
         state_key = checkpoints.state_key(*self._owned, step, kind)
         seconds = message.pop("seconds")
+        begun = time.monotonic()
         stored = put_file(self._site.storage, weights_key, weights)
         stored_state = put_file(self._site.storage, state_key, state)
         if (stored.sha256, stored_state.sha256) != (message.pop("weights_sha256"), message.pop("state_sha256")):
@@ -382,6 +395,7 @@ class _Supervisor:
         )
         reach("ckpt.before_commit")
         self._site.write(lambda session: checkpoints.record(session, *self._owned, saved))
+        meters.CHECKPOINT_SECONDS.observe(time.monotonic() - begun)
         reach("ckpt.after_commit")
         self._last_checkpoint = time.monotonic()
         weights.unlink()
