@@ -97,6 +97,7 @@ def race(one: Contestant, arguments: Sequence[str]) -> Measurement:
     with tempfile.TemporaryFile("w+") as words:
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": words}
         process = subprocess.Popen(command, cwd=ROOT, env=variables, text=True, start_new_session=True, **pipes)  # type: ignore[call-overload]
+        begun = time.monotonic()
         end = threading.Timer(PATIENCE, os.killpg, (process.pid, signal.SIGKILL))
         end.start()
         try:
@@ -106,6 +107,8 @@ def race(one: Contestant, arguments: Sequence[str]) -> Measurement:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+        if found is None and time.monotonic() - begun >= PATIENCE:
+            raise GaveUp(f"not done after {PATIENCE:.0f} s")
         if found is None:
             words.seek(0)
             raise GaveUp((words.read().strip().splitlines() or ["it said nothing"])[-1][:200])

@@ -36,8 +36,8 @@ UNMEASURED = """
 ## Not measured here
 
 {missing}Image folders of larger pictures, the service's overhead on a job of a minute, download throughput of
-checkpoints,
-growth of the tables to 10⁶ jobs, replicas, and anything on a GPU have no benchmark yet. Nothing is claimed about them.
+checkpoints, requests a second, growth of the tables to 10⁶ jobs, replicas, and anything on a GPU have no benchmark yet.
+Nothing is claimed about them.
 """
 
 

@@ -32,7 +32,7 @@ SHAPES = {"fashion": (12_800, 28, 28, 1), "cifar": (6_400, 32, 32, 3), "vectors"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
-    parser.add_argument("workloads", nargs="*", choices=[*TITLES, []], default=["fashion"])
+    parser.add_argument("workloads", nargs="*", choices=[*TITLES, []], metavar="WORKLOAD", help=", ".join(TITLES))
     parser.add_argument("--all", action="store_true", help="every contestant, and bfloat16")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, help="to measure, instead of as many as usual")
@@ -42,7 +42,7 @@ def main() -> None:
     )
     options = parser.parse_args()
     missing = peers.install()
-    for workload in options.workloads:
+    for workload in options.workloads or ["fashion"]:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             real = options.fashion_mnist if workload == "fashion" else None
