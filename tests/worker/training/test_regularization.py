@@ -87,19 +87,21 @@ def test_penalties_and_their_gradients_are_those_of_the_sum_in_the_loss(regulari
     assert all((value.grad == 0).all() for value in network.parameters() if value.dim() == 1)  # type: ignore[union-attr]
 
 
-def test_l2_under_plain_sgd_is_pytorchs_weight_decay_of_twice_its_weight() -> None:
+@pytest.mark.parametrize("same", [True, False], ids=["sgd", "adamw"])
+def test_l2_is_to_the_last_bit_a_decay_of_twice_its_weight_in_the_gradient_and_not_adamws(same: bool) -> None:
     """Σw² without ½ has the gradient 2w."""
     spec = spec_of({"type": "l2", "weight": 0.1}, network={"type": "mlp", "hidden": [3]})
     network = build_network(spec, TASK)
     kernels = [value for value in network.parameters() if value.dim() > 1]
     theirs = [nn.Parameter(value.detach().clone()) for value in kernels]
-    for parameter in [*network.parameters(), *theirs]:
-        parameter.grad = torch.zeros_like(parameter)
+    for kernel, their in zip(kernels, theirs, strict=True):
+        kernel.grad = torch.randn_like(kernel)
+        their.grad = kernel.grad.clone()
     with torch.no_grad():
         penalties_of(spec, network)[0].add_gradients()
-    torch.optim.SGD(kernels, 0.5).step()
-    torch.optim.SGD(theirs, 0.5, weight_decay=0.2).step()
-    torch.testing.assert_close(kernels, theirs)
+    (torch.optim.SGD(kernels, 0.5) if same else torch.optim.Adam(kernels, 0.5)).step()
+    (torch.optim.SGD if same else torch.optim.AdamW)(theirs, 0.5, weight_decay=0.2).step()
+    assert all(torch.equal(kernel, their) is same for kernel, their in zip(kernels, theirs, strict=True))
 
 
 @pytest.mark.parametrize(("exempt", "decayed"), [(["bias", "norm"], 2), (["bias"], 4), ([], 6)])
