@@ -1,12 +1,13 @@
 """The web process as it is run: a process of its own, sockets, a broker that is away."""
 
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -107,6 +108,22 @@ def test_an_upload_that_is_broken_off_leaves_nothing(server: Server) -> None:
         time.sleep(0.05)
     assert [file for file in folder.rglob("*") if file.is_file() and "datasets" in file.parts] == []
     assert ours.reader.get(path).json()["status"] == "uploading"
+
+
+def test_a_hundred_slow_uploads_keep_nobody_else_waiting(server: Server) -> None:
+    path = server.ours.submitter.post("/v1/datasets", json={"name": "slow"}).headers["location"]
+    headers, address = server.ours.headers(), (server.client.base_url.host, server.client.base_url.port)
+    head = f"PUT {path}/content?filename=a.zip HTTP/1.1\r\nHost: {address[0]}:{address[1]}\r\nContent-Length: 1000\r\n"
+    with ExitStack() as stack:
+        for _ in range(100):
+            slow = stack.enter_context(socket.create_connection(address, timeout=20))
+            slow.sendall(f"{head}Authorization: {headers['Authorization']}\r\n\r\nPK".encode())
+        for _ in range(5):
+            started = time.monotonic()
+            assert server.client.get("/healthz").status_code == 200
+            assert server.ours.submitter.post("/v1/datasets", json={"name": "quick"}).status_code == 201
+            assert time.monotonic() - started < 2
+    assert server.ours.reader.get(path).json()["status"] == "uploading"
 
 
 def test_an_open_stream_does_not_hold_up_the_end(sqlite_url: str, tmp_path: Path) -> None:
