@@ -10,9 +10,22 @@ from typing import Any, Literal
 import httpx
 
 from . import calls, waiting
-from .calls import Call, CheckpointRef, DatasetRef, Interval, JobFilter, JobRef, KeyRef, Scope, Spec, Status
-from .connection import AsyncConnection, file_sha256
-from .download import Part, Progress, whole_file
+from .calls import (
+    EXPORT_LOOK_SECONDS,
+    Call,
+    CheckpointRef,
+    DatasetRef,
+    Exported,
+    Interval,
+    JobFilter,
+    JobRef,
+    KeyRef,
+    Scope,
+    Spec,
+    Status,
+)
+from .connection import AsyncConnection
+from .download import Part, Progress, file_sha256, whole_file
 from .errors import ConflictError
 from .resources import (
     ApiKey,
@@ -282,7 +295,8 @@ class AsyncJobs:
             ConnectionFailed: the service was lost on the way.
         """
         what = calls.metrics_path(job, format, interval=interval, keys=keys)
-        return await _save(self._connection, what, Path(path))
+        await _save(self._connection, what, Path(path))
+        return Path(path)
 
     async def save_bundle(self, job: JobRef, path: Path | str, *, script: bool = True, data: bool = False) -> Path:
         """Write a zip of all that its run needs to be done again.
@@ -292,7 +306,8 @@ class AsyncJobs:
                 pointer to each technique that it cannot do to the letter.
             data: whether the packed data are in it.
         """
-        return await _save(self._connection, calls.bundle_path(job, script=script, data=data), Path(path))
+        await _save(self._connection, calls.bundle_path(job, script=script, data=data), Path(path))
+        return Path(path)
 
     def checkpoints(self, job: JobRef) -> AsyncIterator[Checkpoint]:
         return _all(self._connection, lambda after: calls.list_checkpoints(job, after=after))
@@ -312,6 +327,26 @@ class AsyncCheckpoints:
 
     async def last(self, job: JobRef) -> Checkpoint:
         return await self._connection.send(calls.get_named_checkpoint(job, "last"))
+
+    async def export(
+        self,
+        checkpoint: CheckpointRef,
+        path: Path | str,
+        *,
+        format: Exported,  # noqa: A002
+        timeout: float | None = None,
+    ) -> Path:
+        """Bring the network itself to `path`, verified; it takes stored pixels, numbers or tokens. A worker makes it.
+
+        Raises:
+            ConflictError: it has no such form; the message says why.
+            WaitTimedOut: it was not made within `timeout` seconds.
+        """
+        deadline = waiting.Deadline(timeout)
+        while not await _save(self._connection, calls.export_path(checkpoint, format), Path(path)):
+            deadline.refuse_late(f"the {format} of {checkpoint if isinstance(checkpoint, str) else checkpoint.id}")
+            await asyncio.sleep(EXPORT_LOOK_SECONDS)
+        return Path(path)
 
     async def download(self, checkpoint: CheckpointRef, path: Path | str, progress: Progress | None = None) -> Path:
         """Bring the file to `path` (or into that folder), whole and verified or not at all. What an interrupted
@@ -384,15 +419,18 @@ class AsyncKeys:
         return await self._connection.send(calls.revoke_key(key))
 
 
-async def _save(connection: AsyncConnection, what: str, path: Path) -> Path:
-    with whole_file(path) as file:
-        try:
-            async with connection.open(what, {}) as response:
+async def _save(connection: AsyncConnection, what: str, path: Path) -> bool:
+    """Whether there was something to save yet."""
+    try:
+        async with connection.open(what, {"Accept-Encoding": "identity"}) as response:
+            if response.status_code == httpx.codes.ACCEPTED:
+                return False
+            with whole_file(path, response.headers.get("repr-digest")) as file:
                 async for data in response.aiter_bytes():
                     file.write(data)
-        except httpx.TransportError as error:
-            raise connection.unreachable(error) from error
-    return path
+    except httpx.TransportError as error:
+        raise connection.unreachable(error) from error
+    return True
 
 
 async def _wait(connection: AsyncConnection, waits: Waiting[Thing]) -> Thing:

@@ -53,7 +53,11 @@ CheckpointRef = Checkpoint | str
 Interval = Literal["step", "epoch"]
 Status = Literal["queued", "starting", "running", "paused", "succeeded", "failed", "cancelled"]
 
+Exported = Literal["onnx", "torch_export"]
+"""`torch_export` is PyTorch's `.pt2`: `torch.export.load` may run code that a file brings, so load only your own."""
+
 PAGE_SIZE = 100
+EXPORT_LOOK_SECONDS = 1.0
 POLL_SECONDS = 30.0
 """How long the service is asked to hold a request that waits."""
 READ_SECONDS = 60.0
@@ -293,6 +297,10 @@ def get_version() -> Call[Version]:
 
 def content_path(checkpoint: Checkpoint) -> str:
     return f"/v1/checkpoints/{checkpoint.id}/content"
+
+
+def export_path(checkpoint: CheckpointRef, format_: Exported) -> str:
+    return f"/v1/checkpoints/{_id(checkpoint)}/content?{httpx.QueryParams({'format': format_})}"
 
 
 def stream_path(job: JobRef) -> str:

@@ -2,7 +2,6 @@
 exceptions."""
 
 import asyncio
-import hashlib
 import ipaddress
 import os
 import time
@@ -23,7 +22,7 @@ from .resources import Problem
 from .retries import pause_before_retry, retry_after
 from .version import __version__
 
-__all__ = ["AsyncConnection", "Connection", "file_sha256"]
+__all__ = ["AsyncConnection", "Connection"]
 
 CHUNK = 256 * 1024
 STREAMED: dict[str, Any] = {"timeout": httpx.Timeout(60.0, connect=10.0), "follow_redirects": True}
@@ -126,11 +125,6 @@ class AsyncConnection:
             return await self._http.request(**_arguments(call), content=content)
         except httpx.TransportError as error:
             return error
-
-
-def file_sha256(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").digest()
 
 
 def _options(base_url: str | None, api_key: str | None) -> dict[str, Any]:

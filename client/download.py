@@ -2,6 +2,8 @@
 
 import hashlib
 import os
+import re
+from base64 import b64decode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +15,7 @@ import httpx
 from .errors import DigestMismatch
 from .resources import Checkpoint
 
-__all__ = ["Part", "Progress", "whole_file"]
+__all__ = ["Part", "Progress", "file_sha256", "whole_file"]
 
 Progress = Callable[[int, int], None]
 """Called with the bytes that are there and the bytes that there will be."""
@@ -21,15 +23,35 @@ CHUNK = 1024 * 1024
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """A file that is in its place once the block has ended, and nowhere if the block fails."""
+def whole_file(path: Path, promised: str | None = None) -> Iterator[BinaryIO]:
+    """A file that is in its place once the block has ended, and nowhere if the block fails.
+
+    Args:
+        promised: a `Repr-Digest` (RFC 9530) with the sha256 that it must have.
+
+    Raises:
+        DigestMismatch: it has another.
+    """
     temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         with temporary.open("wb") as file:
             yield file
+        expected = _sha256_of(promised)
+        if expected is not None and (found := file_sha256(temporary).hex()) != expected:
+            raise DigestMismatch(path, expected=expected, found=found)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def file_sha256(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
+
+
+def _sha256_of(digest: str | None) -> str | None:
+    found = re.search(r"sha-256=:([A-Za-z0-9+/=]+):", digest or "")
+    return None if found is None else b64decode(found[1]).hex()
 
 
 class Part:

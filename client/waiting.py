@@ -10,7 +10,7 @@ from .calls import Call, DatasetRef, JobRef
 from .errors import DatasetFailed, JobFailed, WaitTimedOut
 from .resources import Dataset, Job
 
-__all__ = ["Waiting", "for_dataset", "for_job"]
+__all__ = ["Deadline", "Waiting", "for_dataset", "for_job"]
 
 Thing = TypeVar("Thing", Dataset, Job)
 Waiting = Generator[Call[Thing], Thing, Thing]
@@ -23,7 +23,7 @@ def for_dataset(dataset: DatasetRef, timeout: float | None) -> Waiting[Dataset]:
         DatasetFailed: it could not be taken in.
         WaitTimedOut: not within `timeout` seconds.
     """
-    deadline = _Deadline(timeout)
+    deadline = Deadline(timeout)
     while True:
         seen = yield calls.get_dataset(dataset, wait=deadline.poll_seconds())
         if seen.status == "ready":
@@ -40,7 +40,7 @@ def for_job(job: JobRef, timeout: float | None) -> Waiting[Job]:
         JobFailed: it ended otherwise.
         WaitTimedOut: not within `timeout` seconds.
     """
-    deadline = _Deadline(timeout)
+    deadline = Deadline(timeout)
     while True:
         seen = yield calls.get_job(job, wait=deadline.poll_seconds())
         if seen.status == "succeeded":
@@ -50,7 +50,9 @@ def for_job(job: JobRef, timeout: float | None) -> Waiting[Job]:
         deadline.refuse_late(f"job {seen.id}")
 
 
-class _Deadline:
+class Deadline:
+    """When a wait has lasted long enough."""
+
     def __init__(self, timeout: float | None) -> None:
         self._timeout = timeout
         self._ends = None if timeout is None else time.monotonic() + timeout

@@ -65,6 +65,10 @@ def download(
     name: Annotated[str, typer.Argument(metavar="JOB|CHECKPOINT", help="A checkpoint, or a job for its best.")],
     path: Annotated[Path, typer.Argument(help="A file to write, or a folder to write into.")] = Path(),
     last: Annotated[bool, typer.Option("--last", help="The newest checkpoint of the job instead of its best.")] = False,
+    form: Annotated[
+        Literal["safetensors", "onnx", "torch_export"],
+        typer.Option("--as", help="The weights, or the network with them, which a worker makes first."),
+    ] = "safetensors",
     as_json: AsJson = False,
 ) -> None:
     """Download a checkpoint, verified. What was interrupted goes on."""
@@ -76,10 +80,14 @@ def download(
         checkpoint = checkpoints.get(name)
     else:
         checkpoint = (checkpoints.last if last else checkpoints.best)(session.job_id(name))
-    with bar(session, checkpoint.id) as progress:
-        written = checkpoints.download(checkpoint, path, progress)
+    if form == "safetensors":
+        with bar(session, checkpoint.id) as progress:
+            written = checkpoints.download(checkpoint, path, progress)
+    else:
+        name = f"{checkpoint.id}.{'onnx' if form == 'onnx' else 'pt2'}"
+        written = checkpoints.export(checkpoint, path / name if path.is_dir() else path, format=form)
     if as_json:
-        session.print_json({"path": str(written), "sha256": checkpoint.sha256, "bytes": checkpoint.bytes})
+        session.print_json({"path": str(written), "checkpoint": checkpoint.id, "bytes": written.stat().st_size})
     else:
         sys.stdout.write(f"{written}\n")
 

@@ -8,8 +8,7 @@ from rich.progress import BarColumn, DownloadColumn, TextColumn, TransferSpeedCo
 from rich.progress import Progress as Bars
 
 from .. import Dataset
-from ..connection import file_sha256
-from ..download import Progress
+from ..download import Progress, file_sha256
 from .session import Session, plain
 
 __all__ = ["bar", "dataset_of", "upload_file"]

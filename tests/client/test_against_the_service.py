@@ -172,6 +172,22 @@ def test_a_job_is_saved_for_other_tools(client: Client, machine: Machine, finish
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "b.csv", "b.zip"]
 
 
+def test_a_network_comes_as_a_program_of_its_own(
+    client: Client, machine: Machine, finished: Job, tmp_path: Path
+) -> None:
+    best = client.checkpoints.best(finished)
+    with pytest.raises(WaitTimedOut):
+        client.checkpoints.export(best, tmp_path / "a.pt2", format="torch_export", timeout=0)
+    path = client.checkpoints.export(best, tmp_path / "a.pt2", format="torch_export", timeout=120)
+    assert zipfile.is_zipfile(path)
+
+    async def export() -> bytes:
+        async with AsyncClient(machine.url, machine.api_key) as other:
+            return (await other.checkpoints.export(best.id, tmp_path / "b.pt2", format="torch_export")).read_bytes()
+
+    assert asyncio.run(export()) == path.read_bytes()
+
+
 def test_checkpoints_are_listed_and_known_by_name(client: Client, finished: Job) -> None:
     steps = [checkpoint.step for checkpoint in client.jobs.checkpoints(finished)]
     assert steps == sorted(steps)

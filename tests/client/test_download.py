@@ -1,16 +1,18 @@
 import hashlib
+from base64 import b64encode
 from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 import pytest
 
-from client.download import Part
+from client.download import Part, whole_file
 from client.errors import DigestMismatch
 from client.resources import Checkpoint
 
 CONTENT = bytes(range(256)) * 4
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
+DIGEST = f"sha-256=:{b64encode(bytes.fromhex(SHA256)).decode()}:"
 CHECKPOINT = Checkpoint(
     id="ckpt_1", job_id="job_1", attempt=1, kind="epoch", step=1, epoch=1, is_best=True, metrics={},
     bytes=len(CONTENT), sha256=SHA256, created_at=datetime.now(UTC),
@@ -35,6 +37,21 @@ def test_a_file_is_in_its_place_only_when_it_is_whole(tmp_path: Path) -> None:
         assert not (tmp_path / "a").exists()
         assert part.finish().read_bytes() == CONTENT
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+@pytest.mark.parametrize("promised", [None, DIGEST])
+def test_a_file_that_is_saved_is_what_was_promised(promised: str | None, tmp_path: Path) -> None:
+    with whole_file(tmp_path / "a", promised) as file:
+        file.write(CONTENT)
+    assert (tmp_path / "a").read_bytes() == CONTENT
+
+
+def test_a_file_that_is_not_what_was_promised_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(DigestMismatch), whole_file(tmp_path / "a", DIGEST) as file:
+        file.write(CONTENT[1:])
+    with pytest.raises(ZeroDivisionError), whole_file(tmp_path / "a") as file:
+        file.write(bytes(1 // 0))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_an_interrupted_download_left_is_gone_on_with(tmp_path: Path) -> None:

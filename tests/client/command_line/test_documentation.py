@@ -69,7 +69,7 @@ def test_the_page_about_the_command_line_can_be_followed(clone: Clone) -> None:
     for kind, text in blocks("docs/how-to/command-line.md"):
         clone.type(kind, text)
     left = {path.name for path in clone.folder.iterdir()}
-    assert {"best.safetensors", "curves.csv", "curves.parquet", "runs", "first.zip"} <= left
+    assert {"best.safetensors", "network.pt2", "curves.csv", "curves.parquet", "runs", "first.zip"} <= left
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the README's example with curl needs curl")
