@@ -72,6 +72,7 @@ _RUNNING = Job(
     notes=None,
     metadata={"team": "vision"},
     forked_from=None,
+    verifies=None,
     status=State.RUNNING,
     desired_state=Wish.RUN,
     status_reason="training",

@@ -55,6 +55,7 @@ def job(row: tables.Job, queue: Queue | None) -> resources.Job:
         notes=row.notes,
         metadata=row.labels,
         forked_from=row.forked_from,
+        verifies=row.verifies["job"] if row.verifies else None,
         status=row.state,
         desired_state=row.desired_state,
         status_reason=_job_reason(row, queue),

@@ -277,6 +277,8 @@ class Job(Identified):
     metadata: dict[str, str]
     forked_from: str | None
     """The job whose spec it began with."""
+    verifies: str | None
+    """The job of which it trains the last stretch once more; its summary has the `verification`."""
     status: State
     desired_state: Wish
     status_reason: str

@@ -193,6 +193,10 @@ def retry_job(job: JobRef) -> Call[Job]:
     return _post(Job, f"/v1/jobs/{_id(job)}/retry", {})
 
 
+def verify_job(job: JobRef) -> Call[Job]:
+    return _post(Job, f"/v1/jobs/{_id(job)}/verify", {})
+
+
 def list_events(job: JobRef, *, after: str | None = None) -> Call[Page[Event]]:
     return _page(Page[Event], f"/v1/jobs/{_id(job)}/events", after)
 

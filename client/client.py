@@ -228,6 +228,11 @@ class Jobs:
         """Queue a job again that failed or was cancelled; it goes on from its newest checkpoint."""
         return self._connection.send(calls.retry_job(job))
 
+    def verify(self, job: JobRef) -> Job:
+        """Train the last stretch of one that has succeeded once more: `verification` in the new job's summary says
+        whether the bits are the same."""
+        return self._connection.send(calls.verify_job(job))
+
     def wait(self, job: JobRef, timeout: float | None = None) -> Job:
         """The job once it has succeeded; raises `JobFailed` if it ends otherwise, `WaitTimedOut` after `timeout`
         seconds."""

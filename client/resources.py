@@ -144,6 +144,7 @@ class Job(Resource):
     notes: str | None = None
     metadata: dict[str, str] = {}
     forked_from: str | None = None
+    verifies: str | None = None
     """The job whose spec it began with."""
     status: str
     """`queued`, `starting`, `running`, `paused`, `succeeded`, `failed` or `cancelled`."""

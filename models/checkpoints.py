@@ -108,6 +108,13 @@ def to_resume_from(session: Session, job_id: str) -> list[Checkpoint]:
     return [checkpoint for checkpoint in _usable(session, job_id) if checkpoint.state_key is not None]
 
 
+def to_replay(session: Session, job_id: str) -> tuple[Checkpoint, Checkpoint] | None:
+    """The newest checkpoint and the newest one before it that a run can go on from; None where there are no such."""
+    newest_first = _usable(session, job_id)
+    before = [one for one in newest_first if one.state_key is not None and one.step < newest_first[0].step]
+    return (before[0], newest_first[0]) if before else None
+
+
 def quarantine(session: Session, job_id: str, attempt: int, checkpoint_id: str) -> None:
     """Its bytes are not what was written: never serve it, never resume from it."""
     jobs.add_event(session, job_id, attempt, "checkpoint.quarantined", {"checkpoint": checkpoint_id})

@@ -78,8 +78,9 @@ def create(
     warnings: list[Json],
     labels: Labels = Labels(),
     forked_from: str | None = None,
+    verifies: Json | None = None,
 ) -> Job:
-    """Make a job. The checkpoint that its resolved spec starts from is held until it has succeeded."""
+    """Make a job. The checkpoint that it starts from is held until it has succeeded."""
     job = Job(
         id=new_id("job"),
         project_id=project_id,
@@ -89,6 +90,7 @@ def create(
         notes=labels.notes,
         labels=dict(labels.metadata),
         forked_from=forked_from,
+        verifies=verifies,
         spec=spec,
         resolved_spec=resolved_spec,
         spec_sha256=spec_sha256,
@@ -100,7 +102,7 @@ def create(
     session.add(
         Event(id=new_id("evt"), job_id=job.id, sequence=1, type="job.created", actor="user", attempt=0, data={})
     )
-    start = resolved_spec.get("warm_start")
+    start = verifies or resolved_spec.get("warm_start")
     if start is not None:
         session.add(Held(job_id=job.id, checkpoint_id=start["checkpoint"]))
         session.flush()
@@ -109,6 +111,12 @@ def create(
 
 def get(session: Session, project_id: str, job_id: str) -> Job | None:
     return session.scalars(select(Job).where(Job.id == job_id, Job.project_id == project_id)).one_or_none()
+
+
+def verification_of(session: Session, job_id: str) -> Job | None:
+    """The job that trains the last stretch of this one once more, while it is not over."""
+    mine = Job.verifies["job"].as_string() == job_id
+    return session.scalars(select(Job).where(mine, Job.state.not_in(TERMINAL)).order_by(Job.id)).first()
 
 
 class Pulse(NamedTuple):

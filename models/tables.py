@@ -206,6 +206,9 @@ class Job(Owned, Table):
     """What its owner says of it, text by name; SQLAlchemy has `metadata` for itself."""
     forked_from: Mapped[str | None]
     """The job whose spec it began with, which may be gone."""
+    verifies: Mapped[Json | None]
+    """The stretch of another job that it trains once more, to compare bits: `job`, `checkpoint`, `from_step`,
+    `to_step`, `sha256` of the weights at its end, `threads`. It stores no checkpoints."""
     state: Mapped[State] = mapped_column(_enum(State), default=State.QUEUED)
     desired_state: Mapped[Wish] = mapped_column(_enum(Wish), default=Wish.RUN)
     spec: Mapped[Json]

@@ -121,6 +121,8 @@ class _Supervisor:
         self._scratch = scratch
         self._trainer: Trainer | None = None
         self._stop = _Stop()
+        self._found: str | None = None
+        """Of the weights at the end of a stretch that is verified."""
         self._last_checkpoint = self._last_progress = self._last_kept = time.monotonic()
         self._keep_last = int(job.resolved_spec["checkpoints"]["keep_last"])
 
@@ -194,10 +196,12 @@ class _Supervisor:
         """Bring data and the newest sound checkpoint to this machine."""
         with self._site.database.read() as session:
             dataset = datasets.find(session, self._job.dataset_id)
-            saved = checkpoints.to_resume_from(session, self._job.id)
+            saved = self._to_go_on_from(session)
         assert dataset is not None, "a job holds its data set by a foreign key"
         packed = cache.packed_folder(self._site, dataset, MANIFEST.validate_python(dataset.manifest), look)
         resume = next((checkpoint for checkpoint in saved if self._fetch(checkpoint, look)), None)
+        if resume is None and self._job.verifies is not None:
+            raise _StartLost(self._job.verifies["checkpoint"])
         start = self._fetch_start(look) if resume is None else None
         step = 0 if resume is None else resume.step
         self._site.write(lambda session: metrics.drop_after(session, *self._owned, step))
@@ -213,9 +217,16 @@ class _Supervisor:
             resume_state=None if resume is None else str(self._scratch / "resume.state.safetensors"),
         )
 
+    def _to_go_on_from(self, session: Session) -> list[Checkpoint]:
+        if self._job.verifies is None:
+            return checkpoints.to_resume_from(session, self._job.id)
+        start = checkpoints.find(session, self._job.verifies["checkpoint"])
+        assert start is not None, "a job holds the checkpoint that it starts from"
+        return [start] if start.quarantined_at is None and start.state_key is not None else []
+
     def _threads(self) -> int:
         """The thread count is part of a run: whoever goes on with it computes with as many as whoever began it."""
-        begun_with = (self._job.environment or {}).get("threads")
+        begun_with = (self._job.environment or self._job.verifies or {}).get("threads")
         return int(begun_with) if begun_with is not None else self._site.threads
 
     def _fetch_start(self, look: Callable[[], None]) -> str | None:
@@ -322,9 +333,13 @@ class _Supervisor:
             case "applied":
                 families = metrics.strict(message["families"])
                 self._site.write(lambda session: jobs.fence(session, *self._owned, applied=families))
+            case "checkpoint" if self._job.verifies is not None:
+                self._compare(message, self._job.verifies)
             case "checkpoint":
                 self._checkpoint(message)
             case "finished":
+                if self._job.verifies is not None:
+                    message["verification"] = self._verdict(self._job.verifies)
                 reach("finish.before_commit")
                 self._site.write(lambda session: jobs.succeed(session, *self._owned, summary=metrics.strict(message)))
                 reach("finish.after_commit")
@@ -405,6 +420,18 @@ class _Supervisor:
         ):
             self._site.storage.delete(key)
         log.info("checkpoint_saved", step=step, kind=kind, written_seconds=round(seconds, 3))
+
+    def _compare(self, message: dict[str, Any], wanted: dict[str, Any]) -> None:
+        """What is trained once more is looked at and not kept."""
+        if message["step"] == wanted["to_step"]:
+            self._found = str(message["weights_sha256"])
+        Path(message["weights"]).unlink()
+        Path(message["state"]).unlink()
+
+    def _verdict(self, wanted: dict[str, Any]) -> dict[str, Any]:
+        between = {name: wanted[name] for name in ("job", "from_step", "to_step")}
+        found = {"expected_sha256": wanted["sha256"], "found_sha256": self._found}
+        return {"identical": self._found == wanted["sha256"], **between, **found}
 
     def _failed(self, message: dict[str, Any]) -> None:
         log.error("job_failed", code=message["code"], message=message["message"], trace=message.get("trace"))

@@ -36,7 +36,7 @@ from api.resources import CreateJob, EditJob, Estimate, ForkJob, Job, Page, Spec
 from api.specs import Runnable, make_runnable
 from api.sweeping import sweep
 from api.waiting import until
-from models import audit, jobs, tables
+from models import audit, checkpoints, jobs, tables
 from models.database import Database, Session
 from models.jobs import Filter
 from models.projects import Caller
@@ -244,6 +244,48 @@ def fork_job(
         return _create(session, services, caller, runnable, forked_from=job_id)
 
     return once.do(caller, fork)
+
+
+@router.post("/v1/jobs/{job_id}/verify", status_code=202, response_model=Job, responses=also(409, 429))
+def verify_job(caller: Submitter, services: ServicesDep, job_id: JobId) -> Response:
+    """Train the last stretch of a job once more, and compare.
+
+    That is a job of its own, from the newest earlier checkpoint that can be gone on from; asked for again before it has
+    ended, it is the same one. It keeps no checkpoints; once it has succeeded, `verification` in its summary says
+    whether the weights at the end are the same, bit by bit.
+    """
+    with services.database.write() as session:
+        row = jobs.lock(session, caller.project_id, job_id)
+        if row is None:
+            raise NotFound
+        made = jobs.verification_of(session, job_id) or _verification(session, services.settings, caller, row)
+        job = _represent(session, services.settings, made)
+    services.ringer.ring("train", job.id)
+    return reply(job, 202, {"Location": job.urls["self"]})
+
+
+def _verification(session: Session, settings: Settings, caller: Caller, row: tables.Job) -> tables.Job:
+    stretch = checkpoints.to_replay(session, row.id) if row.state is State.SUCCEEDED else None
+    if stretch is None:
+        detail = "only a job that has succeeded can be verified, if an earlier checkpoint of it can be gone on from"
+        raise Conflict(detail, code="not_verifiable")
+    require_room_for_job(session, settings, caller.project_id)
+    start, end = stretch
+    verifies = {"job": row.id, "checkpoint": start.id, "from_step": start.step, "to_step": end.step}
+    known = {"sha256": end.weights_sha256, "threads": (row.environment or {}).get("threads")}
+    made = jobs.create(
+        session,
+        project_id=caller.project_id,
+        dataset_id=row.dataset_id,
+        spec=row.spec,
+        resolved_spec=row.resolved_spec,
+        spec_sha256=row.spec_sha256,
+        warnings=[],
+        verifies=verifies | known,
+    )
+    audit.record(session, caller.project_id, caller.key_id, "verifyJob", made.id)
+    session.refresh(made)
+    return made
 
 
 def _create(

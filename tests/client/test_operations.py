@@ -19,6 +19,7 @@ METHODS = {
     "pauseJob": "jobs.pause",
     "resumeJob": "jobs.resume",
     "retryJob": "jobs.retry",
+    "verifyJob": "jobs.verify",
     "forkJob": "jobs.fork",
     "compareJobs": "jobs.compare",
     "listJobLogs": "jobs.logs",
