@@ -42,12 +42,17 @@ class Terminal:
             return ""
 
 
+def _hear_ctrl_c() -> None:
+    """As in any terminal; what a shell runs in the background, as these tests may be, ignores it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @contextmanager
 def terminal(shell: Shell, *words: object, **variables: str) -> Iterator[Terminal]:
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         shell.command(*words), cwd=shell.home, env=shell.environment | variables, stdin=theirs, stdout=subprocess.PIPE,
-        stderr=theirs, text=True,
+        stderr=theirs, text=True, preexec_fn=_hear_ctrl_c,
     )  # fmt: skip
     os.close(theirs)
     with process:
