@@ -24,6 +24,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import httpx
 import obstore
 from obstore.store import S3Store
+from tenacity import Retrying, stop_after_delay, wait_fixed
 
 from tests.servers.process import ServerMissing, free_port, running
 
@@ -195,7 +196,9 @@ def _create_bucket(s3: S3) -> None:
         s3.bucket, endpoint=s3.endpoint, region=s3.region, access_key_id=s3.access_key, secret_access_key=s3.secret_key,
         client_options={"allow_http": True},
     )  # fmt: skip
-    httpx.put(obstore.sign(root, "PUT", "", timedelta(minutes=1))).raise_for_status()
+    for attempt in Retrying(stop=stop_after_delay(30), wait=wait_fixed(0.5), reraise=True):
+        with attempt:  # on a busy machine its parts may not hear each other at first
+            httpx.put(obstore.sign(root, "PUT", "", timedelta(minutes=1)), timeout=15).raise_for_status()
 
 
 def _parse(url: str) -> S3:
