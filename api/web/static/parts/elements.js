@@ -23,6 +23,24 @@ export function bar(share) {
   return element("div", { class: "share", "aria-hidden": "true", style: { "--share": share } });
 }
 
+/** What is known of one thing. @param {Array} pairs  [label, value, more]; what has no value is left out. */
+export function factsCard(pairs) {
+  return element(
+    "dl",
+    { class: "facts card" },
+    pairs
+      .filter((pair) => pair && pair[1])
+      .map(([label, value, more]) =>
+        element(
+          "div",
+          {},
+          element("dt", {}, label),
+          element("dd", {}, value, more && element("div", { class: "soft small" }, more)),
+        ),
+      ),
+  );
+}
+
 /** Said to those who listen to the page instead of looking at it. */
 export function announce(text) {
   find("#announcer").textContent = text;

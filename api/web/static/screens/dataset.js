@@ -2,7 +2,7 @@
 
 import { get, maySubmit, remove } from "../parts/api.js";
 import { contents, datasetChip, isSettled } from "../parts/datasets.js";
-import { bar, element, fill } from "../parts/elements.js";
+import { bar, element, factsCard, fill } from "../parts/elements.js";
 import { ago, bytes, number, percent, words } from "../parts/format.js";
 import { confirmed, main, screen } from "../parts/frame.js";
 import { every } from "../parts/live.js";
@@ -117,20 +117,7 @@ function facts() {
       "equal data have an equal one",
     ],
   ];
-  return element(
-    "dl",
-    { class: "facts card" },
-    pairs
-      .filter((pair) => pair && pair[1])
-      .map(([label, value, more]) =>
-        element(
-          "div",
-          {},
-          element("dt", {}, label),
-          element("dd", {}, value, more && element("div", { class: "soft small" }, more)),
-        ),
-      ),
-  );
+  return factsCard(pairs);
 }
 
 function inside(manifest) {

@@ -4,7 +4,7 @@ import { get, maySubmit, post, remove } from "../parts/api.js";
 import { applied } from "../parts/applied.js";
 import { Chart, smoothed } from "../parts/chart.js";
 import { Curves, STEP_KEYS } from "../parts/curves.js";
-import { announce, element, fill } from "../parts/elements.js";
+import { announce, element, factsCard, fill } from "../parts/elements.js";
 import { evaluation } from "../parts/evaluation.js";
 import { ago, bytes, isShare, metric, metricName, number, percent, percentTick, words } from "../parts/format.js";
 import { confirmed, copyButton, main, screen } from "../parts/frame.js";
@@ -237,20 +237,7 @@ function factsOf(job) {
     ["Tags", tags(job)],
     ["Notes", job.notes],
   ];
-  return element(
-    "dl",
-    { class: "facts card" },
-    pairs
-      .filter((pair) => pair && pair[1])
-      .map(([label, value, more]) =>
-        element(
-          "div",
-          {},
-          element("dt", {}, label),
-          element("dd", {}, value, more && element("div", { class: "soft small" }, more)),
-        ),
-      ),
-  );
+  return factsCard(pairs);
 }
 
 function datasetName(datasetId) {
