@@ -152,7 +152,7 @@ class _Supervisor:
         try:
             order = self._prepare(lambda: self._look(lease))
         except _Interrupted:
-            self._leave_unprepared(lease)
+            self._release()
             return
         except (Damaged, NotThere) as error:
             failure = Failure(FailureCode.DATASET_ERROR, f"the data set's object {error} is missing or damaged")
@@ -182,15 +182,9 @@ class _Supervisor:
         """While nothing is trained yet."""
         if lease.lost:
             raise OwnershipLost(self._job.id)
-        if lease.wish is Wish.CANCEL or self._why_rest(lease):
+        self._stop.resting = "a cancel was asked for" if lease.wish is Wish.CANCEL else self._why_rest(lease)
+        if self._stop.resting is not None:
             raise _Interrupted
-
-    def _leave_unprepared(self, lease: Lease) -> None:
-        if lease.wish is Wish.CANCEL:
-            self._site.write(lambda session: jobs.end_cancelled(session, *self._owned))
-        else:
-            self._stop.resting = self._why_rest(lease)
-            self._release()
 
     def _prepare(self, look: Callable[[], None]) -> Order:
         """Bring data and the newest sound checkpoint to this machine."""
