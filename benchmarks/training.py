@@ -70,6 +70,7 @@ def contestants(workload: str, everybody: bool) -> list[Contestant]:
     chosen = [
         Contestant(OURS, "engine"),
         Contestant("best loop by hand", "best"),
+        Contestant("best loop by hand, two replicas", "best", arguments=["--replicas=2"]),
         Contestant("plain loop", "plain"),
         Contestant("Lightning", "lightning_trainer", python),
     ]

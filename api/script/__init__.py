@@ -61,6 +61,7 @@ def _look_through(spec: JobSpec, refusals: Refusals) -> None:
     training = spec.training
     refusals.unless(not spec.augmentation, "/augmentation", "augmentation is not written")
     refusals.unless(spec.warm_start is None, "/warm_start", "a start from another job is not written")
+    refusals.unless(training.replicas == 1, "/training/replicas", "replicas of the network are not written")
     refusals.unless(training.accumulate == 1, "/training/accumulate", "steps of many batches are not written")
     refusals.unless(training.precision == "float32", "/training/precision", "only float32 is written")
     refusals.unless(training.averaging is None, "/training/averaging", "averaged weights are not written")

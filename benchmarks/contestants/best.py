@@ -1,8 +1,11 @@
 """The best loop we can write by hand for one workload: data in memory as bytes, one resampling a batch, NHWC, pooling
-before ReLU, byte masks, index lists for multi-hot rows, foreach clipping, the fused optimizer.
+before ReLU, byte masks, index lists for multi-hot rows, foreach clipping, the fused optimizer; and, where told so,
+replicas of the network that share its weights and compute a part of each batch on a core of their own.
 """
 
 import math
+from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 
 import torch
 from torch import Tensor, nn
@@ -43,24 +46,53 @@ def drawn(images: Tensor) -> Tensor:
     return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
 
 
-def run_images(race: Race) -> None:
-    images, labels = torch.from_numpy(race.inputs()), torch.from_numpy(race.targets())
+class Replica:
+    """A network on the shared weights, with gradients of its own."""
+
+    def __init__(self, race: Race, network: nn.Module) -> None:
+        self.race, self.network = race, network
+        self.parameters = list(network.parameters())
+
+    def differentiate(self, images: Tensor, labels: Tensor, share: float) -> None:
+        inputs = drawn(images.permute(0, 3, 1, 2).float())
+        inputs = inputs.sub_(127.5).mul_(1 / 64).contiguous(memory_format=torch.channels_last)
+        for parameter in self.parameters:
+            parameter.grad = None
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.race.precision == "bfloat16"):
+            outputs = self.network(inputs)
+        (F.cross_entropy(outputs.float(), labels) * share).backward()
+
+
+def replicas_of(race: Race) -> list[Replica]:
     network: nn.Module = FastCnn() if race.workload == "fashion" else network_of(race)
     network.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    parameters = list(network.parameters())
-    optimizer = torch.optim.SGD(parameters, lr=0.05, momentum=0.9, weight_decay=2e-4, fused=True)
+    networks = [network, *(deepcopy(network) for _ in range(race.replicas - 1))]
+    for other in networks[1:]:
+        for mine, shared in zip(other.parameters(), network.parameters(), strict=True):
+            mine.data = shared.data
+    return [Replica(race, one) for one in networks]
+
+
+def run_images(race: Race) -> None:
+    images, labels = torch.from_numpy(race.inputs()), torch.from_numpy(race.targets())
+    replicas = replicas_of(race)
+    first, *others = replicas
+    pool = ThreadPoolExecutor(max(1, len(others)), initializer=torch.set_num_threads, initargs=(1,))
+    optimizer = torch.optim.SGD(first.parameters, lr=0.05, momentum=0.9, weight_decay=2e-4, fused=True)
     step = 0
     while True:
         for places in torch.randperm(len(images)).split(race.batch_size):
             if len(places) < race.batch_size:
                 continue
-            inputs = drawn(images.index_select(0, places).permute(0, 3, 1, 2).float())
-            inputs = inputs.sub_(127.5).mul_(1 / 64).contiguous(memory_format=torch.channels_last)
-            optimizer.zero_grad()
-            with torch.autocast("cpu", torch.bfloat16, enabled=race.precision == "bfloat16"):
-                outputs = network(inputs)
-            F.cross_entropy(outputs.float(), labels.index_select(0, places)).backward()
-            torch.nn.utils.clip_grad_norm_(parameters, 1.0, foreach=True)
+            chunks = places.chunk(len(replicas))
+            parts = [(images.index_select(0, chunk), labels.index_select(0, chunk)) for chunk in chunks]
+            share = 1.0 / len(replicas)
+            waited = [pool.submit(one.differentiate, *part, share) for one, part in zip(others, parts[1:], strict=True)]
+            first.differentiate(*parts[0], share)
+            for one, done in zip(others, waited, strict=True):
+                done.result()
+                torch._foreach_add_([p.grad for p in first.parameters], [p.grad for p in one.parameters])
+            torch.nn.utils.clip_grad_norm_(first.parameters, 1.0, foreach=True)
             optimizer.param_groups[0]["lr"] = 0.05 * rate_at(step)
             optimizer.step()
             step += 1
@@ -96,7 +128,7 @@ def run_vectors(race: Race) -> None:
 
 if __name__ == "__main__":
     entered = enter("torch")
-    torch.set_num_threads(entered.threads)
+    torch.set_num_threads(entered.threads // entered.replicas)
     if entered.is_image:
         run_images(entered)
     else:

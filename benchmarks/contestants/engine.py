@@ -14,7 +14,7 @@ from worker.training import Control, load_dataset, train
 def run(race: Race) -> None:
     torch.set_num_threads(race.threads)
     words = json.loads((Path(__file__).parents[1] / f"workloads/{race.workload}.json").read_bytes())
-    words["training"]["precision"] = race.precision
+    words["training"] |= {"precision": race.precision, "replicas": race.replicas}
     packed = race.data / "packed"
     spec = resolved(parse_spec(words), packed, None)
     data = load_dataset(packed, spec, race.data / "cache")

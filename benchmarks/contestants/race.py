@@ -26,6 +26,7 @@ class Race:
     steps: int
     threads: int
     precision: str
+    replicas: int = 1
     libraries: tuple[str, ...] = ()
     done: int = 0
     begun: float = field(default=0.0)
@@ -74,4 +75,5 @@ def enter(*libraries: str) -> Race:
     parser.add_argument("--steps", type=int, required=True)
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--precision", default="float32")
+    parser.add_argument("--replicas", type=int, default=1)
     return Race(**vars(parser.parse_args()), libraries=libraries)

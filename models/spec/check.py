@@ -226,6 +226,9 @@ def _lengths(spec: JobSpec, task: Task) -> Iterator[SpecError]:
         if begin >= min(end, steps):
             detail = "It begins after its own end or the run's: it never acts"
             yield SpecError(f"/augmentation/{index}/from", "never_acts", detail)
+    if spec.training.replicas > spec.training.batch_size:
+        detail = f"A batch of {spec.training.batch_size} has no part for every replica"
+        yield SpecError("/training/replicas", "too_many", detail, suggestion=str(spec.training.batch_size))
     averaging = spec.training.averaging
     if isinstance(averaging, Swa) and averaging.start.in_steps(per_epoch, steps) >= steps:
         detail = "It begins at the run's end or later: there is nothing to average"

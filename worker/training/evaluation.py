@@ -26,6 +26,7 @@ def evaluate(run: Run) -> EpochDone:
     """Ends the epoch: measures, lets everybody who watches a metric know, and says whether the run is over."""
     begun = time.monotonic()
     seconds = begun - run.epoch_begun
+    run.replicas.together()
     metrics = metrics_of(run.data.task, run.sums) | metrics_of_steps(run)
     predicted = None
     with run.shown():

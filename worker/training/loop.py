@@ -5,7 +5,8 @@ whatever happens between two steps (a flush, an evaluation, a checkpoint) change
 that was interrupted ends with the same bits as one that was not.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial, reduce
 
 import torch
 from torch import Tensor
@@ -20,6 +21,7 @@ from worker.training.events import Applied, Event
 from worker.training.loss import LEAST_WEIGHT, measure, share, weighed
 from worker.training.lsuv import calibrate
 from worker.training.metrics import sums_of
+from worker.training.replicas import Replica
 from worker.training.run import Run
 from worker.training.snapshot import checkpoint, restore, take_up, will_restore
 from worker.training.state import Resume, Weights
@@ -41,8 +43,14 @@ def train(
     Yields `Started`, then what happens, then `Finished`; after `control.request_stop()` a checkpoint of the current
     step comes last instead. Raises `Diverged` when the numbers are not finite any more.
     """
-    control = control or Control()
     run = Run(spec, scaled_as_before(data, spec, start_from, resume_from), device, start_from)
+    try:
+        yield from events(run, resume_from, control or Control())
+    finally:
+        run.replicas.close()
+
+
+def events(run: Run, resume_from: Resume | None, control: Control) -> Iterator[Event]:
     if resume_from is None:
         calibrate(run)
         begin(run)
@@ -121,40 +129,61 @@ def step(run: Run) -> None:
 def differentiate(run: Run) -> tuple[Tensor, Tensor, Tensor]:
     """Leaves at every parameter the gradient of the mean loss over the step's examples.
 
-    They come in batches as large as the spec says; each counts by its share, so that many small ones are one large one.
-    Gives the loss, the penalty on activations, and the sums that the epoch's metrics are made of.
+    They come in batches as large as the spec says, and these in a part for each replica; each counts by its share, so
+    that many small ones are one large one. Gives the loss, the penalty on activations, and the sums that the epoch's
+    metrics are made of.
     """
-    spec, position, training = run.spec, run.position, run.data.training
-    epoch, number = position.epoch, position.step
+    spec, position, replicas = run.spec, run.position, run.replicas
 
-    first = (number - epoch * run.clock.steps_per_epoch) * spec.training.examples_per_step
-    positions = run.order(epoch)[first : first + spec.training.examples_per_step]
+    first = (position.step - position.epoch * run.clock.steps_per_epoch) * spec.training.examples_per_step
+    positions = run.order(position.epoch)[first : first + spec.training.examples_per_step]
     batches = torch.split(positions, spec.training.batch_size)
-    for parameter in run.parameters:
-        parameter.grad = None
-    run.seed_dropout()
+    parts = [batch.tensor_split(min(len(replicas), len(batch))) for batch in batches]
+    of_replicas = [
+        [(index * len(replicas) + place, split[place]) for index, split in enumerate(parts) if place < len(split)]
+        for place in range(max(map(len, parts)))
+    ]
 
+    replicas.begin(spec.seed, position.step)
+    learned = replicas.each(partial(learn, run, len(positions)), of_replicas)
+    replicas.gather(run.tally)
+    loss, activity, whole, sums = map(sum_of, zip(*learned, strict=True))
+
+    run.precision.unscale(replicas.first.gradients)
+    if run.class_weights is not None and sum(map(len, parts)) > 1:
+        torch._foreach_div_(replicas.first.gradients, whole.clamp(min=LEAST_WEIGHT))
+        loss, activity = weighed(loss, whole), weighed(activity, whole)
+    return loss, activity, sums
+
+
+def learn(
+    run: Run, examples: int, replica: Replica, batches: Sequence[tuple[int, Tensor]]
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """A replica's part of the gradient of the mean over so many `examples`, from numbered batches of their positions;
+    the parts that it adds to the loss, the penalty on activations, the weight of all, and the epoch's sums.
+    """
+    spec, training, weights = run.spec, run.data.training, run.class_weights
     loss, activity, whole = torch.zeros(3, device=run.device)
     sums = run.no_sums()
-    for index, batch in enumerate(batches):
-        inputs, targets = run.feed.training_batch(training, batch, epoch, number, index)
+    for index, batch in batches:
+        inputs, targets = replica.feed.training_batch(training, batch, run.position.epoch, run.position.step, index)
         with run.precision.autocast():
-            outputs = run.network(inputs)
+            outputs = replica.network(inputs)
         outputs = outputs.float()
-        mean = measure(run.loss, outputs, targets, run.class_weights)
-        of_activity = run.dropout.take_activity()
+        mean = measure(run.loss, outputs, targets, weights)
+        of_activity = replica.dropout.take_activity()
         minimized = mean if of_activity is None else mean + of_activity
-        part = share(run.loss, targets, run.class_weights) / len(positions) if len(batches) > 1 else 1.0
-        torch.autograd.backward(run.precision.scaled(minimized if len(batches) == 1 else minimized * part))
+        is_all = len(batch) == examples
+        part = 1.0 if is_all else share(run.loss, targets, weights) / examples
+        torch.autograd.backward(run.precision.scaled(minimized if is_all else minimized * part))
         with torch.no_grad():
             loss, whole = loss + mean * part, whole + part
             activity = activity if of_activity is None else activity + of_activity * part
             top_k = spec.evaluation.top_k
-            sums += sums_of(run.data.task, run.loss, top_k, outputs, targets, mean, run.class_weights)
+            sums += sums_of(run.data.task, run.loss, top_k, outputs, targets, mean, weights)
+    return loss, activity, whole, sums
 
-    gradients = [parameter.grad for parameter in run.parameters if parameter.grad is not None]
-    run.precision.unscale(gradients)
-    if len(batches) > 1 and run.class_weights is not None:
-        torch._foreach_div_(gradients, whole.clamp(min=LEAST_WEIGHT))
-        loss, activity = weighed(loss, whole), weighed(activity, whole)
-    return loss, activity, sums
+
+def sum_of(numbers: Sequence[Tensor]) -> Tensor:
+    """In their order."""
+    return reduce(torch.add, numbers)

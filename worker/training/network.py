@@ -62,10 +62,7 @@ Shape = tuple[int, ...]
 def build_network(spec: JobSpec, task: Task, device: str = "cpu") -> nn.Module:
     """The network of a resolved spec, with its first weights; its `dropout` is a `NamedDropout`."""
     plan = plan_of(spec.network, task)
-    dropout = NamedDropout(acting_at(spec.network, plan, spec.regularization), device)
-    with torch.device("meta"):
-        network = assemble(spec, task, dropout)
-    network.to_empty(device=device)
+    network = outline(spec, task, device).to_empty(device=device)
     assert spec.initialization is not None
     starts = starts_of(spec.initialization, spec.network, plan)
     own = {module_name(spec.network, layer): start for layer, start in starts.items()}
@@ -73,6 +70,22 @@ def build_network(spec: JobSpec, task: Task, device: str = "cpu") -> nn.Module:
     if spec.initialization.zero_residual:
         empty_branches(network, (end.name for end in branch_ends(plan)))
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def on_the_same_weights(spec: JobSpec, task: Task, network: nn.Module, device: str = "cpu") -> nn.Module:
+    """Another network like this one: the parameters share their memory, buffers and dropout are its own."""
+    other = outline(spec, task, device)
+    other.load_state_dict(network.state_dict(), assign=True)
+    for buffer in other.buffers():
+        buffer.data = buffer.clone()
+    return other
+
+
+def outline(spec: JobSpec, task: Task, device: str) -> nn.Module:
+    """The network without memory for its weights."""
+    dropout = NamedDropout(acting_at(spec.network, plan_of(spec.network, task), spec.regularization), device)
+    with torch.device("meta"):
+        return assemble(spec, task, dropout)
 
 
 def assemble(spec: JobSpec, task: Task, dropout: NamedDropout) -> nn.Module:

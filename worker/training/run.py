@@ -27,17 +27,17 @@ from worker.training.events import (
     Warned,
 )
 from worker.training.inputs import Feed
-from worker.training.layers import NamedDropout
 from worker.training.listed import listed
 from worker.training.loss import class_weights
 from worker.training.metrics import empty_sums
-from worker.training.network import build_network
+from worker.training.network import build_network, on_the_same_weights
 from worker.training.noise import Noise
 from worker.training.optimizer import Stepper
 from worker.training.position import Position
 from worker.training.precision import Precision
-from worker.training.randomness import derive_seed, permutation
+from worker.training.randomness import permutation
 from worker.training.regularization import penalties_of
+from worker.training.replicas import Replica, Replicas
 from worker.training.schedule import Clock, learning_rate
 from worker.training.sharpness import ascent_of
 from worker.training.spectral import SpectralNorms
@@ -71,6 +71,7 @@ class Run:
     def __init__(self, spec: JobSpec, data: Dataset, device: str, start_from: Weights | None = None) -> None:
         assert spec.loss is not None
         self.spec, self.loss, self.device = spec, spec.loss, device
+        self.environment = environment_of(device)
         self.data = resident(listed(data, spec, device), device)
         per_epoch = steps_per_epoch(len(data.training), spec.training.examples_per_step)
         self.clock = Clock(per_epoch, total_steps(spec.training, per_epoch))
@@ -100,7 +101,7 @@ class Run:
         self.restorable: dict[str, Tensor] = {}
         self.guarded: list[Tensor] = []
         self.guard()
-        self.dropout.tally = self.tally
+        self.replicas = self.replicated()
         self.ordered: tuple[int, Tensor] | None = None
         self.improved = False
         self.begun = self.flushed_at = self.epoch_begun = time.monotonic()
@@ -161,14 +162,16 @@ class Run:
             self.ordered = (epoch, order.to(self.data.training.inputs.device))
         return self.ordered[1]
 
-    @property
-    def dropout(self) -> NamedDropout:
-        dropout = self.network.dropout
-        assert isinstance(dropout, NamedDropout)
-        return dropout
-
-    def seed_dropout(self) -> None:
-        self.dropout.generator.manual_seed(derive_seed(self.spec.seed, "dropout", self.position.step))
+    def replicated(self) -> Replicas:
+        """This network and, where the spec asks for replicas, others on its weights."""
+        others = [
+            Replica(
+                on_the_same_weights(self.spec, self.data.task, self.network, self.device),
+                Feed(self.spec, self.data, self.clock, self.device),
+            )
+            for _ in range(self.spec.training.replicas - 1)
+        ]
+        return Replicas([Replica(self.network, self.feed), *others], self.device)
 
     # What a step leaves
 
@@ -288,7 +291,7 @@ class Run:
             validation_examples=0 if self.data.validation is None else len(self.data.validation),
             normalization=asdict(self.data.normalization),
             vocabularies={name: len(words) for name, words in self.data.vocabularies.items()},
-            environment=environment_of(self.device),
+            environment=self.environment,
             progress=self.progress(),
         )
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from worker.training.events import CheckpointReady, Kind, Metrics
 from worker.training.position import position_of
-from worker.training.run import Run, copies, environment_of
+from worker.training.run import Run, copies
 from worker.training.state import Resume, State
 
 
@@ -71,7 +71,7 @@ def weights_metadata(run: Run) -> dict[str, str]:
         "epoch": str(run.position.epoch),
         "data_sha256": run.data.sha256,
         "metrics": json.dumps(strict(run.position.last), sort_keys=True),
-        "environment": json.dumps(environment_of(run.device), sort_keys=True),
+        "environment": json.dumps(run.environment, sort_keys=True),
     }
 
 

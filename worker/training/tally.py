@@ -44,6 +44,14 @@ class Tally:
         total = (amount.count_nonzero() if amount.dtype == torch.bool else amount.sum()).double()
         self.counted[name] = self.counted[name] + total if name in self.counted else total
 
+    def take(self, other: "Tally") -> None:
+        """Counts what another one has counted, which begins anew."""
+        for name, amount in other.known.items():
+            self.add(name, amount)
+        for name, total in other.counted.items():
+            self.count(name, total)
+        other.clear()
+
     def read(self) -> dict[str, float]:
         """All of them, by name; waits for the device once."""
         values = torch.stack(list(self.counted.values())).tolist() if self.counted else []

@@ -1,0 +1,129 @@
+"""Replicas compute what data-parallel training computes, and remember nothing but what a checkpoint holds."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tests.worker.training.little import bars, last_of, load, pack_images, run
+from tests.worker.training.test_loop import EVERYTHING, interrupted, same_bits
+from worker.training import EpochDone
+from worker.training import run as run_module
+from worker.training.layers import BatchNorm
+from worker.training.loop import step
+from worker.training.run import Run
+
+PLAIN: dict[str, Any] = {
+    "network": {"type": "cnn", "widths": [4], "head": [8]},
+    "optimizer": {"type": "sgd", "learning_rate": 0.05, "momentum": 0.9},
+}
+NORMED: dict[str, Any] = {"network": {"type": "cnn", "widths": [4, 6], "head": [8], "norm": "batch", "padding": "same"}}
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return pack_images(tmp_path_factory.mktemp("bars"), train=bars(90), test=bars(30, seed=1))
+
+
+def replicated(packed: Path, words: dict[str, Any], replicas: int, **training: Any) -> Run:
+    training = {"epochs": 2, "batch_size": 16, "replicas": replicas, **training}
+    spec, data = load(packed, {**words, "training": training})
+    return Run(spec, data, "cpu")
+
+
+@pytest.mark.parametrize("replicas", [2, 3])
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_without_chance_and_norms_replicas_learn_what_one_network_learns(
+    packed: Path, replicas: int, accumulate: int
+) -> None:
+    alone, several = (replicated(packed, PLAIN, count, accumulate=accumulate) for count in (1, replicas))
+    for _ in range(2):
+        step(alone)
+        step(several)
+    for mine, theirs in zip(alone.parameters, several.parameters, strict=True):
+        torch.testing.assert_close(theirs, mine, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(torch.stack(several.rows), torch.stack(alone.rows), rtol=1e-4, atol=1e-6)
+
+
+def test_all_replicas_have_the_same_weights_and_gradients_of_their_own(packed: Path) -> None:
+    several = replicated(packed, PLAIN, 2)
+    step(several)
+    first, other = several.replicas.first, several.replicas.others[0]
+    for mine, its in zip(first.parameters, other.parameters, strict=True):
+        assert its.data_ptr() == mine.data_ptr()
+        assert its.grad is not None
+        assert mine.grad is not None
+        assert its.grad.data_ptr() != mine.grad.data_ptr()
+
+
+def test_running_statistics_are_the_mean_of_those_of_the_parts(packed: Path) -> None:
+    several = replicated(packed, NORMED, 2)
+    twin = replicated(packed, NORMED, 1)
+    positions = twin.order(0)[:16]
+    found = [statistics_after(twin, part) for part in positions.tensor_split(2)]
+    step(several)
+    for one, other, mean in zip(*found, several.buffers, strict=True):
+        torch.testing.assert_close(mean, (one + other) / 2)
+
+
+def statistics_after(run: Run, positions: Tensor) -> list[Tensor]:
+    """Of a forward pass from the first statistics on."""
+    for module in run.network.modules():
+        if isinstance(module, BatchNorm):
+            nn.init.zeros_(module.running_mean)
+            nn.init.ones_(module.running_var)
+    run.network(run.feed.training_batch(run.data.training, positions, 0, 0)[0])
+    return [buffer.clone() for buffer in run.buffers]
+
+
+def test_each_replica_drops_other_numbers(packed: Path) -> None:
+    several = replicated(packed, {**PLAIN, "regularization": [{"type": "dropout", "rate": 0.5}]}, 2)
+    several.replicas.begin(0, 0)
+    ones = torch.ones(8, 8)
+    first, other = (one.dropout(ones, "head.0") for one in (several.replicas.first, several.replicas.others[0]))
+    assert not torch.equal(first, other)
+    assert several.replicas.first.feed.tally is not several.replicas.others[0].feed.tally
+
+
+WAYS: list[dict[str, Any]] = [
+    {},
+    {"regularization": [{"type": "sam"}, {"type": "dropout", "rate": 0.3}]},
+    {"regularization": [{"type": "spectral_norm"}, {"type": "activity", "l2": 1e-3}]},
+    {"regularization": [{"type": "gaussian_noise", "std": 0.01, "on": "weights"}, {"type": "l1", "weight": 1e-4}]},
+    {"augmentation": [{"type": "mixup"}], "loss": {"type": "cross_entropy", "class_weights": "balanced"}},
+    {"training": {"precision": "float16", "accumulate": 2, "averaging": {"type": "ema", "half_life": "3 steps"}}},
+]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_an_interrupted_run_of_replicas_ends_with_the_same_bits(
+    packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(run_module, "FLUSH_STEPS", 1)
+    training = {**EVERYTHING["training"], "replicas": 3, **way.get("training", {})}
+    words = {**EVERYTHING, **way, "training": training}
+    assert same_bits(last_of(run(packed, words)), interrupted(packed, words, tmp_path, 3, 7))
+
+
+def test_counts_of_all_replicas_are_counted(packed: Path) -> None:
+    several = replicated(packed, {**PLAIN, "regularization": [{"type": "dropout", "rate": 0.5}]}, 2)
+    step(several)
+    assert several.tally.read()["dropout/head.0/numbers"] == 16 * 8
+
+
+def test_frozen_layers_stay_as_they_are(packed: Path) -> None:
+    multipliers = {"convolutions.0": 0.0}
+    words = {**PLAIN, "optimizer": {"type": "sgd", "learning_rate": 0.05, "multipliers": multipliers}}
+    several = replicated(packed, words, 2)
+    before = several.network.get_parameter("convolutions.0.weight").clone()
+    step(several)
+    assert torch.equal(several.network.get_parameter("convolutions.0.weight"), before)
+
+
+def test_a_run_leaves_the_threads_as_it_found_them(packed: Path) -> None:
+    threads = torch.get_num_threads()
+    words = {**PLAIN, "training": {"epochs": 1, "batch_size": 16, "replicas": 2}}
+    assert any(isinstance(event, EpochDone) for event in run(packed, words))
+    assert torch.get_num_threads() == threads

@@ -1,0 +1,116 @@
+"""Data-parallel training on the cores of a processor: networks on the same weights that each compute a part of every
+batch, with one thread or a few of its own.
+
+What comes out depends on how many there are, for every one has masks of its own and batch norms that see its part
+alone; which of them is done first changes nothing.
+"""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from worker.training.inputs import Feed
+from worker.training.layers import BatchNorm, NamedDropout
+from worker.training.randomness import derive_seed
+from worker.training.tally import Tally
+
+Part = TypeVar("Part")
+Result = TypeVar("Result")
+
+
+class Replica:
+    """A network on the weights of the run, with gradients, running statistics, masks and counts of its own."""
+
+    def __init__(self, network: nn.Module, feed: Feed) -> None:
+        self.network, self.feed = network, feed
+        self.parameters = list(network.parameters())
+        self.buffers: list[Tensor] = list(network.buffers())
+        self.norms = [module for module in network.modules() if isinstance(module, BatchNorm)]
+        self.dropout.tally = feed.tally
+
+    @property
+    def dropout(self) -> NamedDropout:
+        dropout = self.network.dropout
+        assert isinstance(dropout, NamedDropout)
+        return dropout
+
+    @property
+    def gradients(self) -> list[Tensor]:
+        """Of the parameters that learn, in their order; none before a backward pass."""
+        return [parameter.grad for parameter in self.parameters if parameter.grad is not None]
+
+
+class Replicas:
+    """The first one is the run's own network, which all others follow."""
+
+    def __init__(self, all_of_them: Sequence[Replica], device: str) -> None:
+        self.first, *self.others = all_of_them
+        self.threads = torch.get_num_threads()
+        self.each_has = max(1, self.threads // len(all_of_them))
+        self.pool: ThreadPoolExecutor | None = None
+        if self.others and device == "cpu":
+            self.pool = ThreadPoolExecutor(len(self.others), "replica", torch.set_num_threads, (self.each_has,))
+
+    def __len__(self) -> int:
+        return 1 + len(self.others)
+
+    def begin(self, seed: int, step: int) -> None:
+        """Before a pass: no gradients, masks that are a function of (seed, step), everything else as the first one
+        has it.
+        """
+        for place, replica in enumerate([self.first, *self.others]):
+            position = (step, place) if place else (step,)
+            replica.dropout.generator.manual_seed(derive_seed(seed, "dropout", *position))
+            for parameter in replica.parameters:
+                parameter.grad = None
+        for replica in self.others:
+            for mine, its in zip(self.first.parameters, replica.parameters, strict=True):
+                its.requires_grad_(mine.requires_grad)
+            for norm, followed in zip(replica.norms, self.first.norms, strict=True):
+                norm.frozen = followed.frozen
+            copy(self.first.buffers, replica.buffers)
+
+    def each(self, work: Callable[[Replica, Part], Result], parts: Sequence[Part]) -> list[Result]:
+        """The results of every replica's work on its part, at the same time where there are cores; the last replicas
+        have nothing to do where there are fewer parts. From here on this thread has a replica's share of the cores.
+        """
+        working = [self.first, *self.others][: len(parts)]
+        if self.pool is None or len(parts) == 1:
+            return list(map(work, working, parts))
+        waiting = [self.pool.submit(work, replica, part) for replica, part in zip(working[1:], parts[1:], strict=True)]
+        torch.set_num_threads(self.each_has)
+        return [work(self.first, parts[0]), *(one.result() for one in waiting)]
+
+    def together(self) -> None:
+        """All threads for the run's own network, until the next step: threads that have just helped it keep spinning
+        for a while, where a replica would want to be.
+        """
+        if self.pool is not None:
+            torch.set_num_threads(self.threads)
+
+    def close(self) -> None:
+        self.together()
+        if self.pool is not None:
+            self.pool.shutdown(wait=False)
+
+    @torch.no_grad()
+    def gather(self, tally: Tally) -> None:
+        """After a pass: the first replica has the sum of all gradients, the mean of the running statistics, and its
+        `tally` the counts of all.
+        """
+        worked = [replica for replica in self.others if replica.gradients]
+        for replica in worked:
+            torch._foreach_add_(self.first.gradients, replica.gradients)
+            tally.take(replica.feed.tally)
+        if worked and self.first.buffers:
+            for replica in worked:
+                torch._foreach_add_(self.first.buffers, replica.buffers)
+            torch._foreach_div_(self.first.buffers, 1 + len(worked))
+
+
+def copy(these: list[Tensor], into: list[Tensor]) -> None:
+    if these:
+        torch._foreach_copy_(into, these)
