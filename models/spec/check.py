@@ -38,6 +38,8 @@ from .regularization import (
     Dropout,
     DropPath,
     InjectedNoise,
+    L1L2Penalty,
+    L2Penalty,
     LabelSmoothing,
     MaxNorm,
     Orthogonality,
@@ -51,6 +53,7 @@ from .schedule_check import schedule_errors, schedule_warnings
 from .sequences import Lstm
 from .starts import start_errors, start_warnings
 from .task import Task, task_of
+from .technique import Technique
 from .training import MAX_STEPS
 from .warm_start_check import Earlier, warm_start_errors, warm_start_warnings
 
@@ -284,8 +287,9 @@ def _cost_in_words(spec: JobSpec, task: Task, cost: Estimate, memory_bytes: int)
 
 def _warnings(spec: JobSpec, manifest: Manifest, task: Task) -> Iterator[SpecWarning]:
     resolved = resolve(spec, manifest)
-    yield from _starts_that_do_not_fit(resolved)
-    yield from start_warnings(resolved, plan_of(resolved.network, task))
+    layers = plan_of(resolved.network, task)
+    yield from _starts_that_do_not_fit(resolved, layers)
+    yield from start_warnings(resolved, layers)
     yield from _penalty_and_decay(spec)
     yield from optimizer_warnings(spec)
     cost = estimate(spec, manifest)
@@ -302,14 +306,15 @@ def _warnings(spec: JobSpec, manifest: Manifest, task: Task) -> Iterator[SpecWar
         yield SpecWarning("/dataset/validation", "few_examples", detail)
 
 
-def _starts_that_do_not_fit(resolved: JobSpec) -> Iterator[SpecWarning]:
+def _starts_that_do_not_fit(resolved: JobSpec, layers: tuple[PlannedLayer, ...]) -> Iterator[SpecWarning]:
     activations = list(activations_of(resolved.network))
     start: AnyInitialization | None = resolved.initialization
     saturating = [name for name in activations if name in SATURATING]
     if isinstance(start, KaimingNormal | KaimingUniform) and start.nonlinearity == "relu" and saturating:
         detail = f"He's start is made for ReLU and drives {saturating[0]} into saturation: Xavier's is made for it"
         yield SpecWarning("/initialization", "he_with_saturating", detail)
-    if isinstance(start, XavierNormal | XavierUniform) and start.gain == 1.0 and activations.count("relu") >= 8:
+    fading = activations.count("relu") >= 8 and not any(layer.norm for layer in layers)
+    if isinstance(start, XavierNormal | XavierUniform) and start.gain == 1.0 and fading:
         detail = "Behind each ReLU half of the signal is gone under Xavier's start; in deep networks He's keeps it"
         yield SpecWarning("/initialization", "xavier_with_deep_relu", detail)
 
@@ -317,10 +322,9 @@ def _starts_that_do_not_fit(resolved: JobSpec) -> Iterator[SpecWarning]:
 def _penalty_and_decay(spec: JobSpec) -> Iterator[SpecWarning]:
     decays = any(isinstance(technique, WeightDecay) for technique in spec.regularization)
     decays = decays or own_decay(spec.optimizer) is not None
-    for index, technique in enumerate(spec.regularization):
-        if not isinstance(technique, L2 | L1L2):
+    for pointer, penalty in _penalties(spec):
+        if not isinstance(penalty, L2Penalty | L1L2Penalty):
             continue
-        pointer = f"/regularization/{index}"
         if decays:
             detail = "L2 and weight decay both: each shrinks the weights, so what you see is their sum"
             yield SpecWarning(pointer, "l2_and_decay", detail)
@@ -330,6 +334,16 @@ def _penalty_and_decay(spec: JobSpec) -> Iterator[SpecWarning]:
                 "weights that move much are shrunk little. `weight_decay` shrinks all alike"
             )
             yield SpecWarning(pointer, "l2_is_not_decay", detail)
+
+
+def _penalties(spec: JobSpec) -> Iterator[tuple[str, Technique]]:
+    """The job's own regularization and that of its layers, each with its pointer."""
+    for index, technique in enumerate(spec.regularization):
+        yield f"/regularization/{index}", technique
+    if isinstance(spec.network, Sequential):
+        for place, layer in enumerate(spec.network.layers):
+            for index, penalty in enumerate(layer.regularization if isinstance(layer, KernelLayer) else ()):
+                yield f"/network/layers/{place}/regularization/{index}", penalty
 
 
 def _table_defaults(spec: JobSpec, manifest: Manifest, task: Task) -> Iterator[SpecWarning]:

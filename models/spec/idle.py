@@ -22,6 +22,7 @@ def idle_warnings(spec: JobSpec, per_epoch: int, steps: int) -> Iterator[SpecWar
     yield from _unchanged_images(spec)
     yield from _drops_behind_the_end(spec, per_epoch, steps)
     yield from _averages(spec, per_epoch, steps)
+    yield from _patience_behind_the_end(spec, per_epoch, steps)
 
 
 def _without_strength(spec: JobSpec) -> Iterator[SpecWarning]:
@@ -81,3 +82,10 @@ def _averages(spec: JobSpec, per_epoch: int, steps: int) -> Iterator[SpecWarning
                 "the proximal step's zeros are lost under `averaging`"
             )
             yield SpecWarning(f"/regularization/{index}/mode", "zeros_averaged_away", detail)
+
+
+def _patience_behind_the_end(spec: JobSpec, per_epoch: int, steps: int) -> Iterator[SpecWarning]:
+    rule = spec.training.early_stopping
+    if rule is not None and (rule.patience + 1) * per_epoch >= steps:  # the first evaluation is the best so far
+        detail = f"It takes {rule.patience + 1} evaluations to stop, and the run ends before or with the last of them"
+        yield SpecWarning("/training/early_stopping/patience", "never_reached", detail)

@@ -186,7 +186,7 @@ class DropBlock(Technique):
 
 class Activity(Technique):
     """Adds l1 · Σ|a| + l2 · Σa² over the activations of hidden layers, as a mean over the examples of the batch, to the
-    loss: keeps them small, and with l1 mostly 0.
+    loss: keeps them small, and with l1 mostly 0. Of a sequence every step counts, those of padding too.
 
     Reference: Keras's `activity_regularizer`; Olshausen & Field 1996 for sparse codes.
     """

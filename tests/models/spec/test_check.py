@@ -258,12 +258,15 @@ def test_too_much_memory_is_said_in_gigabytes_beside_what_there_is() -> None:
 
 HE: dict[str, Any] = {"initialization": {"type": "kaiming_normal"}, "network": {"type": "mlp", "activation": "tanh"}}
 XAVIER: dict[str, Any] = {"initialization": {"type": "xavier_normal"}, "network": {"type": "mlp", "hidden": [64] * 10}}
+PENALIZED = layers({"type": "flatten"}, {**DENSE_10, "regularization": [{"type": "l2"}]})
 FLIP = {"augmentation": [{"type": "horizontal_flip"}]}
 WARNINGS: list[tuple[Manifest, dict[str, Any], str]] = [
     (images(), HE, "he_with_saturating"),
     (images(), XAVIER, "xavier_with_deep_relu"),
     (images(), {"regularization": [{"type": "l2"}, {"type": "weight_decay"}]}, "l2_and_decay"),
     (images(), {"regularization": [{"type": "l2"}], "optimizer": {"type": "adam"}}, "l2_is_not_decay"),
+    (images(), {"network": PENALIZED, "optimizer": {"type": "adam"}}, "l2_is_not_decay"),
+    (images(), {"network": PENALIZED, "regularization": [{"type": "weight_decay"}]}, "l2_and_decay"),
     (images(DIGITS), FLIP, "flipped_digits"),
     (images(), {"optimizer": {"type": "sgd", "learning_rate": 10}}, "large_rate"),
     (images(), {"schedule": {"type": "one_cycle", "warmup": {"duration": "10%"}}}, "rises_twice"),
@@ -280,6 +283,22 @@ def test_what_is_legal_and_usually_wrong_is_warned_about(
     manifest: Manifest, families: dict[str, Any], code: str
 ) -> None:
     assert code in warnings(manifest, **families)
+
+
+def test_norms_keep_the_signal_that_xavier_loses() -> None:
+    normed = {**XAVIER, "network": {**XAVIER["network"], "norm": "batch"}}
+    assert "xavier_with_deep_relu" not in warnings(images(), **normed)
+
+
+def test_a_patience_that_cannot_run_out_is_warned_about() -> None:
+    def training(patience: int) -> dict[str, Any]:
+        return {
+            "dataset": {"id": "d", "validation": {"fraction": 0.1}},
+            "training": {"epochs": 5, "early_stopping": {"patience": patience}},
+        }
+
+    assert "never_reached" in warnings(images(), **training(4))
+    assert "never_reached" not in warnings(images(), **training(3))
 
 
 def ten_steps(**training: Any) -> dict[str, Any]:
@@ -342,7 +361,7 @@ def test_classes_that_are_only_numbered_are_not_taken_for_digits() -> None:
 
 
 def test_a_sound_spec_has_no_warning() -> None:
-    assert warnings(vectors(), **ARTICLE_VECTORS) == {}
+    assert warnings(vectors(), **{**ARTICLE_VECTORS, "optimizer": {"type": "sgd"}}) == {}
 
 
 def test_clothes_may_be_mirrored() -> None:
