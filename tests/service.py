@@ -171,6 +171,7 @@ def service(folder: Path, database_url: str, broker_url: str, **settings: str) -
         "TRAINWRIGHT_HEARTBEAT_SECONDS": "0.5",
         "TRAINWRIGHT_LEASE_SECONDS": "3",
         "TRAINWRIGHT_RECONCILE_SECONDS": "0.5",
+        "TRAINWRIGHT_REST_SECONDS": "0.5",
         "TRAINWRIGHT_DRAIN_SECONDS": "20",
         "TRAINWRIGHT_TRAINER_THREADS": "1",
         **settings,

@@ -3,7 +3,7 @@
 import pytest
 
 from models import jobs
-from models.jobs import Failure
+from models.failures import Failure
 from models.states import FailureCode
 from tests.api.conftest import Tenant
 

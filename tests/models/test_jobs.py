@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from models import jobs
-from models.jobs import Failure
+from models.failures import Failure
 from models.ownership import OwnershipLost
 from models.states import OWNED, TRANSITIONS, FailureCode, State, Wish
 from tests.models.conftest import Office
@@ -185,10 +185,30 @@ def test_a_trainer_that_dies_in_every_attempt_fails_with_what_was_seen(office: O
     for attempt in (1, 2, 3):
         with office.database.write() as session:
             jobs.claim(session, job_id, worker_id="wrk_test", lease_seconds=60)
-            jobs.retry(session, job_id, attempt, failure=killed, fruitless_limit=3)
+            jobs.retry(session, job_id, attempt, failure=killed, fruitless_limit=3, rest_seconds=10)
     failure = office.read(job_id).failure
     assert failure is not None
     assert (failure["code"], failure["owner"]) == ("out_of_memory", "user")
+
+
+def test_a_job_that_fails_again_and_again_rests_longer_each_time_but_not_for_ever(office: Office) -> None:
+    job_id, full = office.job(), Failure(FailureCode.STORAGE_FULL, "no room")
+    for attempt in range(1, 10):
+        with office.database.write() as session:
+            jobs.claim(session, job_id, worker_id="wrk_test", lease_seconds=60)
+            jobs.retry(session, job_id, attempt, failure=full, fruitless_limit=100, rest_seconds=10)
+    with office.database.read() as session:
+        events = jobs.events_after(session, job_id, limit=1000)
+    rests = [event.data["rest_seconds"] for event in events if event.type == "job.released"]
+    assert rests == [10, 20, 40, 80, 160, 320, 600, 600, 600]
+
+
+def test_a_silent_owner_costs_no_rest(office: Office) -> None:
+    job_id = office.job()
+    for _ in range(2):
+        lose(office, job_id)
+    with office.database.write() as session:
+        assert jobs.claim_fairly(session, worker_id="wrk_next", lease_seconds=60, running_jobs=9) is not None
 
 
 def test_waiting_jobs_are_rung_for_once_in_a_while(office: Office) -> None:
