@@ -92,6 +92,8 @@ def _job_reason(row: tables.Job, queue: Queue | None) -> str:
     if row.desired_state == Wish.PAUSE and row.state in OWNED:
         return "a pause was asked for: it is saving where it is"
     match row.state:
+        case State.QUEUED if row.not_before is not None:
+            return f"it was given back and is left in peace until {row.not_before:%H:%M:%S} UTC: its events say why"
         case State.QUEUED:
             return queue.reason(row) if queue else "waiting for a worker"
         case State.STARTING:

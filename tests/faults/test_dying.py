@@ -54,6 +54,22 @@ def test_p8_a_worker_that_dies_at_any_place_costs_no_bit(
     assert installation.last_bits(job_id) == undisturbed
 
 
+@pytest.mark.chaos
+def test_p7_a_job_whose_workers_die_twice_in_a_row_loses_no_bit(
+    installation: Service, dataset_id: str, undisturbed: tuple[str, str]
+) -> None:
+    installation.start_worker()
+    job_id = installation.submit(quick(dataset_id, epochs=4))
+    for attempt in (1, 2):
+        owner = installation.reach_attempt(job_id, attempt)
+        installation.reach_step(job_id, 20)
+        kill_all_of(owner)
+        installation.start_worker()
+    job = installation.finish(job_id)
+    assert (job["status"], job["attempt"]) == ("succeeded", 3)
+    assert installation.last_bits(job_id) == undisturbed
+
+
 def test_p10_a_worker_killed_while_it_leaves_costs_no_bit(
     installation: Service, dataset_id: str, undisturbed: tuple[str, str]
 ) -> None:

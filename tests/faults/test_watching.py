@@ -51,6 +51,7 @@ def test_what_happened_is_in_the_figures_and_in_the_logs(installation: Service, 
     assert {line["attempt"] for line in lines if line["event"] == "job_claimed"} <= {2, 3}
     (posted,) = [line for line in log_of(installation, "api") if (line.get("method"), line.get("path")) == POST]
     assert posted["request_id"].startswith("req_")
+    assert posted["made"] == f"/v1/jobs/{job_id}"
     assert_no_secret(installation)
 
 

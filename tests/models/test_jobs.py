@@ -63,6 +63,19 @@ def test_a_job_whose_owner_fell_silent_is_queued_again(office: Office) -> None:
     assert office.events(job_id) == ["job.created", "job.claimed", "job.lost"]
 
 
+def test_ten_reconcilers_at_once_recover_a_job_once(office: Office) -> None:
+    ids = [office.claimed(lease_seconds=-1).id for _ in range(5)]
+
+    def recover(_: int) -> None:
+        with office.database.write() as session:
+            jobs.recover_lost(session, fruitless_limit=3)
+
+    with ThreadPoolExecutor(10) as pool:
+        list(pool.map(recover, range(10)))
+    assert {office.read(job_id).fruitless_attempts for job_id in ids} == {1}
+    assert {tuple(office.events(job_id)) for job_id in ids} == {("job.created", "job.claimed", "job.lost")}
+
+
 def test_three_silent_owners_in_a_row_make_poison(office: Office) -> None:
     job_id = office.job()
     for _ in range(3):
@@ -121,7 +134,11 @@ def test_success_never_overtakes_an_acknowledged_cancel(office: Office) -> None:
         assert jobs.succeed(session, job.id, job.attempt, summary={}).state is State.CANCELLED
 
 
-def test_of_a_cancel_and_a_success_at_the_same_time_one_wins(office: Office) -> None:
+RACES = pytest.mark.parametrize("races", [50, pytest.param(200, marks=pytest.mark.chaos)])
+
+
+@RACES
+def test_of_a_cancel_and_a_success_at_the_same_time_one_wins(office: Office, races: int) -> None:
     def race(job_id: str) -> tuple[bool, State]:
         def cancel() -> bool:
             with office.database.write() as session:
@@ -136,11 +153,12 @@ def test_of_a_cancel_and_a_success_at_the_same_time_one_wins(office: Office) -> 
         return asked.result(), office.read(job_id).state
 
     with ThreadPoolExecutor(2) as pool:
-        results = [race(office.running().id) for _ in range(100)]
+        results = [race(office.running().id) for _ in range(races)]
     assert set(results) <= {(True, State.CANCELLED), (False, State.SUCCEEDED)}
 
 
-def test_a_job_that_is_given_back_while_it_is_cancelled_ends_cancelled(office: Office) -> None:
+@RACES
+def test_a_job_that_is_given_back_while_it_is_cancelled_ends_cancelled(office: Office, races: int) -> None:
     def race(job_id: str) -> tuple[bool, State]:
         def cancel() -> bool:
             with office.database.write() as session:
@@ -155,7 +173,7 @@ def test_a_job_that_is_given_back_while_it_is_cancelled_ends_cancelled(office: O
         return asked.result(), office.read(job_id).state
 
     with ThreadPoolExecutor(2) as pool:
-        results = {race(office.running().id) for _ in range(100)}
+        results = {race(office.running().id) for _ in range(races)}
     assert results == {(True, State.CANCELLED)}
 
 
