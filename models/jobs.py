@@ -12,13 +12,13 @@ from sqlalchemy import Select, delete, exists, func, select, update
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
 
-from models import discarded, ownership, projects, usage
+from models import discarded, ownership, usage
 from models.clock import UTCDateTime, now_plus
 from models.failures import Failure
 from models.ids import new_id
 from models.ownership import OwnershipLost, is_known, left, owned_by, taken
 from models.states import OWNED, TERMINAL, TRANSITIONS, Actor, FailureCode, State, Wish
-from models.tables import Attempt, Checkpoint, Event, Held, Job, Json, Project, Worker
+from models.tables import Attempt, Checkpoint, Event, Held, Job, Json, Worker
 
 
 @dataclass(frozen=True)
@@ -177,16 +177,6 @@ def count_running(session: Session, project_id: str) -> int:
     return session.scalars(select(func.count()).select_from(Job).where(running)).one()
 
 
-def queue_positions(session: Session, job_ids: Sequence[str]) -> dict[str, int]:
-    """How many jobs are ahead of each of these that is queued, when projects take turns."""
-    turn = func.row_number().over(partition_by=Job.project_id, order_by=Job.id).label("turn")
-    turns = select(Job.id, turn).where(Job.state == State.QUEUED).subquery()
-    ahead = (func.row_number().over(order_by=(turns.c.turn, turns.c.id)) - 1).label("ahead")
-    queue = select(turns.c.id, ahead).subquery()
-    rows = session.execute(select(queue.c.id, queue.c.ahead).where(queue.c.id.in_(job_ids)))
-    return {row.id: row.ahead for row in rows}
-
-
 def events_after(session: Session, job_id: str, sequence: int = 0, limit: int = 100) -> list[Event]:
     query = select(Event).where(Event.job_id == job_id, Event.sequence > sequence).order_by(Event.sequence).limit(limit)
     return list(session.scalars(query))
@@ -325,55 +315,9 @@ def claim(session: Session, job_id: str, *, worker_id: str, lease_seconds: float
     return job
 
 
-def claim_fairly(session: Session, *, worker_id: str, lease_seconds: float, running_jobs: int) -> Job | None:
-    """Take the job whose turn it is, whichever the doorbell named: the oldest of the project that has the fewest
-    running, and among those of the one that was served longest ago. A project that runs as many as it may waits, and
-    so does a job that is left in peace for a while.
-
-    Args:
-        running_jobs: what a project may that has no limit of its own.
-    """
-    waiting = (Job.state == State.QUEUED) & is_known(Job) & _is_rested()
-    for project_id in _in_turn(session, waiting):
-        with session.begin_nested() as turn:
-            limit = projects.lock(session, project_id).running_jobs
-            job = None
-            if count_running(session, project_id) < (running_jobs if limit is None else limit):
-                job = _claim_oldest(session, Job.project_id == project_id, waiting, worker_id, lease_seconds)
-            if job is not None:
-                served = update(Project).where(Project.id == project_id).values(served_at=now_plus())
-                session.execute(served, execution_options={"synchronize_session": False})
-                return job
-            turn.rollback()  # and with it the lock
-    return None
-
-
-def _is_rested() -> ColumnElement[bool]:
+def is_rested() -> ColumnElement[bool]:
+    """Whether nobody is asked to leave the job in peace any more."""
     return Job.not_before.is_(None) | (Job.not_before < now_plus())
-
-
-TURNS = 20
-"""Projects that are looked at for one claim."""
-
-
-def _in_turn(session: Session, waiting: ColumnElement[bool]) -> list[str]:
-    mine = Job.project_id == Project.id
-    running = select(func.count()).where(mine, Job.state.in_(OWNED)).correlate(Project).scalar_subquery()
-    queued = exists().where(mine, waiting).correlate(Project)
-    order = (running, Project.served_at.asc().nulls_first(), Project.id)
-    return list(session.scalars(select(Project.id).where(queued).order_by(*order).limit(TURNS)))
-
-
-def _claim_oldest(
-    session: Session, mine: ColumnElement[bool], waiting: ColumnElement[bool], worker_id: str, lease_seconds: float
-) -> Job | None:
-    """Some may be cancelled or paused between the look and the claim."""
-    oldest = select(Job.id).where(mine, waiting).order_by(Job.id).limit(TURNS)
-    for job_id in session.scalars(oldest).all():
-        job = claim(session, job_id, worker_id=worker_id, lease_seconds=lease_seconds)
-        if job is not None:
-            return job
-    return None
 
 
 def beat(session: Session, job_id: str, attempt: int, lease_seconds: float) -> Wish:
@@ -561,7 +505,7 @@ def _recover(session: Session, job: Job, fruitless_limit: int) -> Job:
 
 
 def unheard(session: Session, *, older_than: float, limit: int) -> list[str]:
-    return ownership.unheard(session, Job, State.QUEUED, older_than, limit, _is_rested())
+    return ownership.unheard(session, Job, State.QUEUED, older_than, limit, is_rested())
 
 
 def report_worker(session: Session, worker: Worker) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 from pydantic import TypeAdapter
 
-from models import checkpoints, database, datasets, jobs, log_lines, meters, metrics, storage
+from models import checkpoints, database, datasets, jobs, log_lines, meters, metrics, storage, turns
 from models.checkpoints import Saved
 from models.database import Session, outage
 from models.failpoints import reach
@@ -48,7 +48,7 @@ def run_job(site: Site) -> None:
     doorbell is only a doorbell."""
     settings = site.settings
     with site.database.write() as session:
-        job = jobs.claim_fairly(
+        job = turns.claim(
             session,
             worker_id=site.id,
             lease_seconds=settings.lease_seconds,

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from models import jobs
+from models import jobs, turns
 from models.failures import Failure
 from models.ownership import OwnershipLost
 from models.states import OWNED, TRANSITIONS, FailureCode, State, Wish
@@ -226,7 +226,7 @@ def test_a_silent_owner_costs_no_rest(office: Office) -> None:
     for _ in range(2):
         lose(office, job_id)
     with office.database.write() as session:
-        assert jobs.claim_fairly(session, worker_id="wrk_next", lease_seconds=60, running_jobs=9) is not None
+        assert turns.claim(session, worker_id="wrk_next", lease_seconds=60, running_jobs=9) is not None
 
 
 def test_waiting_jobs_are_rung_for_once_in_a_while(office: Office) -> None:

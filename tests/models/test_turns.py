@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from models import datasets, jobs, projects
+from models import datasets, jobs, projects, turns
 from models.ids import new_id
 from models.projects import Limits
 from models.tables import Job
@@ -37,7 +37,7 @@ def project_with(office: Office, queued: int, limits: Limits = UNLIMITED) -> str
 
 def claim(office: Office, running_jobs: int = 1000) -> Job | None:
     with office.database.write() as session:
-        return jobs.claim_fairly(session, worker_id="wrk", lease_seconds=60, running_jobs=running_jobs)
+        return turns.claim(session, worker_id="wrk", lease_seconds=60, running_jobs=running_jobs)
 
 
 def take(office: Office) -> Job:
@@ -136,5 +136,5 @@ def test_who_waits_knows_how_many_turns_are_ahead(office: Office) -> None:
         ids = {
             project: [job.id for job in jobs.page(session, project, newest_first=False)] for project in (crowd, lone)
         }
-        positions = jobs.queue_positions(session, [ids[crowd][0], ids[crowd][9], ids[lone][0]])
+        positions = turns.positions(session, [ids[crowd][0], ids[crowd][9], ids[lone][0]])
     assert positions == {ids[crowd][0]: 0, ids[lone][0]: 1, ids[crowd][9]: 10}
