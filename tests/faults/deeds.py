@@ -65,7 +65,7 @@ def _requests(who: str, chance: random.Random, seconds: float) -> Iterator[Deed]
         if chance.random() < 0.15:
             yield Deed(at, who, "cancel", chance.random())
         yield Deed(at, who, "list")
-        at += chance.uniform(0.5, 2.5)
+        at += chance.uniform(1.5, 5)
 
 
 def by(who: str, deeds: Iterable[Deed]) -> list[Deed]:

@@ -37,7 +37,7 @@ def job_id(office: Office, store: Storage, tmp_path: Path) -> str:
     saved = Saved("last", 2, 1, True, {}, key, stored.sha256, stored.bytes, None, None)
     with office.database.write() as session:
         metrics.append(session, job.id, 1, "step", {"step": [1, 2], "train/loss": [1.0, 0.5]}, {"step": 2, "epoch": 1})
-        told = {"step": [2], "epoch": [1], "train/loss": [0.5]}
+        told: dict[str, list[float]] = {"step": [2], "epoch": [1], "train/loss": [0.5]}
         metrics.append(session, job.id, 1, "epoch", told, {"step": 2, "epoch": 1})
         checkpoints.record(session, job.id, 1, saved)
         jobs.succeed(session, job.id, 1, summary={})

@@ -1,6 +1,5 @@
 """An installation that is brought up to date keeps what it has: from each earlier revision, with rows in all tables."""
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,7 +15,7 @@ from models.states import State
 from models.tables import Held, IdempotentReply, LogLine, Table, Worker
 from tests.models.conftest import ROOT, Office
 
-Rows = dict[str, list[Mapping[str, Any]]]
+Rows = dict[str, list[dict[str, Any]]]
 
 
 def _config() -> Config:
@@ -60,13 +59,13 @@ def _rows(office: Office, only: Rows | None = None) -> Rows:
     tables = MetaData()
     with office.database.read() as session:
         tables.reflect(session.connection())
-        found = {}
+        found: Rows = {}
         for table in tables.sorted_tables:
             if table.name == "alembic_version" or (only is not None and table.name not in only):
                 continue
             wanted = [column for column in table.columns if only is None or column.name in only[table.name][0]]
             rows = session.execute(select(*wanted).order_by(*table.primary_key.columns)).mappings()
-            found[table.name] = [dict(row) for row in rows]
+            found[table.name] = [{**row} for row in rows]
     return found
 
 

@@ -67,7 +67,7 @@ def test_a_technique_without_effect_is_a_bug_of_ours(tmp_path: Path, monkeypatch
         (MemoryError(), "out_of_memory"),
         (torch.AcceleratorError("CUDA error: uncorrectable ECC error encountered"), "device_error"),
         (OSError(errno.ENOSPC, "No space left on device"), "storage_full"),
-        (Diverged(7, float("nan"), 1.0), "diverged"),
+        (Diverged(7, "The loss is not finite", 1.0), "diverged"),
         (KeyError("x"), "internal"),
     ],
 )
