@@ -81,11 +81,14 @@ class _Exchange:
         self._started = time.perf_counter()
         self.request_id = request_id
         self.status: int | None = None
+        self.made: str | None = None
+        """The path of what it has made: so a request is found by its job."""
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = int(message["status"])
             headers = MutableHeaders(scope=message)
+            self.made = headers.get("location") if self.status == 201 else None  # elsewhere it may carry a signature
             headers["X-Request-Id"] = self.request_id
             for name, value in SECURITY_HEADERS.items():
                 headers.setdefault(name, value)
@@ -99,6 +102,7 @@ class _Exchange:
             method=self._scope["method"],
             path=self._scope["path"][:200],
             status=self.status,
+            made=self.made,
             milliseconds=round((time.perf_counter() - self._started) * 1000, 1),
             key=caller and caller.key_id,
             project=caller and caller.project_id,

@@ -6,7 +6,7 @@ from typing import assert_never
 
 from api import resources
 from api.resources import Item, Page
-from models import jobs, tables
+from models import jobs, tables, turns
 from models.database import Session
 from models.states import OWNED, DatasetState, State, Wish
 
@@ -39,7 +39,7 @@ def queue_of(session: Session, rows: Sequence[tables.Job], *, seen_within: float
         return None
     online = [worker for worker in jobs.workers(session, seen_within) if worker.state == "online"]
     return Queue(
-        positions=jobs.queue_positions(session, waiting),
+        positions=turns.positions(session, waiting),
         slots=sum(worker.slots for worker in online),
         busy=sum(worker.busy for worker in online),
     )
@@ -92,6 +92,8 @@ def _job_reason(row: tables.Job, queue: Queue | None) -> str:
     if row.desired_state == Wish.PAUSE and row.state in OWNED:
         return "a pause was asked for: it is saving where it is"
     match row.state:
+        case State.QUEUED if row.not_before is not None:
+            return f"it was given back and is left in peace until {row.not_before:%H:%M:%S} UTC: its events say why"
         case State.QUEUED:
             return queue.reason(row) if queue else "waiting for a worker"
         case State.STARTING:

@@ -12,37 +12,13 @@ from sqlalchemy import Select, delete, exists, func, select, update
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
 
-from models import discarded, ownership, projects, usage
+from models import discarded, ownership, usage
 from models.clock import UTCDateTime, now_plus
+from models.failures import Failure
 from models.ids import new_id
 from models.ownership import OwnershipLost, is_known, left, owned_by, taken
 from models.states import OWNED, TERMINAL, TRANSITIONS, Actor, FailureCode, State, Wish
-from models.tables import Attempt, Checkpoint, Event, Held, Job, Json, Project, Worker
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Why a job failed, in a form that helps: what happened, who can mend it, what to try."""
-
-    code: FailureCode
-    message: str
-    advice: str | None = None
-
-    @property
-    def owner(self) -> str:
-        return "user" if self.code in _USERS_TO_MEND else "platform"
-
-    def as_json(self) -> Json:
-        return {"code": self.code.value, "message": self.message, "advice": self.advice, "owner": self.owner}
-
-
-_USERS_TO_MEND = {
-    FailureCode.DIVERGED,
-    FailureCode.OUT_OF_MEMORY,
-    FailureCode.DATASET_ERROR,
-    FailureCode.CHECKPOINT_ERROR,
-    FailureCode.INVALID_SPEC,
-}
+from models.tables import Attempt, Checkpoint, Event, Held, Job, Json, Worker
 
 
 @dataclass(frozen=True)
@@ -201,16 +177,6 @@ def count_running(session: Session, project_id: str) -> int:
     return session.scalars(select(func.count()).select_from(Job).where(running)).one()
 
 
-def queue_positions(session: Session, job_ids: Sequence[str]) -> dict[str, int]:
-    """How many jobs are ahead of each of these that is queued, when projects take turns."""
-    turn = func.row_number().over(partition_by=Job.project_id, order_by=Job.id).label("turn")
-    turns = select(Job.id, turn).where(Job.state == State.QUEUED).subquery()
-    ahead = (func.row_number().over(order_by=(turns.c.turn, turns.c.id)) - 1).label("ahead")
-    queue = select(turns.c.id, ahead).subquery()
-    rows = session.execute(select(queue.c.id, queue.c.ahead).where(queue.c.id.in_(job_ids)))
-    return {row.id: row.ahead for row in rows}
-
-
 def events_after(session: Session, job_id: str, sequence: int = 0, limit: int = 100) -> list[Event]:
     query = select(Event).where(Event.job_id == job_id, Event.sequence > sequence).order_by(Event.sequence).limit(limit)
     return list(session.scalars(query))
@@ -256,7 +222,7 @@ def request_resume(session: Session, project_id: str, job_id: str) -> Job | None
     waiting = session.scalars(select(Job).where(mine, Job.state == State.QUEUED)).one_or_none()
     return (
         waiting
-        or _move(session, "job.resumed", "user", mine, desired_state=Wish.RUN, rung_at=None)
+        or _move(session, "job.resumed", "user", mine, desired_state=Wish.RUN, rung_at=None, not_before=None)
         or _ask(session, mine & (Job.desired_state != Wish.CANCEL), Wish.RUN)
     )
 
@@ -264,7 +230,8 @@ def request_resume(session: Session, project_id: str, job_id: str) -> Job | None
 def request_retry(session: Session, project_id: str, job_id: str) -> Job | None:
     """Queue a job again that failed or was cancelled, to go on from its newest checkpoint. None if it has not, or is
     not there."""
-    anew: dict[str, Any] = {"failure": None, "finished_at": None, "rung_at": None, "fruitless_attempts": 0}
+    anew: dict[str, Any] = {"failure": None, "finished_at": None, "fruitless_attempts": 0}
+    anew |= {"rung_at": None, "not_before": None}
     mine = _locked(session, project_id, job_id)
     return _move(session, "job.retried", "user", mine, desired_state=Wish.RUN, **anew)
 
@@ -340,6 +307,7 @@ def claim(session: Session, job_id: str, *, worker_id: str, lease_seconds: float
         "worker",
         (Job.id == job_id) & is_known(Job),
         progress=None,
+        not_before=None,
         **taken(Job, worker_id, lease_seconds),
     )
     if job is not None:
@@ -347,54 +315,9 @@ def claim(session: Session, job_id: str, *, worker_id: str, lease_seconds: float
     return job
 
 
-def claim_fairly(
-    session: Session, rung_for: str, *, worker_id: str, lease_seconds: float, running_jobs: int
-) -> Job | None:
-    """Take the job whose turn it is, whichever the doorbell named: the oldest of the project that has the fewest
-    running, and among those of the one that was served longest ago. A project that runs as many as it may waits.
-
-    Args:
-        rung_for: the job that the doorbell named: it is taken up even if it was to be left in peace for a while.
-        running_jobs: what a project may that has no limit of its own.
-    """
-    due = Job.not_before.is_(None) | (Job.not_before < now_plus()) | (Job.id == rung_for)
-    waiting = (Job.state == State.QUEUED) & is_known(Job) & due
-    for project_id in _in_turn(session, waiting):
-        with session.begin_nested() as turn:
-            limit = projects.lock(session, project_id).running_jobs
-            job = None
-            if count_running(session, project_id) < (running_jobs if limit is None else limit):
-                job = _claim_oldest(session, Job.project_id == project_id, waiting, worker_id, lease_seconds)
-            if job is not None:
-                served = update(Project).where(Project.id == project_id).values(served_at=now_plus())
-                session.execute(served, execution_options={"synchronize_session": False})
-                return job
-            turn.rollback()  # and with it the lock
-    return None
-
-
-TURNS = 20
-"""Projects that are looked at for one claim."""
-
-
-def _in_turn(session: Session, waiting: ColumnElement[bool]) -> list[str]:
-    mine = Job.project_id == Project.id
-    running = select(func.count()).where(mine, Job.state.in_(OWNED)).correlate(Project).scalar_subquery()
-    queued = exists().where(mine, waiting).correlate(Project)
-    order = (running, Project.served_at.asc().nulls_first(), Project.id)
-    return list(session.scalars(select(Project.id).where(queued).order_by(*order).limit(TURNS)))
-
-
-def _claim_oldest(
-    session: Session, mine: ColumnElement[bool], waiting: ColumnElement[bool], worker_id: str, lease_seconds: float
-) -> Job | None:
-    """Some may be cancelled or paused between the look and the claim."""
-    oldest = select(Job.id).where(mine, waiting).order_by(Job.id).limit(TURNS)
-    for job_id in session.scalars(oldest).all():
-        job = claim(session, job_id, worker_id=worker_id, lease_seconds=lease_seconds)
-        if job is not None:
-            return job
-    return None
+def is_rested() -> ColumnElement[bool]:
+    """Whether nobody is asked to leave the job in peace any more."""
+    return Job.not_before.is_(None) | (Job.not_before < now_plus())
 
 
 def beat(session: Session, job_id: str, attempt: int, lease_seconds: float) -> Wish:
@@ -506,15 +429,11 @@ def fail(session: Session, job_id: str, attempt: int, failure: Failure) -> Job:
     return job
 
 
-REST_SECONDS = 10
-"""How long a job is left in peace that could not be done for no fault of its own."""
-
-
-def release(session: Session, job_id: str, attempt: int, *, reason: str, soon: bool = True) -> Job:
+def release(session: Session, job_id: str, attempt: int, *, reason: str, rest_seconds: float = 0) -> Job:
     """Give the job back: to be gone on with by whoever is free, unless somebody has asked for a pause or a cancel.
 
     Args:
-        soon: whether workers are told at the next round of a reconciler; else they are left in peace for a while.
+        rest_seconds: how long it is left in peace; if 0, workers are told at the next round of a reconciler.
     """
     mine = owned_by(Job, job_id, attempt, OWNED)
     wish = session.scalars(select(Job.desired_state).where(mine).with_for_update()).one_or_none()
@@ -526,22 +445,33 @@ def release(session: Session, job_id: str, attempt: int, *, reason: str, soon: b
         case Wish.PAUSE:
             job = _move_owned(session, "job.paused", job_id, attempt, **left())
         case Wish.RUN:
-            rest: dict[str, Any] = {"rung_at": None, "not_before": None}
-            if not soon:
-                rest = {"rung_at": now_plus(), "not_before": now_plus(REST_SECONDS)}
-            job = _move_owned(session, "job.released", job_id, attempt, data={"reason": reason}, **left(**rest))
+            data: Json = {"reason": reason} | ({"rest_seconds": rest_seconds} if rest_seconds else {})
+            rest = left(rung_at=None, not_before=now_plus(rest_seconds) if rest_seconds else None)
+            job = _move_owned(session, "job.released", job_id, attempt, data=data, **rest)
         case _:
             assert_never(wish)
     _end_attempt(session, job, attempt, f"released: {reason}")
     return job
 
 
-def retry(session: Session, job_id: str, attempt: int, *, failure: Failure, fruitless_limit: int) -> Job:
-    """Give back a job whose trainer ended unexpectedly; after too many attempts without a new checkpoint, fail it."""
+LONGEST_REST_SECONDS = 600
+
+
+def retry(
+    session: Session, job_id: str, attempt: int, *, failure: Failure, fruitless_limit: int, rest_seconds: float
+) -> Job:
+    """Give back a job whose attempt failed in a way that may pass; after too many in a row without a new checkpoint,
+    fail it.
+
+    Args:
+        rest_seconds: how long it is left in peace, so that it does not fail again at once: what filled the memory or
+            the disk may need time to go. Twice as long after each further attempt in a row, to ten minutes at most.
+    """
     job = fence(session, job_id, attempt, fruitless_attempts=Job.fruitless_attempts + 1)
     if job.fruitless_attempts >= fruitless_limit:
         return fail(session, job_id, attempt, failure)
-    return release(session, job_id, attempt, reason=failure.message)
+    rest = min(rest_seconds * 2 ** (job.fruitless_attempts - 1), LONGEST_REST_SECONDS)
+    return release(session, job_id, attempt, reason=failure.message, rest_seconds=rest)
 
 
 def recover_lost(session: Session, *, fruitless_limit: int, limit: int = 100) -> list[Job]:
@@ -560,7 +490,6 @@ def _recover(session: Session, job: Job, fruitless_limit: int) -> Job:
         failure = Failure(
             FailureCode.POISON,
             f"{fruitless_limit} workers in a row died while training this job, without a new checkpoint",
-            "look at the workers' logs; a smaller batch or network may help",
         ).as_json()
         moved = _move(session, "job.failed", "reconciler", still_lost, data=failure, **(ended | {"failure": failure}))
     elif job.desired_state == Wish.PAUSE:
@@ -576,7 +505,7 @@ def _recover(session: Session, job: Job, fruitless_limit: int) -> Job:
 
 
 def unheard(session: Session, *, older_than: float, limit: int) -> list[str]:
-    return ownership.unheard(session, Job, State.QUEUED, older_than, limit)
+    return ownership.unheard(session, Job, State.QUEUED, older_than, limit, is_rested())
 
 
 def report_worker(session: Session, worker: Worker) -> None:

@@ -83,9 +83,12 @@ def expired(session: Session, table: type[Row], states: Iterable[StrEnum], limit
     return list(session.scalars(query))
 
 
-def unheard(session: Session, table: type[Row], state: StrEnum, older_than: float, limit: int) -> list[str]:
+def unheard(
+    session: Session, table: type[Row], state: StrEnum, older_than: float, limit: int, *conditions: ColumnElement[bool]
+) -> list[str]:
     """Waiting rows that no worker was told about lately, oldest first; they count as told from now on."""
     old = table.rung_at.is_(None) | (table.rung_at < now_plus(-older_than))
-    waiting = select(table.id).where(table.state == state, is_known(table), old).order_by(table.id).limit(limit)
+    ripe = (table.state == state, is_known(table), old, *conditions)
+    waiting = select(table.id).where(*ripe).order_by(table.id).limit(limit)
     statement = update(table).where(table.id.in_(waiting)).values(rung_at=now_plus()).returning(table.id)
     return sorted(session.scalars(statement, execution_options={"synchronize_session": False}))

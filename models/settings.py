@@ -55,6 +55,9 @@ class Settings(BaseSettings):
     """How much training a crash may cost at most: the time between checkpoints inside an epoch."""
     fruitless_attempts: Annotated[int, Field(ge=1, le=100)] = 3
     """Attempts in a row that may end without a new checkpoint before the job is given up as poison."""
+    rest_seconds: Seconds = 10
+    """How long a job is left in peace whose attempt failed in a way that may pass; twice as long after each further one
+    in a row, to ten minutes at most. A worker's death costs no rest."""
     worker_slots: Annotated[int, Field(ge=1, le=256)] = 1
     """Jobs and ingests that one worker runs at once."""
     trainer_threads: Annotated[int, Field(ge=0, le=1024)] = 0

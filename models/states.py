@@ -52,6 +52,7 @@ class FailureCode(StrEnum):
     INVALID_SPEC = "invalid_spec"
     STALLED = "stalled"
     POISON = "poison"
+    DEVICE_ERROR = "device_error"
     STORAGE_FULL = "storage_full"
     INTERNAL = "internal"
 

@@ -228,7 +228,7 @@ class Job(Owned, Table):
     """What its techniques have really done, measured by its trainer."""
     failure: Mapped[Json | None]
     not_before: Mapped[datetime | None]
-    """Until when it is left in peace, unless somebody asks for this very row."""
+    """Until when it is left in peace."""
     event_count: Mapped[int] = mapped_column(default=0)
     created_at: Mapped[datetime] = mapped_column(default=now_plus())
     started_at: Mapped[datetime | None]

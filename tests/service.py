@@ -1,14 +1,16 @@
 """The service as real processes: an API, any number of workers, a broker. What the tests of faults kill, stop and
 start again."""
 
+import hashlib
 import itertools
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -16,12 +18,12 @@ from typing import Any
 
 import httpx
 
-from models import projects
+from models import checkpoints, projects
 from models.database import Database
 from models.settings import Settings
 from models.storage import open_storage
 from models.tables import Job, Worker
-from tests.faults.checker import violations
+from tests.faults.checker import strays, violations
 from tests.servers.process import free_port, running
 
 ROOT = Path(__file__).parents[1]
@@ -100,20 +102,42 @@ class Service:
             time.sleep(0.02)
         return at
 
+    def reach_attempt(self, job_id: str, attempt: int, seconds: float = 60) -> subprocess.Popen[bytes]:
+        """Wait until an attempt has begun; returns the worker that it belongs to."""
+        deadline = time.monotonic() + seconds
+        while (job := self.job(job_id))["attempt"] < attempt or job["status"] not in {"starting", "running"}:
+            assert time.monotonic() < deadline, f"{job_id} is {job['status']}, attempt {job['attempt']}: {self.logs()}"
+            time.sleep(0.01)
+        return self.owner_of(job_id)
+
     def last_weights(self, job_id: str) -> str:
         """The sha256 of a job's last checkpoint, checked against its bytes."""
-        import hashlib
-
         checkpoint = self._ok(self.http.get(f"/v1/jobs/{job_id}/checkpoints/last"))
         content = self.http.get(f"/v1/checkpoints/{checkpoint['id']}/content").raise_for_status().content
         assert hashlib.sha256(content).hexdigest() == checkpoint["sha256"]
         return str(checkpoint["sha256"])
 
+    def last_bits(self, job_id: str) -> tuple[str, str]:
+        """The same with that of all else that a resume needs, but for the seconds that it took: the optimizer's
+        state, averages, the best so far, running metrics, the position."""
+        with self.database() as database, database.read() as session:
+            checkpoint = checkpoints.last(session, job_id)
+        assert checkpoint is not None
+        assert checkpoint.state_key is not None
+        state = b"".join(open_storage(self.read_settings()).read(checkpoint.state_key))
+        length = int.from_bytes(state[:8], "little")
+        header = json.loads(state[8 : 8 + length])
+        position = json.loads(header.pop("__metadata__")["progress"])
+        assert position.pop("seconds") > 0
+        told = json.dumps([header, position], sort_keys=True).encode()
+        return self.last_weights(job_id), hashlib.sha256(told + state[8 + length :]).hexdigest()
+
     def events(self, job_id: str) -> list[str]:
         return [event["type"] for event in self._ok(self.http.get(f"/v1/jobs/{job_id}/events?limit=100"))["data"]]
 
-    def logs(self) -> str:
-        return "\n".join(path.read_text(errors="replace")[-3000:] for path in sorted(self.folder.glob("*.log")))
+    def logs(self, most: int = 3000) -> str:
+        """The last characters of each."""
+        return "\n".join(path.read_text(errors="replace")[-most:] for path in sorted(self.folder.glob("*.log")))
 
     def _start(self, name: str, command: list[str], is_ready: Any, **settings: str) -> subprocess.Popen[bytes]:
         environment = {
@@ -171,6 +195,7 @@ def service(folder: Path, database_url: str, broker_url: str, **settings: str) -
         "TRAINWRIGHT_HEARTBEAT_SECONDS": "0.5",
         "TRAINWRIGHT_LEASE_SECONDS": "3",
         "TRAINWRIGHT_RECONCILE_SECONDS": "0.5",
+        "TRAINWRIGHT_REST_SECONDS": "0.5",
         "TRAINWRIGHT_DRAIN_SECONDS": "20",
         "TRAINWRIGHT_TRAINER_THREADS": "1",
         **settings,
@@ -179,6 +204,10 @@ def service(folder: Path, database_url: str, broker_url: str, **settings: str) -
         installation = Service(folder, environment, stack)
         installation.start_api()
         yield installation
+    left_behind = time.monotonic() + 2
+    while found := strays(folder):
+        assert time.monotonic() < left_behind, f"I7: processes {found} outlive their installation"
+        time.sleep(0.05)
 
 
 def kill_all_of(process: subprocess.Popen[bytes]) -> None:
@@ -187,11 +216,28 @@ def kill_all_of(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
+def children(pid: int) -> list[int]:
+    """Of any of its threads: a process is the child of the one that started it."""
+    found = []
+    for listed in Path("/proc").glob(f"{pid}/task/*/children"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            found += [int(child) for child in listed.read_text().split()]
+    return sorted(found)
+
+
 def descendants(pid: int) -> list[int]:
     """Living processes below one."""
-    children = Path(f"/proc/{pid}/task/{pid}/children")
-    found = [int(child) for child in children.read_text().split()] if children.exists() else []
-    return found + [below for child in found for below in descendants(child)]
+    return [below for child in children(pid) for below in (child, *descendants(child))]
+
+
+def forkservers(worker: subprocess.Popen[bytes]) -> list[int]:
+    """What a worker's trainers are forked from: one process, once it is there."""
+    return [pid for pid in children(worker.pid) if b"forkserver" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+def trainers(worker: subprocess.Popen[bytes]) -> list[int]:
+    """Living trainers of a worker, the oldest first."""
+    return [pid for server in forkservers(worker) for pid in children(server)]
 
 
 def _answers(url: str) -> bool:

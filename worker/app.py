@@ -63,10 +63,10 @@ def add_tasks(app: Celery, site: Site) -> None:
     """Register the tasks. Each may run twice, late or never: the claim decides."""
 
     @app.task(name="train")  # type: ignore[untyped-decorator]
-    def train(job_id: str) -> None:
+    def train(_job_id: str) -> None:
         if not site.leaving.is_set():
             with site.slot():
-                run_job(site, job_id)
+                run_job(site)
 
     @app.task(name="ingest")  # type: ignore[untyped-decorator]
     def ingest(dataset_id: str) -> None:

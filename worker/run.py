@@ -13,11 +13,11 @@ from typing import Any
 import structlog
 from pydantic import TypeAdapter
 
-from models import checkpoints, database, datasets, jobs, log_lines, meters, metrics, storage
+from models import checkpoints, database, datasets, jobs, log_lines, meters, metrics, storage, turns
 from models.checkpoints import Saved
 from models.database import Session, outage
 from models.failpoints import reach
-from models.jobs import Failure
+from models.failures import MAY_PASS, Failure
 from models.ownership import OwnershipLost
 from models.spec.manifest import Manifest
 from models.states import FailureCode, Wish
@@ -43,14 +43,13 @@ CLOCKED = {
 MANIFEST: TypeAdapter[Manifest] = TypeAdapter(Manifest)
 
 
-def run_job(site: Site, job_id: str) -> None:
-    """Claim a job, the one whose turn it is, and see it through. That there is none to be had (any more) is no error:
-    the doorbell is only a doorbell."""
+def run_job(site: Site) -> None:
+    """Claim the job whose turn it is, and see it through. That there is none to be had (any more) is no error: the
+    doorbell is only a doorbell."""
     settings = site.settings
     with site.database.write() as session:
-        job = jobs.claim_fairly(
+        job = turns.claim(
             session,
-            job_id,
             worker_id=site.id,
             lease_seconds=settings.lease_seconds,
             running_jobs=settings.running_jobs_per_project,
@@ -162,7 +161,6 @@ class _Supervisor:
             failure = Failure(
                 FailureCode.CHECKPOINT_ERROR,
                 f"the weights of {error}, from which the job starts, are missing or damaged",
-                "start from another checkpoint of that job, or train it again",
             )
             self._site.write(lambda session: jobs.fail(session, *self._owned, failure))
             return
@@ -430,7 +428,10 @@ class _Supervisor:
     def _failed(self, message: dict[str, Any]) -> None:
         log.error("job_failed", code=message["code"], message=message["message"], trace=message.get("trace"))
         failure = Failure(FailureCode(message["code"]), message["message"], message["advice"])
-        self._site.write(lambda session: jobs.fail(session, *self._owned, failure))
+        if failure.code in MAY_PASS:
+            self._retry(failure)
+        else:
+            self._site.write(lambda session: jobs.fail(session, *self._owned, failure))
 
     def _ended_unexpectedly(self, exit_code: int | None, lease: Lease) -> None:
         """The trainer is gone and did not say why: we may know."""
@@ -444,8 +445,7 @@ class _Supervisor:
             return
         failure = self._diagnosis(exit_code)
         log.error("trainer_ended", exit_code=exit_code, code=failure.code)
-        limit = self._settings.fruitless_attempts
-        self._site.write(lambda session: jobs.retry(session, *self._owned, failure=failure, fruitless_limit=limit))
+        self._retry(failure)
 
     def _release(self) -> None:
         reason = self._stop.resting
@@ -457,13 +457,18 @@ class _Supervisor:
         takes."""
         log.error("supervisor_failed", exc_info=error)
         if isinstance(error, storage.OUTAGES):
-            reason = "the object store does not answer"
-            self._site.write(lambda session: jobs.release(session, *self._owned, reason=reason, soon=False))
+            reason, rest = "the object store does not answer", self._settings.rest_seconds
+            self._site.write(lambda session: jobs.release(session, *self._owned, reason=reason, rest_seconds=rest))
             return
         code = FailureCode.STORAGE_FULL if storage.is_full(error) else FailureCode.INTERNAL
-        failure = Failure(code, f"{type(error).__name__}: {error}"[:500])
-        limit = self._settings.fruitless_attempts
-        self._site.write(lambda session: jobs.retry(session, *self._owned, failure=failure, fruitless_limit=limit))
+        self._retry(Failure(code, f"{type(error).__name__}: {error}"[:500]))
+
+    def _retry(self, failure: Failure) -> None:
+        """Unless it has been tried often enough."""
+        limit, rest = self._settings.fruitless_attempts, self._settings.rest_seconds
+        self._site.write(
+            lambda session: jobs.retry(session, *self._owned, failure=failure, fruitless_limit=limit, rest_seconds=rest)
+        )
 
     def _diagnosis(self, exit_code: int | None) -> Failure:
         if self._stop.stalled:
@@ -473,7 +478,6 @@ class _Supervisor:
             return Failure(
                 FailureCode.OUT_OF_MEMORY,
                 "the trainer was killed, as the operating system does when memory runs out",
-                "try a smaller batch_size or network",
             )
         return Failure(FailureCode.POISON, f"the trainer ended with exit code {exit_code}")
 

@@ -5,6 +5,7 @@ It is forked, warm, from a server that has torch imported. It gets its orders th
 through the same one. When the pipe closes its supervisor is gone, and so it ends at once.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -63,17 +64,8 @@ def main(pipe: Connection, output: Connection, order: Order) -> None:
     saver = _Saver(Path(order.scratch), voice)
     try:
         _train(order, control, voice, saver)
-    except Diverged as error:
-        _fail(saver, voice, "diverged", str(error), error.advice)
-    except (MemoryError, torch.OutOfMemoryError) as error:
-        _fail(saver, voice, "out_of_memory", _first_line(error), "try a smaller batch_size or network")
-    except RuntimeError as error:
-        if "can't allocate memory" not in str(error):
-            _crash(saver, voice, error)
-        else:
-            _fail(saver, voice, "out_of_memory", _first_line(error), "try a smaller batch_size or network")
-    except Exception as error:  # noqa: BLE001  a bug: it is shown on the job's row, not swallowed
-        _crash(saver, voice, error)
+    except Exception as error:  # noqa: BLE001  whatever it is, it is shown on the job's row
+        _fail(saver, voice, error)
     finally:
         voice.close()
 
@@ -220,23 +212,32 @@ def _write_to(output: Connection) -> None:
     warnings.formatwarning = lambda message, category, *_, **__: f"{category.__name__}: {message}\n"
 
 
-def _fail(saver: _Saver, voice: _Voice, code: str, message: str, advice: str | None) -> None:
-    try:
-        saver.finish()
-    except Exception as error:  # noqa: BLE001  a checkpoint was not written: that comes first
-        return _crash(saver, voice, error)
-    voice.say("failed", code=code, message=message, advice=advice)
-    return None
-
-
-def _crash(saver: _Saver, voice: _Voice, error: Exception) -> None:
+def _fail(saver: _Saver, voice: _Voice, error: Exception) -> None:
+    """Say why there is no end. What kept a checkpoint from being written comes first."""
     try:
         saver.finish()
     except Exception as earlier:  # noqa: BLE001  it is why
         error = earlier
-    code = "storage_full" if isinstance(error, OSError) and error.errno == 28 else "internal"
-    trace = "".join(traceback.format_exception(error))
-    voice.say("failed", code=code, message=f"{type(error).__name__}: {_first_line(error)}", advice=None, trace=trace)
+    if isinstance(error, Diverged):
+        voice.say("failed", code="diverged", message=str(error), advice=error.advice)
+        return
+    code, message = _code(error), _first_line(error)
+    if code == "internal":
+        message = f"{type(error).__name__}: {message}"
+    voice.say("failed", code=code, message=message, advice=None, trace="".join(traceback.format_exception(error)))
+
+
+def _code(error: Exception) -> str:
+    match error:
+        case MemoryError() | torch.OutOfMemoryError():
+            return "out_of_memory"
+        case RuntimeError() if "out of memory" in str(error) or "can't allocate memory" in str(error):
+            return "out_of_memory"
+        case torch.AcceleratorError():
+            return "device_error"
+        case OSError(errno=errno.ENOSPC):
+            return "storage_full"
+    return "internal"
 
 
 def _first_line(error: BaseException) -> str:

@@ -3,7 +3,7 @@
 import pytest
 
 from models import jobs
-from models.jobs import Failure
+from models.failures import Failure
 from models.states import FailureCode
 from tests.api.conftest import Tenant
 
@@ -50,6 +50,16 @@ def test_a_job_that_failed_is_tried_again(ours: Tenant) -> None:
     job = ours.submitter.post(f"/v1/jobs/{job_id}/retry").json()
     assert (job["status"], job["failure"], job["finished_at"]) == ("queued", None, None)
     assert ours.submitter.post(f"/v1/jobs/{job_id}/retry").json()["error"]["code"] == "not_failed"
+
+
+def test_a_job_that_rests_says_until_when(ours: Tenant) -> None:
+    job_id = ours.running_job()
+    full = Failure(FailureCode.STORAGE_FULL, "no room")
+    with ours.world.services.database.write() as session:
+        jobs.retry(session, job_id, 1, failure=full, fruitless_limit=3, rest_seconds=60)
+    assert "left in peace until" in ours.reader.get(f"/v1/jobs/{job_id}").json()["status_reason"]
+    events = ours.reader.get(f"/v1/jobs/{job_id}/events").json()["data"]
+    assert events[-1]["data"] == {"reason": "no room", "rest_seconds": 60}
 
 
 def test_a_job_that_diverged_would_do_so_again(ours: Tenant) -> None:

@@ -14,7 +14,7 @@ from models.database import Database, Session
 from models.metrics import Wanted
 from models.states import TERMINAL, TRANSITIONS, State
 from models.storage import NotThere, Storage
-from models.tables import Attempt, Checkpoint, Event, Job
+from models.tables import Attempt, Checkpoint, Event, IdempotentReply, Job
 
 TAKEN_BACK = "job.retried"
 
@@ -27,6 +27,7 @@ def violations(database: Database, storage: Storage, acknowledged: Iterable[str]
             *_unlawful(session),
             *_attempts_that_go_back(session),
             *_checkpoints_that_are_not_there(session, storage),
+            *_keys_that_made_two(session),
             *_steps_that_miss_or_double(session),
         ]
 
@@ -74,9 +75,15 @@ def _attempts_that_go_back(session: Session) -> Iterator[str]:
         if event.attempt < seen.get(event.job_id, 0):
             yield f"I3: {event.job_id} went from attempt {seen[event.job_id]} back to {event.attempt}"
         seen[event.job_id] = event.attempt
-    for attempt in session.scalars(select(Attempt)):
-        if attempt.number > seen.get(attempt.job_id, 0):
-            yield f"I3: attempt {attempt.number} of {attempt.job_id} is in no event"
+    rows = defaultdict(list)
+    for attempt in session.scalars(select(Attempt).order_by(Attempt.job_id, Attempt.number)):
+        rows[attempt.job_id].append(attempt)
+    for job in session.scalars(select(Job)):
+        numbers = [attempt.number for attempt in rows[job.id]]
+        if numbers != list(range(1, job.attempt + 1)) or job.attempt < seen.get(job.id, 0):
+            yield f"I3: {job.id} is at attempt {job.attempt}, its rows are {numbers}"
+        if job.state in TERMINAL and any(attempt.ended_at is None for attempt in rows[job.id]):
+            yield f"I3: {job.id} has ended and an attempt of it has not"
 
 
 def _checkpoints_that_are_not_there(session: Session, storage: Storage) -> Iterator[str]:
@@ -96,18 +103,36 @@ def _checkpoints_that_are_not_there(session: Session, storage: Storage) -> Itera
                 yield f"I4: {key} of {row.id} has other bytes than its row says"
 
 
+def _keys_that_made_two(session: Session) -> Iterator[str]:
+    """I6: a key of a request stands for one job, and each job for at most one key."""
+    made: dict[str, str] = {}
+    there = set(session.scalars(select(Job.id)))
+    for row in session.scalars(select(IdempotentReply)):
+        job_id = str((row.body or {}).get("id", ""))
+        if not job_id.startswith("job_"):
+            continue
+        if job_id in made:
+            yield f"I6: {job_id} was made by {made[job_id]} and by {row.key}"
+        if job_id not in there:
+            yield f"I6: {row.key} was answered with {job_id}, which is not there"
+        made[job_id] = row.key
+
+
 def _steps_that_miss_or_double(session: Session) -> Iterator[str]:
-    """I8: each step of what succeeded once, in order."""
-    for job in session.scalars(select(Job).where(Job.state == State.SUCCEEDED, Job.verifies.is_(None))):
-        series, _ = metrics.read(session, Wanted(job.id, "step", keys=("step",)), limit=sys.maxsize)
-        steps = series.columns["step"]
-        if steps != list(range(1, len(steps) + 1)) or len(steps) != (job.progress or {}).get("step"):
-            yield f"I8: the steps of {job.id} are {len(steps)}, from {steps[:1]} to {steps[-1:]}"
+    """I8: each step and each epoch once, in order, and all of what succeeded."""
+    for job in session.scalars(select(Job).where(Job.verifies.is_(None))):
+        for interval in ("step", "epoch"):
+            series, _ = metrics.read(session, Wanted(job.id, interval, keys=(interval,)), limit=sys.maxsize)
+            told = series.columns.get(interval, [])
+            if told != list(range(1, len(told) + 1)):
+                yield f"I8: the {interval}s of {job.id} are {len(told)}, from {told[:1]} to {told[-1:]}"
+            if job.state == State.SUCCEEDED and len(told) != (job.progress or {}).get(interval):
+                yield f"I8: {job.id} is at {interval} {(job.progress or {}).get(interval)} and has told {len(told)}"
 
 
 def leftovers(folder: Path) -> list[str]:
     """I7: no temporary file stays behind."""
-    return [str(path) for path in folder.rglob(".part-*")]
+    return [str(path) for pattern in (".part-*", ".*.tmp") for path in folder.rglob(pattern)]
 
 
 def strays(folder: Path) -> list[int]:

@@ -11,10 +11,17 @@ from tests.service import Service, service
 DIGITS = Path(__file__).parents[2] / "local" / "digits.npz"
 
 
+@pytest.fixture(params=["postgres", pytest.param("sqlite", marks=pytest.mark.chaos)])
+def kept_in(request: pytest.FixtureRequest) -> str:
+    """Where rows are kept: on many machines, and on one."""
+    return str(request.param)
+
+
 @pytest.fixture
-def installation(postgres_url: str, redis_url: str, tmp_path: Path) -> Iterator[Service]:
-    """On Postgres and Redis, without a worker yet. Whatever a test does to it, the invariants hold afterwards."""
-    with service(tmp_path, postgres_url, redis_url, TRAINWRIGHT_CHECKPOINT_SECONDS="0.2") as made:
+def installation(request: pytest.FixtureRequest, kept_in: str, redis_url: str, tmp_path: Path) -> Iterator[Service]:
+    """Without a worker yet. Whatever a test does to it, the invariants hold afterwards, and nothing of it is left."""
+    url = request.getfixturevalue(f"{kept_in}_url")
+    with service(tmp_path, url, redis_url, TRAINWRIGHT_CHECKPOINT_SECONDS="0.2") as made:
         yield made
         assert made.violations() == [], made.logs()
 

@@ -27,6 +27,7 @@ class Poller(threading.Thread):
                 self.refused.append(reply)
 
 
+@pytest.mark.parametrize("kept_in", ["postgres"], indirect=True)
 def test_p11_a_database_that_crashes_three_times_costs_no_bit(
     installation: Service, dataset_id: str, postgres: Postgres
 ) -> None:
@@ -47,4 +48,4 @@ def test_p11_a_database_that_crashes_three_times_costs_no_bit(
     assert {(reply.status_code, "Retry-After" in reply.headers) for reply in poller.refused} == {(503, True)}
     job = installation.finish(job_id)
     assert (job["status"], job["failure"]) == ("succeeded", None)
-    assert installation.last_weights(job_id) == installation.last_weights(undisturbed)
+    assert installation.last_bits(job_id) == installation.last_bits(undisturbed)

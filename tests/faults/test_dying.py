@@ -1,12 +1,18 @@
 """Whatever dies while a job is trained, it ends once, with the bits of a run that nothing happened to."""
 
+import os
 import signal
 import time
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.faults.conftest import quick
-from tests.service import Service, descendants
+from tests.service import Service, forkservers, kill_all_of, trainers
+
+WITHOUT_CHECKPOINTS = {"TRAINWRIGHT_CHECKPOINT_SECONDS": "3600"}
+"""But for those at an epoch's end."""
 
 PLACES = [
     "ckpt.uploaded=kill@2",
@@ -25,19 +31,19 @@ PLACES = [
 
 
 @pytest.fixture
-def undisturbed(installation: Service, dataset_id: str) -> str:
-    """The hash of the weights that the run ends with when nothing happens."""
+def undisturbed(installation: Service, dataset_id: str) -> tuple[str, str]:
+    """The hashes of weights and state that the run ends with when nothing happens."""
     worker = installation.start_worker()
     job_id = installation.submit(quick(dataset_id, epochs=4))
     assert installation.finish(job_id)["status"] == "succeeded"
     worker.terminate()
     worker.wait()
-    return installation.last_weights(job_id)
+    return installation.last_bits(job_id)
 
 
 @pytest.mark.parametrize("place", PLACES)
 def test_p8_a_worker_that_dies_at_any_place_costs_no_bit(
-    installation: Service, dataset_id: str, undisturbed: str, place: str
+    installation: Service, dataset_id: str, undisturbed: tuple[str, str], place: str
 ) -> None:
     worker = installation.start_worker(TRAINWRIGHT_FAILPOINTS=place)
     job_id = installation.submit(quick(dataset_id, epochs=4))
@@ -45,11 +51,27 @@ def test_p8_a_worker_that_dies_at_any_place_costs_no_bit(
     installation.start_worker()
     job = installation.finish(job_id)
     assert (job["status"], job["attempt"]) == ("succeeded", 1 if place.startswith("finish.after") else 2)
-    assert installation.last_weights(job_id) == undisturbed
+    assert installation.last_bits(job_id) == undisturbed
+
+
+@pytest.mark.chaos
+def test_p7_a_job_whose_workers_die_twice_in_a_row_loses_no_bit(
+    installation: Service, dataset_id: str, undisturbed: tuple[str, str]
+) -> None:
+    installation.start_worker()
+    job_id = installation.submit(quick(dataset_id, epochs=4))
+    for attempt in (1, 2):
+        owner = installation.reach_attempt(job_id, attempt)
+        installation.reach_step(job_id, 20)
+        kill_all_of(owner)
+        installation.start_worker()
+    job = installation.finish(job_id)
+    assert (job["status"], job["attempt"]) == ("succeeded", 3)
+    assert installation.last_bits(job_id) == undisturbed
 
 
 def test_p10_a_worker_killed_while_it_leaves_costs_no_bit(
-    installation: Service, dataset_id: str, undisturbed: str
+    installation: Service, dataset_id: str, undisturbed: tuple[str, str]
 ) -> None:
     worker = installation.start_worker()
     job_id = installation.submit(quick(dataset_id, epochs=4))
@@ -59,8 +81,9 @@ def test_p10_a_worker_killed_while_it_leaves_costs_no_bit(
     worker.kill()
     worker.wait()
     installation.start_worker()
-    assert installation.finish(job_id)["status"] == "succeeded"
-    assert installation.last_weights(job_id) == undisturbed
+    job = installation.finish(job_id)
+    assert (job["status"], job["attempt"]) == ("succeeded", 2)
+    assert installation.last_bits(job_id) == undisturbed
 
 
 def test_p14_a_trainer_that_is_always_killed_is_out_of_memory(installation: Service, dataset_id: str) -> None:
@@ -71,33 +94,103 @@ def test_p14_a_trainer_that_is_always_killed_is_out_of_memory(installation: Serv
 
 
 @pytest.mark.chaos
-def test_p15_a_job_that_kills_its_workers_is_poison(installation: Service, dataset_id: str) -> None:
-    job_id = installation.submit(quick(dataset_id))
-    for _ in range(3):
-        worker = installation.start_worker(TRAINWRIGHT_FAILPOINTS="claim.after=kill")
-        assert worker.wait(60) == -9
-    installation.start_worker()
-    job = installation.finish(job_id)
-    assert (job["failure"]["code"], job["attempt"]) == ("poison", 3)
-    good = [installation.submit(quick(dataset_id)) for _ in range(5)]
-    assert {installation.finish(job_id)["status"] for job_id in good} == {"succeeded"}
+def test_p14_whoever_is_out_of_memory_leaves_the_others_alone(installation: Service, dataset_id: str) -> None:
+    worker = installation.start_worker(TRAINWRIGHT_WORKER_SLOTS="2", **WITHOUT_CHECKPOINTS)
+    large = installation.submit(endless(dataset_id))
+    installation.reach_attempt(large, 1)
+    other, beside = installation.submit(quick(dataset_id, epochs=60)), None
+    for attempt in (1, 2, 3):
+        installation.reach_attempt(large, attempt)
+        installation.reach_step(large, 5)
+        if beside is None:
+            installation.reach_step(other, 1)
+            first, beside = trainers(worker)
+            os.kill(first, signal.SIGKILL)
+        else:
+            (again,) = set(trainers(worker)) - {beside}
+            os.kill(again, signal.SIGKILL)
+    job = installation.finish(large)
+    assert (job["status"], job["failure"]["code"], job["attempt"]) == ("failed", "out_of_memory", 3)
+    ended = installation.finish(other)
+    assert (ended["status"], ended["attempt"]) == ("succeeded", 1)
 
 
 @pytest.mark.chaos
-def test_p22_a_trainer_that_stands_still_is_replaced(installation: Service, dataset_id: str, undisturbed: str) -> None:
+def test_p15_a_job_that_kills_its_workers_is_poison_and_the_others_succeed(
+    installation: Service, dataset_id: str
+) -> None:
+    poison = installation.submit(endless(dataset_id))
+    good = [installation.submit(quick(dataset_id)) for _ in range(20)]
+    for _ in range(2):
+        installation.start_worker(**WITHOUT_CHECKPOINTS)
+    for attempt in (1, 2, 3):
+        kill_all_of(installation.reach_attempt(poison, attempt))
+        installation.start_worker(**WITHOUT_CHECKPOINTS)
+    job = installation.finish(poison)
+    assert (job["status"], job["failure"]["code"], job["attempt"]) == ("failed", "poison", 3)
+    assert {(installation.finish(one)["status"], installation.job(one)["attempt"]) for one in good} == {
+        ("succeeded", 1)
+    }
+
+
+@pytest.mark.chaos
+def test_p21_how_often_a_checkpoint_is_taken_changes_no_bit(installation: Service, dataset_id: str) -> None:
+    installation.start_worker(**WITHOUT_CHECKPOINTS)
+    often = ["1 steps", "7 steps", "100%"]
+    jobs = [installation.submit(quick(dataset_id, checkpoints={"every": every})) for every in often]
+    assert {installation.finish(job)["status"] for job in jobs} == {"succeeded"}
+    assert len({installation.last_bits(job) for job in jobs}) == 1
+
+
+@pytest.mark.chaos
+def test_p22_a_trainer_that_stands_still_is_replaced(
+    installation: Service, dataset_id: str, undisturbed: tuple[str, str]
+) -> None:
     worker = installation.start_worker(TRAINWRIGHT_STALL_SECONDS="3")
     job_id = installation.submit(quick(dataset_id, epochs=4))
     installation.reach_step(job_id, 20)
-    (trainer,) = [pid for pid in descendants(worker.pid) if _threads(pid) > 2]
-    import os
-
+    (trainer,) = trainers(worker)
     os.kill(trainer, signal.SIGSTOP)
     job = installation.finish(job_id)
     assert (job["status"], job["attempt"]) == ("succeeded", 2)
-    assert installation.last_weights(job_id) == undisturbed
+    assert "no step for 3 seconds" in str(installation.http.get(f"/v1/jobs/{job_id}/events").json())
+    assert installation.last_bits(job_id) == undisturbed
 
 
-def _threads(pid: int) -> int:
-    from pathlib import Path
+@pytest.mark.chaos
+def test_p22_a_supervisor_that_stood_still_finds_its_job_taken_and_writes_nothing(
+    installation: Service, dataset_id: str, undisturbed: tuple[str, str]
+) -> None:
+    """It was stopped for longer than its lease lasts, with a trainer that went on."""
+    still = installation.start_worker()
+    job_id = installation.submit(quick(dataset_id, epochs=4))
+    installation.reach_step(job_id, 20)
+    (trainer,) = trainers(still)
+    still.send_signal(signal.SIGSTOP)
+    installation.start_worker()
+    installation.reach_attempt(job_id, 2)
+    still.send_signal(signal.SIGCONT)
+    job = installation.finish(job_id)
+    assert (job["status"], job["attempt"]) == ("succeeded", 2)
+    assert installation.last_bits(job_id) == undisturbed
+    assert not Path(f"/proc/{trainer}").exists()
+    assert "lease_lost" in (installation.folder / "worker-2.log").read_text()
 
-    return len(list(Path(f"/proc/{pid}/task").iterdir()))
+
+@pytest.mark.chaos
+def test_a_worker_whose_forkserver_is_killed_goes_on(
+    installation: Service, dataset_id: str, undisturbed: tuple[str, str]
+) -> None:
+    worker = installation.start_worker()
+    job_id = installation.submit(quick(dataset_id, epochs=4))
+    installation.reach_step(job_id, 20)
+    (server,) = forkservers(worker)
+    os.kill(server, signal.SIGKILL)
+    job = installation.finish(job_id)
+    assert (job["status"], job["attempt"]) == ("succeeded", 2)
+    assert installation.last_bits(job_id) == undisturbed
+
+
+def endless(dataset_id: str) -> dict[str, Any]:
+    """Of so many small steps that it never ends by itself."""
+    return quick(dataset_id, training={"epochs": 1000, "batch_size": 1})

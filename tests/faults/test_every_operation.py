@@ -69,7 +69,7 @@ class Bench:
 
     def see_through(self, job_id: str) -> Job:
         """Do what workers do until the job has ended. An error is the end of a task, never of a worker."""
-        self._work(lambda site: run_job(site, job_id), lambda: self.read(job_id).state in TERMINAL)
+        self._work(run_job, lambda: self.read(job_id).state in TERMINAL)
         return self.read(job_id)
 
     def take_in(self, dataset_id: str) -> Dataset:
@@ -116,6 +116,7 @@ def bench(database_url: str, tmp_path: Path, _trainers: None) -> Iterator[Bench]
     settings = Settings.model_validate({
         "database_url": database_url, "storage_url": f"file://{tmp_path}/objects", "cache_dir": tmp_path / "cache",
         "heartbeat_seconds": 0.5, "lease_seconds": 3, "trainer_threads": 1, "checkpoint_seconds": 3600,
+        "rest_seconds": 0.05,
     })  # fmt: skip
     database = Database(settings)
     with database.write() as session:

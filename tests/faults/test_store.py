@@ -43,7 +43,7 @@ def test_p17_a_store_that_refuses_half_of_all_requests_costs_no_bit(
             job = installation.finish(job_id, seconds=600)
             store.share = 0
             assert (job["status"], job["failure"]) == ("succeeded", None)
-            assert installation.last_weights(job_id) == installation.last_weights(undisturbed)
+            assert installation.last_bits(job_id) == installation.last_bits(undisturbed)
             assert installation.violations() == []
         assert store.answered[500] > 3, store.answered
 
@@ -68,7 +68,7 @@ def test_p18_a_checkpoint_that_lost_a_bit_is_quarantined(installation: Service, 
     assert installation.http.get(f"/v1/checkpoints/{newest.id}/content").status_code == 404
     again = installation.submit(quick(dataset_id, epochs=40))
     assert installation.finish(again)["status"] == "succeeded"
-    assert installation.last_weights(job_id) == installation.last_weights(again)
+    assert installation.last_bits(job_id) == installation.last_bits(again)
 
 
 def rows_of(installation: Service, job_id: str) -> list[Checkpoint]:

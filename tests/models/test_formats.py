@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import update
 
-from models import datasets, jobs
+from models import datasets, jobs, turns
 from models.formats import FORMAT
 from models.states import DatasetState, State
 from models.tables import Dataset, Job
@@ -15,7 +15,7 @@ def test_an_older_worker_leaves_a_newer_job_queued(office: Office) -> None:
     with office.database.write() as session:
         session.execute(update(Job).values(format_version=FORMAT + 1))
         assert jobs.claim(session, job_id, worker_id="wrk_old", lease_seconds=60) is None
-        fairly = jobs.claim_fairly(session, job_id, worker_id="wrk_old", lease_seconds=60, running_jobs=9)
+        fairly = turns.claim(session, worker_id="wrk_old", lease_seconds=60, running_jobs=9)
         assert fairly is None
         assert jobs.unheard(session, older_than=0, limit=9) == [], "it does not ring for it either"
     assert office.read(job_id).state is State.QUEUED

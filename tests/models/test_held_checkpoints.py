@@ -9,7 +9,7 @@ from sqlalchemy.exc import IntegrityError
 
 from models import checkpoints, jobs
 from models.database import Session
-from models.jobs import Failure
+from models.failures import Failure
 from models.states import FailureCode
 from models.tables import Checkpoint, Job
 from tests.models.conftest import Office

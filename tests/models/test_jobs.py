@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from models import jobs
-from models.jobs import Failure
+from models import jobs, turns
+from models.failures import Failure
 from models.ownership import OwnershipLost
 from models.states import OWNED, TRANSITIONS, FailureCode, State, Wish
 from tests.models.conftest import Office
@@ -61,6 +61,19 @@ def test_a_job_whose_owner_fell_silent_is_queued_again(office: Office) -> None:
     job = office.read(job_id)
     assert (job.state, job.worker_id, job.fruitless_attempts) == (State.QUEUED, None, 1)
     assert office.events(job_id) == ["job.created", "job.claimed", "job.lost"]
+
+
+def test_ten_reconcilers_at_once_recover_a_job_once(office: Office) -> None:
+    ids = [office.claimed(lease_seconds=-1).id for _ in range(5)]
+
+    def recover(_: int) -> None:
+        with office.database.write() as session:
+            jobs.recover_lost(session, fruitless_limit=3)
+
+    with ThreadPoolExecutor(10) as pool:
+        list(pool.map(recover, range(10)))
+    assert {office.read(job_id).fruitless_attempts for job_id in ids} == {1}
+    assert {tuple(office.events(job_id)) for job_id in ids} == {("job.created", "job.claimed", "job.lost")}
 
 
 def test_three_silent_owners_in_a_row_make_poison(office: Office) -> None:
@@ -121,7 +134,11 @@ def test_success_never_overtakes_an_acknowledged_cancel(office: Office) -> None:
         assert jobs.succeed(session, job.id, job.attempt, summary={}).state is State.CANCELLED
 
 
-def test_of_a_cancel_and_a_success_at_the_same_time_one_wins(office: Office) -> None:
+RACES = pytest.mark.parametrize("races", [50, pytest.param(200, marks=pytest.mark.chaos)])
+
+
+@RACES
+def test_of_a_cancel_and_a_success_at_the_same_time_one_wins(office: Office, races: int) -> None:
     def race(job_id: str) -> tuple[bool, State]:
         def cancel() -> bool:
             with office.database.write() as session:
@@ -136,11 +153,12 @@ def test_of_a_cancel_and_a_success_at_the_same_time_one_wins(office: Office) -> 
         return asked.result(), office.read(job_id).state
 
     with ThreadPoolExecutor(2) as pool:
-        results = [race(office.running().id) for _ in range(100)]
+        results = [race(office.running().id) for _ in range(races)]
     assert set(results) <= {(True, State.CANCELLED), (False, State.SUCCEEDED)}
 
 
-def test_a_job_that_is_given_back_while_it_is_cancelled_ends_cancelled(office: Office) -> None:
+@RACES
+def test_a_job_that_is_given_back_while_it_is_cancelled_ends_cancelled(office: Office, races: int) -> None:
     def race(job_id: str) -> tuple[bool, State]:
         def cancel() -> bool:
             with office.database.write() as session:
@@ -155,7 +173,7 @@ def test_a_job_that_is_given_back_while_it_is_cancelled_ends_cancelled(office: O
         return asked.result(), office.read(job_id).state
 
     with ThreadPoolExecutor(2) as pool:
-        results = {race(office.running().id) for _ in range(100)}
+        results = {race(office.running().id) for _ in range(races)}
     assert results == {(True, State.CANCELLED)}
 
 
@@ -185,10 +203,30 @@ def test_a_trainer_that_dies_in_every_attempt_fails_with_what_was_seen(office: O
     for attempt in (1, 2, 3):
         with office.database.write() as session:
             jobs.claim(session, job_id, worker_id="wrk_test", lease_seconds=60)
-            jobs.retry(session, job_id, attempt, failure=killed, fruitless_limit=3)
+            jobs.retry(session, job_id, attempt, failure=killed, fruitless_limit=3, rest_seconds=10)
     failure = office.read(job_id).failure
     assert failure is not None
     assert (failure["code"], failure["owner"]) == ("out_of_memory", "user")
+
+
+def test_a_job_that_fails_again_and_again_rests_longer_each_time_but_not_for_ever(office: Office) -> None:
+    job_id, full = office.job(), Failure(FailureCode.STORAGE_FULL, "no room")
+    for attempt in range(1, 10):
+        with office.database.write() as session:
+            jobs.claim(session, job_id, worker_id="wrk_test", lease_seconds=60)
+            jobs.retry(session, job_id, attempt, failure=full, fruitless_limit=100, rest_seconds=10)
+    with office.database.read() as session:
+        events = jobs.events_after(session, job_id, limit=1000)
+    rests = [event.data["rest_seconds"] for event in events if event.type == "job.released"]
+    assert rests == [10, 20, 40, 80, 160, 320, 600, 600, 600]
+
+
+def test_a_silent_owner_costs_no_rest(office: Office) -> None:
+    job_id = office.job()
+    for _ in range(2):
+        lose(office, job_id)
+    with office.database.write() as session:
+        assert turns.claim(session, worker_id="wrk_next", lease_seconds=60, running_jobs=9) is not None
 
 
 def test_waiting_jobs_are_rung_for_once_in_a_while(office: Office) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from models import jobs
 from models.database import Session
-from models.jobs import Failure
+from models.failures import Failure
 from models.ownership import OwnershipLost
 from models.states import FailureCode, State, Wish
 from models.tables import Job

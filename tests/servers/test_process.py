@@ -10,6 +10,7 @@ import pytest
 from tests.servers.process import ServerFailed, running
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
+TELL_AND_SLEEP = [sys.executable, "-c", "import time; print('here', flush=True); time.sleep(60)"]
 
 
 def is_alive(pid: int) -> bool:
@@ -34,9 +35,11 @@ def test_a_server_that_falls_over_says_why(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent was killed")
 def test_a_server_does_not_outlive_tests_that_were_killed(tmp_path: Path) -> None:
+    # It is bound to us from before its first word: whoever is killed earlier, between fork and prctl, leaves it behind.
     program = (
         "import sys, pathlib, tests.servers.process as p\n"
-        f"with p.running({SLEEP!r}, log=pathlib.Path({str(tmp_path / 'log')!r}), is_ready=lambda: True) as server:\n"
+        f"log = pathlib.Path({str(tmp_path / 'log')!r})\n"
+        f"with p.running({TELL_AND_SLEEP!r}, log=log, is_ready=lambda: 'here' in log.read_text()) as server:\n"
         "    print(server.pid, flush=True)\n"
         "    sys.stdin.read()\n"
     )

@@ -51,7 +51,8 @@ def test_an_attempt_is_counted_by_how_it_ended(
     monkeypatch.setattr("worker.run.Trainer", Quick)
     settings = settings_for(tmp_path, database_url)
     site, before = Site(settings, Bell(settings)), count()
-    run_job(site, office.job())
+    office.job()
+    run_job(site)
     site.close()
     assert count() == before + 1
 

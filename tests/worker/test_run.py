@@ -13,7 +13,7 @@ from obstore.exceptions import GenericError
 from models import jobs
 from models.queue import Bell
 from models.settings import Settings
-from models.states import State
+from models.states import FailureCode, State
 from tests.models.conftest import Office, office
 from worker.run import run_job
 from worker.site import Site
@@ -23,7 +23,12 @@ __all__ = ["office"]
 
 @pytest.fixture
 def site(database_url: str, tmp_path: Path) -> Iterator[Site]:
-    settings = Settings(database_url=database_url, storage_url=f"file://{tmp_path}/objects", cache_dir=tmp_path / "c")
+    settings = Settings(
+        database_url=database_url,
+        storage_url=f"file://{tmp_path}/objects",
+        cache_dir=tmp_path / "c",
+        rest_seconds=0.01,
+    )
     site = Site(settings, Bell(settings))
     yield site
     site.close()
@@ -36,7 +41,8 @@ def run(site: Site, office: Office, monkeypatch: pytest.MonkeyPatch, error: Exce
     monkeypatch.setattr("worker.run._Supervisor._prepare", give_way)
     job_id = office.job()
     for _ in range(times):
-        run_job(site, job_id)
+        run_job(site)
+        time.sleep(0.05)
     return job_id
 
 
@@ -44,9 +50,10 @@ class Quick:
     """A trainer that is done at once."""
 
     was_killed = False
+    says = "diverged"
 
     def __init__(self, _: object) -> None:
-        self.words: list[dict[str, Any]] = [{"type": "failed", "code": "diverged", "message": "", "advice": None}]
+        self.words: list[dict[str, Any]] = [{"type": "failed", "code": self.says, "message": "", "advice": None}]
         self.output, theirs = multiprocessing.Pipe(duplex=False)
         theirs.close()
 
@@ -69,9 +76,22 @@ def test_getting_ready_is_no_stalling(site: Site, office: Office, monkeypatch: p
     monkeypatch.setattr("worker.run._Supervisor._prepare", lambda *_: time.sleep(0.2))
     monkeypatch.setattr("worker.run.Trainer", Quick)
     job_id = office.job()
-    run_job(site, job_id)
+    run_job(site)
     with office.database.read() as session:
         assert [attempt.outcome for attempt in jobs.attempts(session, job_id)] == ["failed: diverged"]
+
+
+@pytest.mark.parametrize("code", FailureCode)
+def test_what_may_pass_is_tried_again_and_nothing_else_is(
+    site: Site, office: Office, monkeypatch: pytest.MonkeyPatch, code: FailureCode
+) -> None:
+    monkeypatch.setattr("worker.run._Supervisor._prepare", lambda *_: None)
+    monkeypatch.setattr("worker.run.Trainer", type("Failing", (Quick,), {"says": code.value}))
+    job_id = office.job()
+    run_job(site)
+    job = office.read(job_id)
+    assert job.state is (State.QUEUED if code in {"device_error", "storage_full"} else State.FAILED)
+    assert (job.not_before is not None) == (job.state is State.QUEUED), "and not at once"
 
 
 def test_a_store_that_is_away_costs_a_job_nothing_but_time(
@@ -80,8 +100,6 @@ def test_a_store_that_is_away_costs_a_job_nothing_but_time(
     job_id = run(site, office, monkeypatch, GenericError("HTTP error"), times=5)
     job = office.read(job_id)
     assert (job.state, job.attempt, job.fruitless_attempts) == (State.QUEUED, 5, 0)
-    with office.database.write() as session:
-        assert jobs.unheard(session, older_than=60, limit=1) == [], "workers are left in peace for a while"
 
 
 @pytest.mark.parametrize(
@@ -92,7 +110,8 @@ def test_what_stands_in_the_way_is_tried_again_and_then_said(
 ) -> None:
     job_id = run(site, office, monkeypatch, error, times=2)
     assert office.read(job_id).state is State.QUEUED
-    run_job(site, job_id)
+    time.sleep(0.05)
+    run_job(site)
     job = office.read(job_id)
     assert job.state is State.FAILED
     assert job.failure is not None
@@ -119,6 +138,6 @@ def test_a_job_that_still_fetches_its_data_hears_what_is_wanted(
 
     monkeypatch.setattr("worker.run._Supervisor._prepare", fetch_for_ever)
     job_id = office.job()
-    run_job(site, job_id)
+    run_job(site)
     ends = {"cancel": State.CANCELLED, "pause": State.PAUSED, "leave": State.QUEUED}
     assert office.read(job_id).state is ends[why]

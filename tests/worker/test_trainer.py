@@ -1,15 +1,18 @@
 """A trainer says what became of its checkpoints, and why it failed."""
 
+import errno
 import json
 import multiprocessing
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
+import torch
 
 from worker import trainer
 from worker.order import Order
 from worker.trainer import _Saver, _Voice
+from worker.training import Diverged
 from worker.training.applied import NoEffect
 
 
@@ -31,9 +34,11 @@ def test_a_checkpoint_that_cannot_be_written_is_never_passed_over(
     theirs.close()
 
 
-def test_a_technique_without_effect_is_a_bug_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def said_of(error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """A trainer's last word when its training raises this."""
+
     def train(*_: object) -> NoReturn:
-        raise NoEffect("The augmentation invert has had no effect")
+        raise error
 
     monkeypatch.setattr(trainer, "_begin_a_life_of_its_own", lambda: None)
     monkeypatch.setattr(trainer, "_obey", lambda *_: None)
@@ -43,6 +48,30 @@ def test_a_technique_without_effect_is_a_bug_of_ours(tmp_path: Path, monkeypatch
     nowhere = str(tmp_path)
     order = Order(spec={}, packed=nowhere, cache=nowhere, scratch=nowhere, device="cpu", threads=1)
     trainer.main(theirs, theirs, order)
-    said = json.loads(ours.recv_bytes())
+    said: dict[str, Any] = json.loads(ours.recv_bytes())
+    return said
+
+
+def test_a_technique_without_effect_is_a_bug_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = said_of(NoEffect("The augmentation invert has had no effect"), tmp_path, monkeypatch)
     assert (said["type"], said["code"]) == ("failed", "internal")
     assert "invert has had no effect" in said["message"]
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."), "out_of_memory"),
+        (torch.AcceleratorError("CUDA error: out of memory"), "out_of_memory"),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"), "out_of_memory"),
+        (MemoryError(), "out_of_memory"),
+        (torch.AcceleratorError("CUDA error: uncorrectable ECC error encountered"), "device_error"),
+        (OSError(errno.ENOSPC, "No space left on device"), "storage_full"),
+        (Diverged(7, "The loss is not finite", 1.0), "diverged"),
+        (KeyError("x"), "internal"),
+    ],
+)
+def test_why_a_run_failed_is_told_by_its_kind(
+    error: Exception, code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert said_of(error, tmp_path, monkeypatch)["code"] == code

@@ -1,11 +1,13 @@
 """Projects take turns, and none runs more than it may: with real claims, one after the other and all at once."""
 
+import time
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from models import datasets, jobs, projects
+from models import datasets, jobs, projects, turns
 from models.ids import new_id
 from models.projects import Limits
 from models.tables import Job
@@ -33,9 +35,9 @@ def project_with(office: Office, queued: int, limits: Limits = UNLIMITED) -> str
     return project.id
 
 
-def claim(office: Office, rung_for: str = "job_none", running_jobs: int = 1000) -> Job | None:
+def claim(office: Office, running_jobs: int = 1000) -> Job | None:
     with office.database.write() as session:
-        return jobs.claim_fairly(session, rung_for, worker_id="wrk", lease_seconds=60, running_jobs=running_jobs)
+        return turns.claim(session, worker_id="wrk", lease_seconds=60, running_jobs=running_jobs)
 
 
 def take(office: Office) -> Job:
@@ -105,12 +107,27 @@ def test_twenty_at_once_never_overrun_a_limit_and_miss_nobody(office: Office) ->
     assert Counter(job.project_id for job in claimed) == {limited: 3, free: 10}
 
 
-def test_a_job_that_was_put_off_is_left_in_peace_unless_it_is_rung_for(office: Office) -> None:
+def test_a_job_that_was_put_off_is_left_in_peace_and_not_rung_for(office: Office) -> None:
     job = office.claimed()
     with office.database.write() as session:
-        jobs.release(session, job.id, job.attempt, reason="the store is away", soon=False)
+        jobs.release(session, job.id, job.attempt, reason="the store is away", rest_seconds=0.2)
+        assert jobs.unheard(session, older_than=0, limit=1) == []
     assert claim(office) is None
-    assert claim(office, job.id) is not None
+    time.sleep(0.25)
+    with office.database.write() as session:
+        assert jobs.unheard(session, older_than=0, limit=1) == [job.id]
+    assert claim(office) is not None
+
+
+@pytest.mark.parametrize("how", [jobs.request_resume, jobs.request_retry])
+def test_whoever_wants_a_job_now_ends_its_rest(office: Office, how: Callable[..., Job | None]) -> None:
+    job = office.claimed()
+    with office.database.write() as session:
+        jobs.release(session, job.id, job.attempt, reason="the store is away", rest_seconds=60)
+        before = jobs.request_pause if how is jobs.request_resume else jobs.request_cancel
+        before(session, office.project_id, job.id)
+        assert how(session, office.project_id, job.id) is not None
+    assert claim(office) is not None
 
 
 def test_who_waits_knows_how_many_turns_are_ahead(office: Office) -> None:
@@ -119,5 +136,5 @@ def test_who_waits_knows_how_many_turns_are_ahead(office: Office) -> None:
         ids = {
             project: [job.id for job in jobs.page(session, project, newest_first=False)] for project in (crowd, lone)
         }
-        positions = jobs.queue_positions(session, [ids[crowd][0], ids[crowd][9], ids[lone][0]])
+        positions = turns.positions(session, [ids[crowd][0], ids[crowd][9], ids[lone][0]])
     assert positions == {ids[crowd][0]: 0, ids[lone][0]: 1, ids[crowd][9]: 10}
