@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from api import VERSION
 from api.dependencies import READ, scopes_of
 from api.examples import EXAMPLES
-from api.idempotent import once
+from api.idempotent import once, once_without_body
 from api.resources import (
     CreateApiKey,
     CreateDataset,
@@ -24,7 +24,7 @@ from api.resources import (
     Problem,
     RotateApiKey,
 )
-from models.spec import JobSpec, job_spec_schema
+from models.spec import job_spec_schema
 
 Json = dict[str, Any]
 REF = "#/components/schemas/"
@@ -121,7 +121,7 @@ def _errors_of(operation: Json, route: APIRoute) -> set[int]:
     errors |= {404} if "path" in places else set()
     errors |= {422} if places & {"query", "header"} else set()
     errors |= {408, 413, 415, 422} if "requestBody" in operation else set()
-    return errors | ({409} if once in calls else set())
+    return errors | ({409} if calls & {once, once_without_body} else set())
 
 
 def _schemas() -> Json:
@@ -141,17 +141,30 @@ def _schemas() -> Json:
         schemas |= schema.pop("$defs", {})
         schemas[model.__name__] = schema
     spec = _moved(job_spec_schema())
-    schemas |= {f"spec.{name}": schema for name, schema in spec.pop("$defs").items()}
-    schemas[JobSpec.__name__] = spec
+    schemas |= {_spec_name(name): schema | {"title": _spec_name(name)} for name, schema in spec.pop("$defs").items()}
     labels = schemas[CreateJob.__name__]["properties"]
     schemas[CreateJob.__name__] = spec | {"title": CreateJob.__name__, "properties": spec["properties"] | labels}
     return schemas
 
 
+def _spec_name(name: str) -> str:
+    """What a definition of the spec is called here: its `Dataset` is not the resource of that name.
+
+    Where two have one name, pydantic says the module too: `models__spec__schedule__Constant`.
+    """
+    *_, module, class_ = ("", *name.split("__"))
+    return f"Spec{module.capitalize()}{class_}"
+
+
 def _moved(node: Any) -> Any:
-    """The schema of a spec with its definitions beside the others: its `Dataset` is not the resource of that name."""
+    """The schema of a spec with its definitions beside the others.
+
+    Defaults that are objects are left to `/v1/schemas/job-spec.json`: generators of clients make an object of each
+    class only where the caller says so.
+    """
     if isinstance(node, dict):
-        return {key: _moved(value) if key != "$ref" else _moved_ref(value) for key, value in node.items()}
+        kept = {key: value for key, value in node.items() if key != "default" or not isinstance(value, dict)}
+        return {key: _moved(value) if key != "$ref" else _moved_ref(value) for key, value in kept.items()}
     if isinstance(node, list):
         return [_moved(item) for item in node]
     if isinstance(node, str) and node.startswith("#/$defs/"):  # a discriminator's mapping
@@ -160,4 +173,4 @@ def _moved(node: Any) -> Any:
 
 
 def _moved_ref(reference: str) -> str:
-    return reference.replace("#/$defs/", f"{REF}spec.")
+    return REF + _spec_name(reference.removeprefix("#/$defs/"))

@@ -40,6 +40,11 @@ class Page(Resource, Generic[Item]):
     first_id: str | None = None
     last_id: str | None = None
 
+    @classmethod
+    def model_parametrized_name(cls, params: tuple[type[Any], ...]) -> str:
+        """`JobPage`: what generated clients call it too."""
+        return "".join(param.__name__ for param in params) + cls.__name__
+
 
 class ProblemItem(Resource):
     """One thing that is wrong with a request."""
@@ -259,6 +264,13 @@ class JobFailure(Resource):
     """Who can mend it."""
 
 
+class JobUsage(Resource):
+    """What a job has taken."""
+
+    device_seconds: float
+    """Time that it has had a worker, from claim to end, over all attempts that have ended."""
+
+
 class SpecIssue(Resource):
     """Something legal in a spec that is usually a mistake."""
 
@@ -310,11 +322,14 @@ class Job(Identified):
     evaluation (tables, confusions, calibration), which a list of jobs leaves out.
     """
     failure: JobFailure | None
+    usage: JobUsage
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
     urls: dict[str, str]
-    """Paths: `self`, `cancel`, `fork`, `events`, `stream`, `logs`, `metrics`, `checkpoints`."""
+    """Paths: `self`, `dataset`, what can be asked of it (`cancel`, `pause`, `resume`, `retry`, `fork`, `verify`), what
+    can be read (`events`, `stream`, `logs`, `metrics`, `checkpoints`, `bundle`).
+    """
 
 
 class Estimate(Resource):
