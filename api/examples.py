@@ -240,7 +240,7 @@ EXAMPLES: dict[str, Json] = {
     "CreateDataset": {"name": "optical digits"},
     **{type(example).__name__: _json(example) for example in (*_LISTED, *_OTHERS)},
     **{
-        f"{type(example).__name__}Page": _json(Page[Any](data=[example], first_id=example.id, last_id=example.id))
+        f"Page_{type(example).__name__}_": _json(Page[Any](data=[example], first_id=example.id, last_id=example.id))
         for example in _LISTED
     },
 }

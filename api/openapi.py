@@ -82,7 +82,14 @@ def also(*statuses: int) -> dict[int | str, Json]:
 
 def describe(app: FastAPI, routers: Iterable[APIRouter]) -> Json:
     """The OpenAPI document."""
-    document = get_openapi(title="Trainwright", version=VERSION, description=DESCRIPTION, routes=app.routes)
+    document = get_openapi(
+        title="Trainwright",
+        version=VERSION,
+        description=DESCRIPTION,
+        routes=app.routes,
+        servers=[{"url": "/", "description": "Where this document comes from"}],
+        license_info={"name": "Apache 2.0", "identifier": "Apache-2.0"},
+    )
     schemas = document["components"]["schemas"]
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
@@ -96,6 +103,7 @@ def describe(app: FastAPI, routers: Iterable[APIRouter]) -> Json:
 
 
 def _finish(operation: Json, route: APIRoute) -> None:
+    operation.setdefault("security", [])  # said of what needs no key, too
     responses = operation["responses"]
     for status in _errors_of(operation, route):
         if "content" in responses.get(str(status), {}):
@@ -105,7 +113,9 @@ def _finish(operation: Json, route: APIRoute) -> None:
     for status, response in responses.items():
         content = response.get("content", {}).get("application/json")
         if status.startswith("2") and content is not None:
-            content.setdefault("example", EXAMPLES.get(content["schema"].get("$ref", "").removeprefix(REF)))
+            name = content["schema"].get("$ref", "").removeprefix(REF)
+            if name in EXAMPLES:
+                content.setdefault("example", EXAMPLES[name])
     operation["responses"] = dict(sorted(responses.items()))
 
 
@@ -140,11 +150,29 @@ def _schemas() -> Json:
         schema = model.model_json_schema(ref_template=REF + "{model}")
         schemas |= schema.pop("$defs", {})
         schemas[model.__name__] = schema
+    for patch in (EditJob.__name__, EditProject.__name__):
+        schemas[patch] = _patch_of(schemas[patch])
     spec = _moved(job_spec_schema())
     schemas |= {_spec_name(name): schema | {"title": _spec_name(name)} for name, schema in spec.pop("$defs").items()}
     labels = schemas[CreateJob.__name__]["properties"]
     schemas[CreateJob.__name__] = spec | {"title": CreateJob.__name__, "properties": spec["properties"] | labels}
     return schemas
+
+
+def _patch_of(schema: Json) -> Json:
+    """A merge patch of what has this schema: nothing has to be there, and null takes away."""
+    members = {name: _or_null(member) for name, member in schema["properties"].items()}
+    return {key: value for key, value in schema.items() if key != "required"} | {"properties": members}
+
+
+def _or_null(schema: Json) -> Json:
+    if "anyOf" in schema:
+        return schema
+    said = {key: value for key, value in schema.items() if key in ("title", "description")}
+    kept = {key: value for key, value in schema.items() if key not in (*said, "default")}
+    if "patternProperties" in kept:
+        kept["patternProperties"] = {name: _or_null(value) for name, value in kept["patternProperties"].items()}
+    return {"anyOf": [kept, {"type": "null"}], **said}
 
 
 def _spec_name(name: str) -> str:

@@ -17,7 +17,11 @@ KeyScope = Literal["read", "submit", "admin"]
 
 
 class Resource(BaseModel):
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True,
+        use_attribute_docstrings=True,
+        json_schema_serialization_defaults_required=True,  # what has a default is sent all the same
+    )
 
 
 class Identified(Resource):
@@ -39,11 +43,6 @@ class Page(Resource, Generic[Item]):
     has_more: bool = False
     first_id: str | None = None
     last_id: str | None = None
-
-    @classmethod
-    def model_parametrized_name(cls, params: tuple[type[Any], ...]) -> str:
-        """`JobPage`: what generated clients call it too."""
-        return "".join(param.__name__ for param in params) + cls.__name__
 
 
 class ProblemItem(Resource):

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, BeforeValidator
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 
@@ -45,6 +45,7 @@ from models.settings import Settings
 from models.states import State
 
 router = APIRouter(tags=["jobs"])
+DATE = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]")
 LABEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
@@ -84,6 +85,16 @@ def validate_job(caller: Reader, spec: JsonBody, database: DatabaseDep) -> Respo
     )
 
 
+def _as_date(text: str) -> str:
+    """pydantic would take a bare number for seconds since 1970."""
+    if not DATE.match(text):
+        raise ValueError("a moment is a date and a time: 2026-11-02T09:30:00Z")
+    return text
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_as_date)]
+
+
 def _filter(
     request: Request,
     status: Annotated[list[State], Query(description="Only in these states; may be given more than once.")] = [],  # noqa: B006
@@ -91,7 +102,7 @@ def _filter(
     name: Annotated[Word | None, Query(description="Only with this in the name, whatever the case.")] = None,
     tag: Annotated[list[Word], Query(max_length=32, description="Only with all of these tags.")] = [],  # noqa: B006
     created_after: Annotated[
-        AwareDatetime | None, Query(description="Only made after this moment (RFC 3339, with its offset).")
+        Moment | None, Query(description="Only made after this moment (RFC 3339, with its offset).")
     ] = None,
 ) -> Filter:
     return Filter(tuple(status), dataset, name, tuple(tag), _metadata(request), _in_utc(created_after))
@@ -123,7 +134,11 @@ METADATA = {
     "style": "deepObject",
     "explode": True,
     "description": "Only with this text under this name: `metadata[name]=text`.",
-    "schema": {"type": "object", "additionalProperties": {"type": "string"}},
+    "schema": {
+        "type": "object",
+        "propertyNames": {"pattern": f"^{LABEL_NAME.pattern}$"},
+        "additionalProperties": {"type": "string"},
+    },
 }
 
 
