@@ -21,7 +21,7 @@ SEED ?= 0
 SECONDS ?= 300
 
 chaos: .venv/dev  ## every fault, the slow ones too; then SECONDS=300 of random ones, decided by SEED=0
-	@$(RUN) -m pytest -m "chaos or not chaos" tests/faults tests/test_job_life.py tests/local/test_killed.py tests/models/test_discarded.py tests/models/test_jobs.py tests/api/test_datasets.py tests/api/test_idempotent.py
+	@$(RUN) -m pytest -m "chaos or not chaos" tests/faults tests/test_job_life.py tests/local/test_killed.py tests/models/test_discarded.py tests/models/test_jobs.py tests/api/test_datasets.py tests/api/test_idempotent.py tests/api/test_schema.py tests/test_interoperability.py
 	@$(RUN) -m tests.faults.punisher --seed $(SEED) --seconds $(SECONDS)
 
 lint: format style types contracts  ## format, style, types, import contracts
@@ -38,13 +38,17 @@ types: .venv/dev
 contracts: .venv/dev
 	@$(RUN) -c 'from importlinter.cli import lint_imports_command; lint_imports_command()'
 
+audit: .venv/dev  ## published vulnerabilities of the pinned versions, asked of osv.dev
+	@"$$($(RUN) -m tests.environments .venv-tools tests/tools.txt)" -m pip_audit --strict --no-deps --disable-pip \
+	  --vulnerability-service osv --requirement constraints.txt
+
 check: lint test  ## everything that CI runs
 
 bench: .venv/dev  ## the measurements behind the README's claims
 	@for script in benchmarks/*.py; do echo "== $$script"; $(RUN) -m benchmarks.$$(basename "$$script" .py) || exit 1; done
 
 clean:  ## forget the environments and every cache
-	rm -rf .venv .venv-swift .venv-swift.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	rm -rf .venv .venv-swift .venv-swift.* .venv-tools .venv-tools.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp for each dependency group of pyproject.toml: as new as the pins that it was installed from. An environment whose Python
@@ -54,4 +58,4 @@ BROKEN := $(shell test ! -d .venv || $(RUN) -c 'import sys, pip; sys.exit(sys.ve
 .venv/local .venv/dev: pyproject.toml constraints.txt local/install.sh $(BROKEN)
 	@sh local/install.sh $(notdir $@)
 
-.PHONY: help demo up test chaos lint format style types contracts check bench clean broken
+.PHONY: help demo up test chaos lint format style types contracts audit check bench clean broken

@@ -26,7 +26,12 @@ LONG_AGO = (1980, 1, 1, 0, 0, 0)
 
 
 def small_files(
-    job: tables.Job, dataset: tables.Dataset, saved: list[tables.Checkpoint], *, script: bool
+    job: tables.Job,
+    context: representations.Context,
+    dataset: tables.Dataset,
+    saved: list[tables.Checkpoint],
+    *,
+    script: bool,
 ) -> dict[str, str]:
     """Everything but the data.
 
@@ -37,7 +42,7 @@ def small_files(
     if environment is None:
         raise Conflict("no worker has begun this job: there is nothing to do again yet", code="not_started")
     files = {
-        "job.json": _json(representations.job(job, None).model_dump(mode="json")),
+        "job.json": _json(representations.job(job, context).model_dump(mode="json")),
         "spec.json": _json(job.spec),
         "resolved_spec.json": _json(job.resolved_spec),
         "data.json": _json(

@@ -14,6 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from api.resources import Problem, ProblemItem, SdkError
 from models import storage
@@ -23,6 +24,7 @@ from models.spec import SpecError, SpecInvalid
 
 log = structlog.get_logger()
 LONGEST_POINTER = 1000
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 
 class ApiError(Exception):
@@ -153,7 +155,20 @@ def install(app: FastAPI) -> None:
 
 
 async def _answer(request: Request, error: Exception) -> Response:
-    return problem(as_api_error(error), request.scope.get("state", {}).get("request_id"))
+    answer = as_api_error(error)
+    if answer.status is HTTPStatus.METHOD_NOT_ALLOWED:
+        answer.headers = {"Allow": _methods_of(request)}
+    return problem(answer, request.scope.get("state", {}).get("request_id"))
+
+
+def _methods_of(request: Request) -> str:
+    """Of all routes that have the path, where the framework names those of the first one."""
+    taken = [
+        method
+        for method in METHODS
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in request.app.routes)
+    ]
+    return ", ".join(taken)
 
 
 def as_api_error(error: Exception) -> ApiError:

@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from api import VERSION
+from api.representations import job_urls
 from api.resources import (
     ApiKey,
     AuditEntry,
@@ -25,6 +26,7 @@ from api.resources import (
     Health,
     Identified,
     Job,
+    JobUsage,
     Limits,
     LogLine,
     Metrics,
@@ -38,7 +40,7 @@ from api.resources import (
     Version,
     Worker,
 )
-from models.spec import JobSpec, catalog
+from models.spec import catalog
 from models.spec.manifest import ArrayFile, ImageManifest, ImageSplit
 from models.states import DatasetState, ExportState, State, Wish
 
@@ -64,7 +66,6 @@ SPEC: Json = {
 _WARNING = SpecIssue(
     pointer="/augmentation/0", code="flipped_digits", detail="A flipped digit is another digit, or none"
 )
-_JOB_PARTS = ("cancel", "pause", "resume", "retry", "events", "stream", "metrics", "checkpoints")
 _RUNNING = Job(
     id=_JOB,
     name="digits, he + cosine",
@@ -89,10 +90,11 @@ _RUNNING = Job(
     applied={"schedule": {"type": "constant", "first": 0.05, "lowest": 0.05, "peak": 0.05, "last": 0.05}},
     summary=None,
     failure=None,
+    usage=JobUsage(device_seconds=0.0),
     created_at=_WHEN,
     started_at=_WHEN,
     finished_at=None,
-    urls={"self": f"/v1/jobs/{_JOB}", **{part: f"/v1/jobs/{_JOB}/{part}" for part in _JOB_PARTS}},
+    urls=job_urls(_JOB, _DATASET),
 )
 _ARRAY = ArrayFile(path="train-inputs.npy", dtype="uint8", shape=(1797, 8, 8, 1), bytes=115136, sha256=_SHA256)
 _READY = Dataset(
@@ -228,7 +230,6 @@ def _json(example: BaseModel) -> Json:
 
 
 EXAMPLES: dict[str, Json] = {
-    JobSpec.__name__: SPEC,
     "CreateJob": {**SPEC, "tags": ["baseline"], "metadata": {"team": "vision"}},
     "ForkJob": {"optimizer": {"learning_rate": 0.05}, "clipping": None},
     "EditJob": {"tags": ["baseline", "paper"], "notes": "the run of figure 3"},

@@ -15,7 +15,6 @@ from pydantic import BaseModel
 
 from api.bodies import JsonBody
 from api.dependencies import DatabaseDep
-from api.errors import parameter_error
 from models import idempotency
 from models.database import Database, Session
 from models.failpoints import reach
@@ -68,20 +67,31 @@ class Once:
         return idempotency.take(session, caller.key_id, self.key, self.fingerprint)
 
 
-async def once(
-    request: Request,
-    body: JsonBody,
-    database: DatabaseDep,
-    idempotency_key: Annotated[
-        str | None, Header(description="Send the same key again and the work is done once; kept for a day.")
-    ] = None,
-) -> Once:
+Key = Annotated[
+    str | None,
+    Header(
+        pattern=r'^("[!-~]{1,255}"|[!#-~][!-~]{0,254})$',
+        description="Send the same key again and the work is done once; kept for a day.",
+    ),
+]
+
+
+async def once(request: Request, body: JsonBody, database: DatabaseDep, idempotency_key: Key = None) -> Once:
+    return _once(request, body, database, idempotency_key)
+
+
+async def once_without_body(request: Request, database: DatabaseDep, idempotency_key: Key = None) -> Once:
+    return _once(request, None, database, idempotency_key)
+
+
+def _once(request: Request, body: object, database: Database, key: str | None) -> Once:
     sent = canonical_json([request.method, request.url.path, body])
     fingerprint = hashlib.sha256(sent.encode()).hexdigest()
-    return Once(database, None if idempotency_key is None else _bare(idempotency_key), fingerprint)
+    return Once(database, None if key is None else _bare(key), fingerprint)
 
 
 OnceDep = Annotated[Once, Depends(once)]
+OnceWithoutBodyDep = Annotated[Once, Depends(once_without_body)]
 
 
 def created(
@@ -94,13 +104,16 @@ def created(
     return Done(reply, kept_reply, after_commit)
 
 
+def accepted(body: BaseModel, *, location: str | None = None, after_commit: Callable[[], None] | None = None) -> Done:
+    """202: what was asked for will be done."""
+    headers = {} if location is None else {"Location": location}
+    reply = Reply(202, headers, body.model_dump(mode="json"))
+    return Done(reply, reply, after_commit)
+
+
 def _bare(key: str) -> str:
     """The draft standard quotes the key; most clients do not."""
-    if len(key) >= 2 and key[0] == key[-1] == '"':
-        key = key[1:-1]
-    if not 1 <= len(key) <= 255 or not all("!" <= character <= "~" for character in key):
-        raise parameter_error("Idempotency-Key", "invalid", "1 to 255 printable ASCII characters without spaces")
-    return key
+    return key[1:-1] if len(key) > 2 and key[0] == key[-1] == '"' else key
 
 
 def _response(reply: Reply, headers: dict[str, str] | None = None) -> Response:

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from api import VERSION
 from api.dependencies import READ, scopes_of
 from api.examples import EXAMPLES
-from api.idempotent import once
+from api.idempotent import once, once_without_body
 from api.resources import (
     CreateApiKey,
     CreateDataset,
@@ -24,7 +24,7 @@ from api.resources import (
     Problem,
     RotateApiKey,
 )
-from models.spec import JobSpec, job_spec_schema
+from models.spec import job_spec_schema
 
 Json = dict[str, Any]
 REF = "#/components/schemas/"
@@ -82,7 +82,14 @@ def also(*statuses: int) -> dict[int | str, Json]:
 
 def describe(app: FastAPI, routers: Iterable[APIRouter]) -> Json:
     """The OpenAPI document."""
-    document = get_openapi(title="Trainwright", version=VERSION, description=DESCRIPTION, routes=app.routes)
+    document = get_openapi(
+        title="Trainwright",
+        version=VERSION,
+        description=DESCRIPTION,
+        routes=app.routes,
+        servers=[{"url": "/", "description": "Where this document comes from"}],
+        license_info={"name": "Apache 2.0", "identifier": "Apache-2.0"},
+    )
     schemas = document["components"]["schemas"]
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
@@ -96,6 +103,7 @@ def describe(app: FastAPI, routers: Iterable[APIRouter]) -> Json:
 
 
 def _finish(operation: Json, route: APIRoute) -> None:
+    operation.setdefault("security", [])  # said of what needs no key, too
     responses = operation["responses"]
     for status in _errors_of(operation, route):
         if "content" in responses.get(str(status), {}):
@@ -105,7 +113,9 @@ def _finish(operation: Json, route: APIRoute) -> None:
     for status, response in responses.items():
         content = response.get("content", {}).get("application/json")
         if status.startswith("2") and content is not None:
-            content.setdefault("example", EXAMPLES.get(content["schema"].get("$ref", "").removeprefix(REF)))
+            name = content["schema"].get("$ref", "").removeprefix(REF)
+            if name in EXAMPLES:
+                content.setdefault("example", EXAMPLES[name])
     operation["responses"] = dict(sorted(responses.items()))
 
 
@@ -121,7 +131,7 @@ def _errors_of(operation: Json, route: APIRoute) -> set[int]:
     errors |= {404} if "path" in places else set()
     errors |= {422} if places & {"query", "header"} else set()
     errors |= {408, 413, 415, 422} if "requestBody" in operation else set()
-    return errors | ({409} if once in calls else set())
+    return errors | ({409} if calls & {once, once_without_body} else set())
 
 
 def _schemas() -> Json:
@@ -140,18 +150,49 @@ def _schemas() -> Json:
         schema = model.model_json_schema(ref_template=REF + "{model}")
         schemas |= schema.pop("$defs", {})
         schemas[model.__name__] = schema
+    for patch in (EditJob.__name__, EditProject.__name__):
+        schemas[patch] = _patch_of(schemas[patch])
     spec = _moved(job_spec_schema())
-    schemas |= {f"spec.{name}": schema for name, schema in spec.pop("$defs").items()}
-    schemas[JobSpec.__name__] = spec
+    schemas |= {_spec_name(name): schema | {"title": _spec_name(name)} for name, schema in spec.pop("$defs").items()}
     labels = schemas[CreateJob.__name__]["properties"]
     schemas[CreateJob.__name__] = spec | {"title": CreateJob.__name__, "properties": spec["properties"] | labels}
     return schemas
 
 
+def _patch_of(schema: Json) -> Json:
+    """A merge patch of what has this schema: nothing has to be there, and null takes away."""
+    members = {name: _or_null(member) for name, member in schema["properties"].items()}
+    return {key: value for key, value in schema.items() if key != "required"} | {"properties": members}
+
+
+def _or_null(schema: Json) -> Json:
+    if "anyOf" in schema:
+        return schema
+    said = {key: value for key, value in schema.items() if key in ("title", "description")}
+    kept = {key: value for key, value in schema.items() if key not in (*said, "default")}
+    if "patternProperties" in kept:
+        kept["patternProperties"] = {name: _or_null(value) for name, value in kept["patternProperties"].items()}
+    return {"anyOf": [kept, {"type": "null"}], **said}
+
+
+def _spec_name(name: str) -> str:
+    """What a definition of the spec is called here: its `Dataset` is not the resource of that name.
+
+    Where two have one name, pydantic says the module too: `models__spec__schedule__Constant`.
+    """
+    *_, module, class_ = ("", *name.split("__"))
+    return f"Spec{module.capitalize()}{class_}"
+
+
 def _moved(node: Any) -> Any:
-    """The schema of a spec with its definitions beside the others: its `Dataset` is not the resource of that name."""
+    """The schema of a spec with its definitions beside the others.
+
+    Defaults that are objects are left to `/v1/schemas/job-spec.json`: generators of clients make an object of each
+    class only where the caller says so.
+    """
     if isinstance(node, dict):
-        return {key: _moved(value) if key != "$ref" else _moved_ref(value) for key, value in node.items()}
+        kept = {key: value for key, value in node.items() if key != "default" or not isinstance(value, dict)}
+        return {key: _moved(value) if key != "$ref" else _moved_ref(value) for key, value in kept.items()}
     if isinstance(node, list):
         return [_moved(item) for item in node]
     if isinstance(node, str) and node.startswith("#/$defs/"):  # a discriminator's mapping
@@ -160,4 +201,4 @@ def _moved(node: Any) -> Any:
 
 
 def _moved_ref(reference: str) -> str:
-    return reference.replace("#/$defs/", f"{REF}spec.")
+    return REF + _spec_name(reference.removeprefix("#/$defs/"))

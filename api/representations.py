@@ -1,12 +1,12 @@
 """Rows as resources."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import assert_never
 
 from api import resources
 from api.resources import Item, Page
-from models import jobs, tables, turns
+from models import jobs, tables, turns, usage
 from models.database import Session
 from models.states import OWNED, DatasetState, State, Wish
 
@@ -32,7 +32,20 @@ class Queue:
         return "next in line: about to be taken up by a worker"
 
 
-def queue_of(session: Session, rows: Sequence[tables.Job], *, seen_within: float) -> Queue | None:
+@dataclass(frozen=True)
+class Context:
+    """What is shown of jobs beside their own rows."""
+
+    queue: Queue | None = None
+    device_seconds: Mapping[str, float] = field(default_factory=dict)
+
+
+def context_of(session: Session, rows: Sequence[tables.Job], *, seen_within: float) -> Context:
+    seconds = usage.of_jobs(session, [row.id for row in rows if row.attempt > 0])
+    return Context(_queue_of(session, rows, seen_within), seconds)
+
+
+def _queue_of(session: Session, rows: Sequence[tables.Job], seen_within: float) -> Queue | None:
     """The queue as these jobs see it; None when none of them is in it."""
     waiting = [row.id for row in rows if row.state == State.QUEUED]
     if not waiting:
@@ -45,9 +58,19 @@ def queue_of(session: Session, rows: Sequence[tables.Job], *, seen_within: float
     )
 
 
-def job(row: tables.Job, queue: Queue | None) -> resources.Job:
-    path = f"/v1/jobs/{row.id}"
-    parts = ("cancel", "pause", "resume", "retry", "events", "stream", "metrics", "checkpoints", "bundle")
+JOB_PARTS = (
+    *("cancel", "pause", "resume", "retry", "fork", "verify"),
+    *("events", "stream", "logs", "metrics", "checkpoints", "bundle"),
+)
+
+
+def job_urls(job_id: str, dataset_id: str) -> dict[str, str]:
+    path = f"/v1/jobs/{job_id}"
+    return {"self": path, "dataset": f"/v1/datasets/{dataset_id}", **{part: f"{path}/{part}" for part in JOB_PARTS}}
+
+
+def job(row: tables.Job, context: Context) -> resources.Job:
+    queue = context.queue
     return resources.Job(
         id=row.id,
         name=row.name,
@@ -72,16 +95,17 @@ def job(row: tables.Job, queue: Queue | None) -> resources.Job:
         applied=row.applied,
         summary=row.summary,
         failure=resources.JobFailure(**row.failure) if row.failure else None,
+        usage=resources.JobUsage(device_seconds=context.device_seconds.get(row.id, 0.0)),
         created_at=row.created_at,
         started_at=row.started_at,
         finished_at=row.finished_at,
-        urls={"self": path, **{part: f"{path}/{part}" for part in parts}},
+        urls=job_urls(row.id, row.dataset_id),
     )
 
 
-def listed_job(row: tables.Job, queue: Queue | None) -> resources.Job:
+def listed_job(row: tables.Job, context: Context) -> resources.Job:
     """As one of many: its summary without the report, which may be long."""
-    whole = job(row, queue)
+    whole = job(row, context)
     summary = whole.summary and {name: value for name, value in whole.summary.items() if name != "report"}
     return whole.model_copy(update={"summary": summary})
 

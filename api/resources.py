@@ -17,7 +17,11 @@ KeyScope = Literal["read", "submit", "admin"]
 
 
 class Resource(BaseModel):
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True,
+        use_attribute_docstrings=True,
+        json_schema_serialization_defaults_required=True,  # what has a default is sent all the same
+    )
 
 
 class Identified(Resource):
@@ -259,6 +263,13 @@ class JobFailure(Resource):
     """Who can mend it."""
 
 
+class JobUsage(Resource):
+    """What a job has taken."""
+
+    device_seconds: float
+    """Time that it has had a worker, from claim to end, over all attempts that have ended."""
+
+
 class SpecIssue(Resource):
     """Something legal in a spec that is usually a mistake."""
 
@@ -310,11 +321,14 @@ class Job(Identified):
     evaluation (tables, confusions, calibration), which a list of jobs leaves out.
     """
     failure: JobFailure | None
+    usage: JobUsage
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
     urls: dict[str, str]
-    """Paths: `self`, `cancel`, `fork`, `events`, `stream`, `logs`, `metrics`, `checkpoints`."""
+    """Paths: `self`, `dataset`, what can be asked of it (`cancel`, `pause`, `resume`, `retry`, `fork`, `verify`), what
+    can be read (`events`, `stream`, `logs`, `metrics`, `checkpoints`, `bundle`).
+    """
 
 
 class Estimate(Resource):

@@ -24,6 +24,7 @@ __all__ = [
     "Job",
     "JobFailure",
     "JobProgress",
+    "JobUsage",
     "LogLine",
     "Metrics",
     "Page",
@@ -127,6 +128,13 @@ class JobFailure(Resource):
     """`user` or `platform`: who can mend it."""
 
 
+class JobUsage(Resource):
+    """What a job has taken."""
+
+    device_seconds: float
+    """Time that it has had a worker, over all attempts that have ended."""
+
+
 class SpecIssue(Resource):
     """Something legal in a spec that is usually a mistake."""
 
@@ -172,6 +180,7 @@ class Job(Resource):
     evaluation (tables, confusions, calibration), which a list of jobs leaves out.
     """
     failure: JobFailure | None = None
+    usage: JobUsage | None = None
     created_at: datetime
     started_at: datetime | None = None
     finished_at: datetime | None = None

@@ -1,6 +1,6 @@
 """What projects use: time of devices, by calendar month, and room in the store."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from sqlalchemy import func, select
@@ -43,6 +43,19 @@ def of_month(session: Session, project_id: str, month: str) -> tuple[float, int]
     for begun, now in session.execute(under_way):
         seconds += sum(part for name, part in by_month(begun, now) if name == month)
     return seconds, peak
+
+
+def of_jobs(session: Session, job_ids: Sequence[str]) -> dict[str, float]:
+    """Device seconds of each job: of attempts that have ended, so that they change only when the job does."""
+    seconds = dict.fromkeys(job_ids, 0.0)
+    if not seconds:
+        return seconds
+    ended = select(Attempt.job_id, Attempt.claimed_at, Attempt.ended_at).where(
+        Attempt.job_id.in_(job_ids), Attempt.ended_at.is_not(None)
+    )
+    for job_id, begun, end in session.execute(ended):
+        seconds[job_id] += (end - begun).total_seconds()
+    return seconds
 
 
 def current_month(session: Session) -> str:

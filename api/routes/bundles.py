@@ -5,8 +5,9 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 from starlette.responses import StreamingResponse
 
+from api import representations
 from api.bundles import archive, small_files
-from api.dependencies import DatabaseDep, JobId, Reader, StorageDep
+from api.dependencies import DatabaseDep, JobId, Reader, SettingsDep, StorageDep
 from api.errors import NotFound
 from api.openapi import also
 from models import checkpoints, datasets, jobs
@@ -24,6 +25,7 @@ def download_job_bundle(
     caller: Reader,
     database: DatabaseDep,
     storage: StorageDep,
+    settings: SettingsDep,
     job_id: JobId,
     script: Annotated[bool, Query(description="Whether `train.py` is in it.")] = True,
     data: Annotated[bool, Query(description="Whether the packed data are in it, which may be large.")] = False,
@@ -40,8 +42,9 @@ def download_job_bundle(
             raise NotFound
         dataset = datasets.find(session, job.dataset_id)
         saved = checkpoints.of_job(session, job_id)
+        context = representations.context_of(session, [job], seen_within=settings.lease_seconds)
         session.expunge_all()
     assert dataset is not None, "a job holds its data set by a foreign key"
-    files = small_files(job, dataset, saved, script=script)
+    files = small_files(job, context, dataset, saved, script=script)
     headers = {"Content-Disposition": f'attachment; filename="{job_id}.zip"', "Cache-Control": "private, no-cache"}
     return StreamingResponse(archive(files, storage, dataset if data else None), 200, headers, "application/zip")

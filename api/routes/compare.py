@@ -15,7 +15,12 @@ from models.database import Session
 
 router = APIRouter(tags=["jobs"])
 MOST_JOBS = 20
-Ids = Annotated[str, Query(max_length=1000, description="Ids of 2 to 20 jobs: `a,b`.")]
+Ids = Annotated[
+    str,
+    Query(
+        pattern=r"^job_[0-9a-f]{32}(,job_[0-9a-f]{32})+$", max_length=1000, description="Ids of 2 to 20 jobs: `a,b`."
+    ),
+]
 
 
 @router.get("/v1/compare", response_model=Comparison, responses=also(304, 404))

@@ -3,10 +3,11 @@
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, BeforeValidator
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 
@@ -27,7 +28,7 @@ from api.dependencies import (
     Word,
 )
 from api.errors import Conflict, Invalid, NotFound, parameter_error
-from api.idempotent import Done, OnceDep, created
+from api.idempotent import Done, OnceDep, OnceWithoutBodyDep, accepted, created
 from api.labels import edited
 from api.merging import merge
 from api.openapi import also, sends
@@ -44,6 +45,7 @@ from models.settings import Settings
 from models.states import State
 
 router = APIRouter(tags=["jobs"])
+DATE = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]")
 LABEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
@@ -83,6 +85,16 @@ def validate_job(caller: Reader, spec: JsonBody, database: DatabaseDep) -> Respo
     )
 
 
+def _as_date(text: str) -> str:
+    """pydantic would take a bare number for seconds since 1970."""
+    if not DATE.match(text):
+        raise ValueError("a moment is a date and a time: 2026-11-02T09:30:00Z")
+    return text
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_as_date)]
+
+
 def _filter(
     request: Request,
     status: Annotated[list[State], Query(description="Only in these states; may be given more than once.")] = [],  # noqa: B006
@@ -90,7 +102,7 @@ def _filter(
     name: Annotated[Word | None, Query(description="Only with this in the name, whatever the case.")] = None,
     tag: Annotated[list[Word], Query(max_length=32, description="Only with all of these tags.")] = [],  # noqa: B006
     created_after: Annotated[
-        AwareDatetime | None, Query(description="Only made after this moment (RFC 3339, with its offset).")
+        Moment | None, Query(description="Only made after this moment (RFC 3339, with its offset).")
     ] = None,
 ) -> Filter:
     return Filter(tuple(status), dataset, name, tuple(tag), _metadata(request), _in_utc(created_after))
@@ -122,7 +134,11 @@ METADATA = {
     "style": "deepObject",
     "explode": True,
     "description": "Only with this text under this name: `metadata[name]=text`.",
-    "schema": {"type": "object", "additionalProperties": {"type": "string"}},
+    "schema": {
+        "type": "object",
+        "propertyNames": {"pattern": f"^{LABEL_NAME.pattern}$"},
+        "additionalProperties": {"type": "string"},
+    },
 }
 
 
@@ -139,8 +155,8 @@ def list_jobs(
     with services.database.read() as session:
         rows = jobs.page(session, caller.project_id, which, after=after, limit=limit, newest_first=order == "desc")
         shown = rows[:limit]
-        queue = representations.queue_of(session, shown, seen_within=services.settings.lease_seconds)
-    items = [representations.listed_job(row, queue) for row in shown]
+        context = representations.context_of(session, shown, seen_within=services.settings.lease_seconds)
+    items = [representations.listed_job(row, context) for row in shown]
     return reply(representations.page(items, has_more=len(rows) > limit))
 
 
@@ -247,21 +263,24 @@ def fork_job(
 
 
 @router.post("/v1/jobs/{job_id}/verify", status_code=202, response_model=Job, responses=also(409, 429))
-def verify_job(caller: Submitter, services: ServicesDep, job_id: JobId) -> Response:
+def verify_job(caller: Submitter, services: ServicesDep, once: OnceWithoutBodyDep, job_id: JobId) -> Response:
     """Train the last stretch of a job once more, and compare.
 
     That is a job of its own, from the newest earlier checkpoint that can be gone on from; asked for again before it has
     ended, it is the same one. It keeps no checkpoints; once it has succeeded, `verification` in its summary says
     whether the weights at the end are the same, bit by bit.
     """
-    with services.database.write() as session:
+
+    def verify(session: Session) -> Done:
         row = jobs.lock(session, caller.project_id, job_id)
         if row is None:
             raise NotFound
         made = jobs.verification_of(session, job_id) or _verification(session, services.settings, caller, row)
         job = _represent(session, services.settings, made)
-    services.ringer.ring("train", job.id)
-    return reply(job, 202, {"Location": job.urls["self"]})
+        ring = partial(services.ringer.ring, "train", job.id)
+        return accepted(job, location=job.urls["self"], after_commit=ring)
+
+    return once.do(caller, verify)
 
 
 def _verification(session: Session, settings: Settings, caller: Caller, row: tables.Job) -> tables.Job:
@@ -322,5 +341,5 @@ def _reader(database: Database, settings: Settings, project_id: str, job_id: str
 
 
 def _represent(session: Session, settings: Settings, row: tables.Job) -> Job:
-    queue = representations.queue_of(session, [row], seen_within=settings.lease_seconds)
-    return representations.job(row, queue)
+    context = representations.context_of(session, [row], seen_within=settings.lease_seconds)
+    return representations.job(row, context)

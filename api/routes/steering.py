@@ -1,13 +1,14 @@
 """What a user may do to a job on its way: cancel it, let it rest, let it go on, try it again."""
 
 from collections.abc import Callable
+from functools import partial
 
 from fastapi import APIRouter, Response
 
 from api import representations
-from api.conditional import reply
 from api.dependencies import JobId, Services, ServicesDep, Submitter
 from api.errors import Conflict, NotFound
+from api.idempotent import Done, Once, OnceWithoutBodyDep, accepted
 from api.openapi import also
 from api.quotas import require_room_for_job
 from api.resources import Job
@@ -21,7 +22,7 @@ Ask = Callable[[Session, str, str], tables.Job | None]
 
 
 @router.post("/cancel", status_code=202, response_model=Job, responses=also(409))
-def cancel_job(caller: Submitter, services: ServicesDep, job_id: JobId) -> Response:
+def cancel_job(caller: Submitter, services: ServicesDep, once: OnceWithoutBodyDep, job_id: JobId) -> Response:
     """Cancel a job.
 
     What waits is cancelled at once; a running job stops at its next step. Asking twice is the same as asking once; a
@@ -31,30 +32,30 @@ def cancel_job(caller: Submitter, services: ServicesDep, job_id: JobId) -> Respo
     def refusal(job: tables.Job) -> Conflict | None:
         return None if job.state is State.CANCELLED else _ended(job)
 
-    return _steer(services, caller, "cancelJob", job_id, jobs.request_cancel, refusal)
+    return _steer(services, once, caller, "cancelJob", job_id, jobs.request_cancel, refusal)
 
 
 @router.post("/pause", status_code=202, response_model=Job, responses=also(409))
-def pause_job(caller: Submitter, services: ServicesDep, job_id: JobId) -> Response:
+def pause_job(caller: Submitter, services: ServicesDep, once: OnceWithoutBodyDep, job_id: JobId) -> Response:
     """Let a job rest.
 
     What is queued rests at once; a running job is saved at its next step and leaves its worker to others. Asking twice
     is the same as asking once.
     """
-    return _steer(services, caller, "pauseJob", job_id, jobs.request_pause, _ended_or_ending)
+    return _steer(services, once, caller, "pauseJob", job_id, jobs.request_pause, _ended_or_ending)
 
 
 @router.post("/resume", status_code=202, response_model=Job, responses=also(409))
-def resume_job(caller: Submitter, services: ServicesDep, job_id: JobId) -> Response:
+def resume_job(caller: Submitter, services: ServicesDep, once: OnceWithoutBodyDep, job_id: JobId) -> Response:
     """Let a paused job go on from where it was; it ends with the same bits as if it had never been paused.
 
     A job that is not paused stays as it is.
     """
-    return _steer(services, caller, "resumeJob", job_id, jobs.request_resume, _ended_or_ending)
+    return _steer(services, once, caller, "resumeJob", job_id, jobs.request_resume, _ended_or_ending)
 
 
 @router.post("/retry", status_code=202, response_model=Job, responses=also(409, 429))
-def retry_job(caller: Submitter, services: ServicesDep, job_id: JobId) -> Response:
+def retry_job(caller: Submitter, services: ServicesDep, once: OnceWithoutBodyDep, job_id: JobId) -> Response:
     """Queue a job again that failed or was cancelled: it goes on from its newest checkpoint.
 
     A job that diverged would do so again, to the bit: fork it with a change instead.
@@ -71,11 +72,12 @@ def retry_job(caller: Submitter, services: ServicesDep, job_id: JobId) -> Respon
     def refusal(job: tables.Job) -> Conflict:
         return Conflict(f"only what failed or was cancelled is tried again; this job is {job.state}", code="not_failed")
 
-    return _steer(services, caller, "retryJob", job_id, ask, refusal)
+    return _steer(services, once, caller, "retryJob", job_id, ask, refusal)
 
 
 def _steer(
     services: Services,
+    once: Once,
     caller: Caller,
     action: str,
     job_id: str,
@@ -83,7 +85,8 @@ def _steer(
     refusal: Callable[[tables.Job], Conflict | None],
 ) -> Response:
     """Write down a wish; where it cannot be granted, say why."""
-    with services.database.write() as session:
+
+    def steer(session: Session) -> Done:
         row = ask(session, caller.project_id, job_id)
         if row is None:
             row = jobs.get(session, caller.project_id, job_id)
@@ -94,11 +97,12 @@ def _steer(
                 raise refused
         else:
             audit.record(session, caller.project_id, caller.key_id, action, job_id)
-        queue = representations.queue_of(session, [row], seen_within=services.settings.lease_seconds)
-        job = representations.job(row, queue)
-    if job.status is State.QUEUED:
-        services.ringer.ring("train", job.id)
-    return reply(job, 202)
+        context = representations.context_of(session, [row], seen_within=services.settings.lease_seconds)
+        job = representations.job(row, context)
+        ring = partial(services.ringer.ring, "train", job_id) if job.status is State.QUEUED else None
+        return accepted(job, after_commit=ring)
+
+    return once.do(caller, steer)
 
 
 def _ended(job: tables.Job) -> Conflict:

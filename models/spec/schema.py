@@ -11,7 +11,11 @@ Node = dict[str, Any]
 @cache
 def job_spec_schema() -> Node:
     """The JSON Schema (draft 2020-12) of a job spec as it may be sent."""
-    return JobSpec.model_json_schema(by_alias=True, mode="validation")
+    schema = JobSpec.model_json_schema(by_alias=True, mode="validation")
+    for node in schema["$defs"].values():
+        if types_of(node):  # it tells a technique from the others of its family, and so has to be there
+            node["required"] = ["type", *node.get("required", [])]
+    return schema
 
 
 def alternatives(node: Node) -> list[Node]:

@@ -263,3 +263,25 @@ def test_a_report_is_told_by_the_job_and_neither_by_a_list_nor_by_its_event(ours
     assert ours.reader.get(path).json()["summary"] == {**last, "report": {"epoch": 1}}
     assert ours.reader.get("/v1/jobs").json()["data"][0]["summary"] == last
     assert ours.reader.get(f"{path}/events").json()["data"][-1]["data"] == last
+
+
+def test_a_job_says_how_long_it_has_had_a_device_once_an_attempt_has_ended(ours: Tenant) -> None:
+    job_id = ours.running_job()
+    path = f"/v1/jobs/{job_id}"
+    before = ours.reader.get(path)
+    assert before.json()["usage"] == {"device_seconds": 0}
+    time.sleep(0.1)
+    assert ours.reader.get(path, headers={"If-None-Match": before.headers["etag"]}).status_code == 304
+    ours.succeed(job_id)
+    seconds = ours.reader.get(path).json()["usage"]["device_seconds"]
+    assert 0.1 <= seconds < 60
+    assert ours.reader.get("/v1/jobs").json()["data"][0]["usage"] == {"device_seconds": seconds}
+
+
+def test_every_address_that_a_job_names_is_one_of_the_api(ours: Tenant) -> None:
+    job_id = ours.job()
+    urls = ours.reader.get(f"/v1/jobs/{job_id}").json()["urls"]
+    assert ours.reader.get(urls.pop("dataset")).status_code == 200
+    named = {path.replace(job_id, "{job_id}") for path in urls.values()}
+    paths = ours.reader.get("/openapi.json").json()["paths"]
+    assert named == {path for path in paths if path.startswith("/v1/jobs/{job_id}") and path.count("/") < 5}

@@ -67,6 +67,15 @@ def test_a_job_that_diverged_would_do_so_again(ours: Tenant) -> None:
     assert (answer.status_code, answer.json()["error"]["code"]) == (409, "would_fail_again")
 
 
+def test_what_is_sent_again_with_its_key_is_done_once(ours: Tenant) -> None:
+    path, submitter = f"/v1/jobs/{fail(ours, FailureCode.STORAGE_FULL)}/retry", ours.submitter
+    first, again = (submitter.post(path, headers={"Idempotency-Key": "k"}) for _ in range(2))
+    assert (first.status_code, again.status_code, again.json()) == (202, 202, first.json())
+    assert ("idempotent-replayed" in first.headers, again.headers["idempotent-replayed"]) == (False, "true")
+    other = submitter.post(path.replace("retry", "cancel"), headers={"Idempotency-Key": "k"})
+    assert (other.status_code, other.json()["error"]["code"]) == (422, "idempotency_key_reused")
+
+
 @pytest.mark.parametrize("word", ["pause", "resume", "retry"])
 def test_what_has_succeeded_is_done(ours: Tenant, word: str) -> None:
     job_id = ours.running_job()

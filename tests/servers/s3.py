@@ -4,14 +4,10 @@ It checks signatures, expiry and conditions as a real store does, which mocks of
 needs none of it, so it is installed on demand into an environment of its own, `.venv-swift`.
 """
 
-import fcntl
-import hashlib
 import os
 import secrets
-import shutil
 import socket
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from configparser import RawConfigParser
@@ -26,14 +22,14 @@ import obstore
 from obstore.store import S3Store
 from tenacity import Retrying, stop_after_delay, wait_fixed
 
+from tests.environments import NotInstalled, environment
 from tests.servers.process import ServerMissing, free_port, running
 
 MISSING = (
-    "no S3 server here: `pip install -r tests/servers/swift.txt` failed, see {log}; "
+    "no S3 server here: {reason}; "
     "or name a server in TRAINWRIGHT_TEST_S3_URL as http://key:secret@host:port/bucket?region=us-east-1"
 )
 PINS = Path(__file__).with_name("swift.txt")
-ENVIRONMENT = Path(__file__).parents[2] / ".venv-swift"
 REGION = "us-east-1"
 ACCESS_KEY, SECRET_KEY = "test:tester", "testing"
 STORES = ("account", "container", "object")
@@ -81,23 +77,11 @@ def s3_server() -> Iterator[S3]:
 
 
 def install() -> Path:
-    """The Python of Swift's own environment, made now if it is absent or holds other versions than we pin."""
-    python, log = ENVIRONMENT / "bin" / "python", ENVIRONMENT.with_suffix(".log")
-    stamp = ENVIRONMENT / f"installed-{hashlib.sha256(PINS.read_bytes()).hexdigest()[:16]}"
-    with ENVIRONMENT.with_suffix(".lock").open("w") as lock, log.open("ab") as output:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # one installs, the other runs of the tests wait
-        if stamp.exists() and python.exists():
-            return python
-        shutil.rmtree(ENVIRONMENT, ignore_errors=True)
-        for command in (
-            [sys.executable, "-m", "venv", str(ENVIRONMENT)],
-            [str(python), "-m", "pip", "install", "-qr", str(PINS)],
-        ):
-            done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=False)
-            if done.returncode != 0:
-                raise ServerMissing(MISSING.format(log=log))
-        stamp.touch()
-    return python
+    """The Python of Swift's own environment."""
+    try:
+        return environment(".venv-swift", PINS)
+    except NotInstalled as reason:
+        raise ServerMissing(MISSING.format(reason=reason)) from None
 
 
 def _configure(folder: Path, ports: dict[str, int]) -> None:
