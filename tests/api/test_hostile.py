@@ -1,10 +1,13 @@
 """Bodies, paths and headers that nobody sends by mistake: refused with a 4xx, never answered with a 5xx."""
 
 import json
+import time
+from typing import Any
 
 import pytest
 
-from tests.api.conftest import Tenant
+from api import resources
+from tests.api.conftest import Json, Tenant, spec_on
 
 JSON = "application/json"
 DEEP = 100_000
@@ -134,3 +137,154 @@ def test_markup_in_names_comes_back_as_it_is_in_json_that_no_browser_reads_as_a_
     assert (answer.json()["name"], answer.json()["notes"]) == (name, name)
     assert answer.headers["content-type"] == "application/json"
     assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize(
+    ("change", "pointer"),
+    [
+        ({"network": {"type": "mlp", "hidden": [10**9]}}, "/network/hidden/0"),
+        ({"network": {"type": "mlp", "hidden": [8] * 600}}, "/network/hidden"),
+        ({"training": {"epochs": 10**9, "batch_size": 1}}, "/training/epochs"),
+        ({"training": {"epochs": 1, "batch_size": 0}}, "/training/batch_size"),
+        ({"optimizer": {"type": "sgd", "learning_rate": -1}}, "/optimizer/learning_rate"),
+        ({"optimiser": {"type": "sgd"}}, "/optimiser"),
+        ({"loss": {"type": "cross_entropy", "class_weights": [1.0, 1.0, 1.0]}}, "/loss/class_weights"),
+    ],
+)
+def test_p26_an_absurd_spec_is_refused_at_once_and_in_place(ours: Tenant, change: Json, pointer: str) -> None:
+    body = spec_on(ours.dataset()) | change
+    submitter, seconds = ours.submitter, []
+    for _ in range(3):
+        started = time.perf_counter()
+        answer = submitter.post("/v1/jobs", json=body)
+        seconds.append(time.perf_counter() - started)
+        assert answer.status_code == 422
+        assert pointer in [item["pointer"] for item in answer.json()["errors"]]
+    assert min(seconds) < 0.1
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "resource", "ours_to_say"),
+    [
+        ("POST", "/v1/jobs", resources.Job, {"name", "tags", "notes", "metadata"}),
+        ("PATCH", "/v1/jobs/{job}", resources.Job, {"name", "tags", "notes", "metadata"}),
+        ("POST", "/v1/jobs/{job}/fork", resources.Job, {"name", "tags", "notes", "metadata"}),
+        ("POST", "/v1/datasets", resources.Dataset, {"name"}),
+        ("POST", "/v1/projects", resources.CreatedProject, {"name", "limits"}),
+        ("PATCH", "/v1/projects/{project}", resources.Project, {"name", "limits"}),
+        ("POST", "/v1/api-keys", resources.CreatedApiKey, {"name", "scope", "project_id"}),
+    ],
+)
+def test_p28_what_the_server_says_cannot_be_sent(
+    ours: Tenant, method: str, path: str, resource: type[resources.Resource], ours_to_say: set[str]
+) -> None:
+    owned = resource.model_fields.keys() - ours_to_say
+    url = path.format(job=ours.job() if "{job}" in path else "", project=ours.project_id)
+    before = ours.admin.get(url).text if method == "PATCH" else ""
+    answer = ours.admin.request(method, url, json=dict.fromkeys(owned, "x"))
+    assert answer.status_code == 422
+    assert {f"/{name}" for name in owned} <= {item["pointer"] for item in answer.json()["errors"]}
+    assert method != "PATCH" or ours.admin.get(url).text == before
+
+
+FOREIGN: dict[str, tuple[str, str, Json | None]] = {
+    "a data set in a spec": ("POST", "/v1/jobs", {"dataset": {"id": "{dataset}"}}),
+    "a data set in a spec that is only looked at": ("POST", "/v1/jobs/validate", {"dataset": {"id": "{dataset}"}}),
+    "a checkpoint to start from": ("POST", "/v1/jobs", {"warm_start": {"checkpoint": "{checkpoint}"}}),
+    "a job to start from": ("POST", "/v1/jobs", {"warm_start": {"checkpoint": {"job": "{job}", "which": "best"}}}),
+    "a data set in a patch": ("POST", "/v1/jobs/{mine}/fork", {"dataset": {"id": "{dataset}"}}),
+    "a checkpoint of a fork": ("POST", "/v1/jobs/{mine}/fork?checkpoint={checkpoint}", {}),
+    "a project of a key": ("POST", "/v1/api-keys", {"name": "x", "project_id": "{project}"}),
+    "a job to compare": ("GET", "/v1/compare?jobs={mine},{job}", None),
+    "an event to go on from": ("GET", "/v1/jobs/{mine}/events?after={event}", None),
+    "a project of keys": ("GET", "/v1/api-keys?project={project}", None),
+    "a project of figures": ("GET", "/v1/usage?project={project}", None),
+    "a data set of jobs": ("GET", "/v1/jobs?dataset={dataset}", None),
+}
+
+
+@pytest.mark.parametrize("case", FOREIGN)
+def test_p27_what_is_theirs_is_unknown_wherever_it_is_named(ours: Tenant, theirs: Tenant, case: str) -> None:
+    method, path, body = FOREIGN[case]
+    job = theirs.running_job()
+    found = {
+        "mine": ours.job(),
+        "dataset": theirs.dataset(),
+        "job": job,
+        "checkpoint": theirs.checkpoint(job).id,
+        "project": theirs.project_id,
+        "event": theirs.reader.get(f"/v1/jobs/{job}/events").json()["last_id"],
+    }
+    nowhere = {name: id_ if name == "mine" else f"{id_.split('_')[0]}_{'0' * 32}" for name, id_ in found.items()}
+    spec = spec_on(ours.dataset()) if path in ("/v1/jobs", "/v1/jobs/validate") else {}
+    answers = []
+    for ids in (found, nowhere):
+        sent = None if body is None else spec | _filled(body, ids)
+        answer = ours.admin.request(method, path.format(**ids), **({} if sent is None else {"json": sent}))
+        answers.append((answer.status_code, answer.json() | {"request_id": ""}))
+    assert answers[0] == answers[1]
+    assert answers[0][0] in (404, 422) or answers[0][1].get("valid") is False or answers[0][1].get("data") == []
+
+
+def _filled(value: Any, ids: dict[str, str]) -> Any:
+    if isinstance(value, dict):
+        return {key: _filled(member, ids) for key, member in value.items()}
+    return value.format(**ids) if isinstance(value, str) else value
+
+
+def test_p29_every_kind_of_answer_is_guarded_and_tells_nothing_of_the_inside(ours: Tenant) -> None:
+    running, ended = ours.running_job(), ours.running_job()
+    checkpoint = ours.checkpoint(ended)
+    ours.succeed(ended)
+    content, admin = f"/v1/checkpoints/{checkpoint.id}/content", ours.admin
+    known = {"If-None-Match": admin.get(f"/v1/jobs/{ended}").headers["etag"]}
+    answers = [
+        admin.get("/v1/jobs"),
+        admin.get(f"/v1/jobs/{ended}", headers=known),
+        admin.get(f"/v1/jobs/{ended}/stream"),
+        admin.get(f"/v1/jobs/{ended}/metrics?format=csv"),
+        admin.get(content),
+        admin.get(content, headers={"Range": "bytes=0-1"}),
+        admin.get(content, headers={"Range": "bytes=99999-"}),
+        admin.request("HEAD", content),
+        admin.get("/v1/jobs/job_0"),
+        admin.request("OPTIONS", "/v1/jobs"),
+        admin.request("TRACE", "/v1/jobs"),
+        admin.post("/v1/jobs", json={}),
+        admin.post("/v1/jobs", content=b"{", headers={"Content-Type": JSON}),
+        admin.post("/v1/jobs", content=b"x"),
+        admin.delete(f"/v1/jobs/{running}"),
+        admin.delete(f"/v1/jobs/{ended}"),
+        ours.reader.post("/v1/datasets", json={}),
+        ours.world.client.get("/v1/jobs"),
+    ]
+    assert {answer.status_code for answer in answers} == {
+        *(200, 204, 206, 304, 400, 401, 403, 404, 405, 409, 415, 416, 422)
+    }
+    for answer in answers:
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
+        assert answer.headers["x-frame-options"] == "DENY"
+        assert answer.headers["referrer-policy"] == "no-referrer"
+        assert answer.headers["cache-control"] in ("no-store", "private, no-cache", "no-cache")
+        assert not [word for word in ("Traceback", ".py", "sqlalchemy", "psycopg") if word in answer.text]
+
+
+def test_ten_thousand_ranges_are_answered_as_none(ours: Tenant) -> None:
+    path = f"/v1/checkpoints/{ours.checkpoint(ours.running_job()).id}/content"
+    answer = ours.reader.get(path, headers={"Range": "bytes=" + ",".join(f"{n}-{n}" for n in range(10_000))})
+    assert (answer.status_code, len(answer.content)) == (200, 700)
+
+
+@pytest.mark.parametrize("path", ["/v1/jobs", "/v1/jobs/job_0", "/v1/checkpoints/ckpt_0/content", "/v1/datasets"])
+def test_a_method_that_is_not_taken_is_answered_with_those_that_are(ours: Tenant, path: str) -> None:
+    answer = ours.reader.request("TRACE", path)
+    document = ours.reader.get("/openapi.json").json()["paths"]
+    place = path.replace("job_0", "{job_id}").replace("ckpt_0", "{checkpoint_id}")
+    assert answer.status_code == 405
+    assert {method.lower() for method in answer.headers["allow"].split(", ")} == document[place].keys()
+
+
+def test_a_moment_is_a_date(ours: Tenant) -> None:
+    answers = [ours.reader.get(f"/v1/jobs?created_after={text}") for text in ("0.5", "2026-11-02T09:30:00Z")]
+    assert [answer.status_code for answer in answers] == [422, 200]

@@ -31,8 +31,8 @@ PATIENCE = {
     "TRAINWRIGHT_UPLOAD_MAX_BYTES": "1000000",
 }
 UNSAYABLE = ["2xx", "3xx", "401", "403", "404", "409", "422", "429", "5xx"]
-"""What may become of a request that has the right form. 422: no schema can say that a spec's data set is there and fits,
-or that an `Idempotency-Key` has not been used for something else."""
+"""What may become of a request that has the right form. 422: no schema can say that a spec's data set is there and
+fits, or that an `Idempotency-Key` has not been used for something else."""
 LONG = ["createJob", "validateJob"]
 """Their schema is the whole job spec: to cover its every branch takes the tool half an hour and 4 GB."""
 
