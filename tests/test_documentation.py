@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from api.__main__ import access_table
+from api.main import create_app
 from models.settings import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -26,6 +27,21 @@ def test_no_setting_is_documented_that_does_not_exist() -> None:
 
 def test_the_table_of_who_may_call_what_is_what_the_routes_say() -> None:
     assert (ROOT / "docs/reference/access.md").read_text() == access_table() + "\n"
+
+
+def test_the_table_of_endpoints_has_every_one_with_its_answers_and_tests_that_exist(tmp_path: Path) -> None:
+    app = create_app(Settings(database_url="sqlite://", storage_url=f"file://{tmp_path}"))
+    said = {}
+    for path, operations in app.openapi()["paths"].items():
+        for method, operation in operations.items():
+            answers = " ".join(status for status in operation["responses"] if status < "400")
+            refusals = " ".join(status for status in operation["responses"] if status >= "400")
+            said[f"{method.upper()} `{path}`"] = [operation["operationId"], answers, refusals]
+    lines = (ROOT / "docs/reference/endpoints.md").read_text().splitlines()
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if re.match(r"\| [A-Z]+ `", line)]
+    assert {row[0]: row[1:4] for row in rows} == said
+    for file, test in {tuple(name.partition("::")[::2]) for row in rows for name in re.findall("`([^`]+)`", row[4])}:
+        assert f"def {test}(" in (ROOT / file).read_text() or not test, (file, test)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
