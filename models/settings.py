@@ -78,6 +78,16 @@ class Settings(BaseSettings):
     """What one upload may unfold to, in all."""
     ingest_ratio: Annotated[int, Field(ge=2)] = 200
     """Bytes that an upload may unfold to for each byte of it, besides the first 256 MiB."""
+    ingest_entries: Annotated[int, Field(ge=1, le=10_000_000)] = 200_000
+    """Entries of an archive."""
+    ingest_entry_bytes: Annotated[int, Field(ge=1024)] = 64 * 1024**2
+    """Largest entry of an archive, unpacked."""
+    ingest_image_pixels: Annotated[int, Field(ge=1, le=1_000_000_000)] = 50_000_000
+    """Largest image; decoding it also has to fit into the memory."""
+    ingest_columns: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
+    """Columns of a table."""
+    ingest_cell_bytes: Annotated[int, Field(ge=1, le=16 * 1024**2)] = 64 * 1024
+    """Longest cell of a table."""
     ingest_vocabulary: Annotated[int, Field(ge=1000, le=10_000_000)] = 500_000
     """Different words in the text columns of one table; a column with more is left out."""
     active_jobs_per_project: Annotated[int, Field(ge=1)] = 10_000

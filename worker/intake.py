@@ -122,5 +122,10 @@ def limits_of(settings: Settings) -> Limits:
         memory_bytes=settings.ingest_memory_bytes,
         packed_bytes=settings.ingest_packed_bytes,
         ratio=settings.ingest_ratio,
+        entries=settings.ingest_entries,
+        entry_bytes=settings.ingest_entry_bytes,
+        image_pixels=settings.ingest_image_pixels,
+        columns=settings.ingest_columns,
+        cell_bytes=settings.ingest_cell_bytes,
         vocabulary=settings.ingest_vocabulary,
     )

@@ -126,6 +126,18 @@ def test_a_hundred_slow_uploads_keep_nobody_else_waiting(server: Server) -> None
     assert server.ours.reader.get(path).json()["status"] == "uploading"
 
 
+def test_a_hundred_who_never_end_their_heads_keep_nobody_else_waiting(server: Server) -> None:
+    address = (server.client.base_url.host, server.client.base_url.port)
+    with ExitStack() as stack:
+        for _ in range(100):
+            slow = stack.enter_context(socket.create_connection(address, timeout=20))
+            slow.sendall(b"GET /v1/jobs HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+        started = time.monotonic()
+        assert server.client.get("/healthz").status_code == 200
+        assert server.ours.submitter.post("/v1/datasets", json={"name": "quick"}).status_code == 201
+        assert time.monotonic() - started < 1
+
+
 def test_an_open_stream_does_not_hold_up_the_end(sqlite_url: str, tmp_path: Path) -> None:
     with _server(sqlite_url, tmp_path) as server:
         path = f"/v1/jobs/{server.ours.running_job()}/stream"

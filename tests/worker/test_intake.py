@@ -101,7 +101,11 @@ def test_a_worker_without_the_data_fetches_and_verifies_them(
 
 def test_an_operator_sets_limits(site: Site) -> None:
     sizes = {"upload_max_bytes": 2**20, "ingest_memory_bytes": 2**28, "ingest_packed_bytes": 2**21, "ingest_ratio": 3}
-    limits = limits_of(site.settings.model_copy(update={**sizes, "ingest_vocabulary": 1000}))
+    counts = {"ingest_vocabulary": 1000, "ingest_entries": 7, "ingest_image_pixels": 8, "ingest_columns": 9}
+    more = {"ingest_entry_bytes": 2**11, "ingest_cell_bytes": 10}
+    limits = limits_of(site.settings.model_copy(update=sizes | counts | more))
+    assert (limits.entries, limits.image_pixels, limits.columns) == (7, 8, 9)
+    assert (limits.entry_bytes, limits.cell_bytes) == (2**11, 10)
     assert (limits.upload_bytes, limits.memory_bytes, limits.packed_bytes) == (2**20, 2**28, 2**21)
     assert (limits.ratio, limits.vocabulary) == (3, 1000)
 
