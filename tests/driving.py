@@ -16,6 +16,7 @@ from trainwright_client.models import (
     CreateDataset,
     CreateJob,
     DatasetState,
+    GetJobMetricsInterval,
     Problem,
     SpecDataset,
     SpecMlp,
@@ -55,7 +56,10 @@ def drive(client: AuthenticatedClient, data: Path, target: Path) -> None:
         pass
     assert job.status is State.SUCCEEDED, job
     assert [one.id for one in list_jobs.sync(client=client, status=[State.SUCCEEDED]).data] == [job.id]
-    assert len(get_job_metrics.sync(job.id, client=client, interval="epoch").columns["train/loss"]) == 2
+    assert (
+        len(get_job_metrics.sync(job.id, client=client, interval=GetJobMetricsInterval.EPOCH).columns["train/loss"])
+        == 2
+    )
 
     best = get_best_checkpoint.sync(job.id, client=client)
     content = download_checkpoint.sync(best.id, client=client).payload.read()
