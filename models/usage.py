@@ -48,13 +48,10 @@ def of_month(session: Session, project_id: str, month: str) -> tuple[float, int]
 def of_jobs(session: Session, job_ids: Sequence[str]) -> dict[str, float]:
     """Device seconds of each job: of attempts that have ended, so that they change only when the job does."""
     seconds = dict.fromkeys(job_ids, 0.0)
-    if not seconds:
-        return seconds
-    ended = select(Attempt.job_id, Attempt.claimed_at, Attempt.ended_at).where(
-        Attempt.job_id.in_(job_ids), Attempt.ended_at.is_not(None)
-    )
-    for job_id, begun, end in session.execute(ended):
-        seconds[job_id] += (end - begun).total_seconds()
+    if seconds:
+        attempts = select(Attempt.job_id, Attempt.claimed_at, Attempt.ended_at).where(Attempt.job_id.in_(job_ids))
+        for job_id, begun, ended in session.execute(attempts):
+            seconds[job_id] += 0.0 if ended is None else (ended - begun).total_seconds()
     return seconds
 
 

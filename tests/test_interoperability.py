@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -54,8 +54,10 @@ def test_a_generated_client_drives_a_job_from_upload_to_download(
     with service(tmp_path, sqlite_url, redis_url) as installation:
         installation.start_worker()
         url, key = str(installation.http.base_url), installation.http.headers["authorization"].split()[1]
-        options = ["--meta", "none", "--output-path", tmp_path / "trainwright_client", "--config", settings]
-        generate = [tools.with_name("openapi-python-client"), "generate", "--url", f"{url}/openapi.json", *options]
+        generate = [
+            str(tools.with_name("openapi-python-client")), "generate", "--url", f"{url}/openapi.json",
+            "--meta", "none", "--output-path", f"{tmp_path}/trainwright_client", "--config", f"{settings}",
+        ]  # fmt: skip
         _run([*generate, "--fail-on-warning"], {"PATH": str(tools.parent)})
         data = ROOT / "local" / "digits.npz"
         _run([tools, ROOT / "tests" / "driving.py", url, key, data, weights], {"PYTHONPATH": str(tmp_path)})
@@ -76,6 +78,6 @@ def test_a_linter_has_nothing_to_say(document: Path) -> None:
     _run([npx, "--yes", LINTER, "lint", document, "--config", rules], os.environ | quiet)
 
 
-def _run(command: list[Path | str], environment: Mapping[str, str]) -> None:
+def _run(command: Sequence[Path | str], environment: Mapping[str, str]) -> None:
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

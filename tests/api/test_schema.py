@@ -76,7 +76,7 @@ def _inhabited(url: str, folder: Path) -> Iterator[Tenant]:
         settings = installation.read_settings()
         database = Database(settings)
         services = Services(settings, database, open_storage(settings), Ringer(Bell(settings)), Rates(settings))
-        yield World(services, installation.http).tenant()
+        yield World(services, installation.http).tenant()  # type: ignore[arg-type]
         database.close()
 
 
