@@ -61,8 +61,9 @@ POST = ("POST", "/v1/jobs")
 
 
 def log_of(installation: Service, name: str) -> list[dict[str, Any]]:
-    """Its lines; that each is JSON is what is asked of them."""
-    return [json.loads(line) for line in (installation.folder / f"{name}.log").read_text().splitlines()]
+    """Its lines, but for what Celery says in plain words to whoever starts or stops it by hand."""
+    lines = (installation.folder / f"{name}.log").read_text().splitlines()
+    return [json.loads(line) for line in lines if line.startswith("{")]
 
 
 def assert_no_secret(installation: Service) -> None:
