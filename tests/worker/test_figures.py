@@ -1,5 +1,6 @@
 """What Prometheus is told is what happened."""
 
+import threading
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -7,13 +8,17 @@ import pytest
 from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
+from models import storage
+from models.database import OUTAGES, Database
 from models.failpoints import ask
+from models.ownership import OwnershipLost
 from models.queue import Bell
 from models.settings import Settings
-from models.storage import OUTAGES, open_storage, put_file
+from models.storage import open_storage, put_file
 from tests.models.conftest import Office, office
 from tests.worker.test_run import Quick
 from worker.figures import tell
+from worker.lease import Lease
 from worker.run import run_job
 from worker.site import Site
 
@@ -57,6 +62,25 @@ def test_an_attempt_is_counted_by_how_it_ended(
     assert count() == before + 1
 
 
+def test_a_database_that_cannot_be_used_is_counted(tmp_path: Path) -> None:
+    before = REGISTRY.get_sample_value("trainwright_database_errors_total") or 0
+    database = Database(settings_for(tmp_path, f"sqlite:///{tmp_path}/empty"))
+    with pytest.raises(OUTAGES):
+        database.check()
+    database.close()
+    assert REGISTRY.get_sample_value("trainwright_database_errors_total") == before + 1
+
+
+def test_a_lease_that_is_lost_is_counted() -> None:
+    def taken() -> None:
+        raise OwnershipLost
+
+    before, lost = REGISTRY.get_sample_value("trainwright_leases_lost_total") or 0, threading.Event()
+    with Lease(taken, heartbeat=0.01, lease_seconds=60, on_lost=lost.set):
+        assert lost.wait(5)
+    assert REGISTRY.get_sample_value("trainwright_leases_lost_total") == before + 1
+
+
 def test_a_store_that_refuses_is_counted(tmp_path: Path) -> None:
     def count() -> float:
         return REGISTRY.get_sample_value("trainwright_store_errors_total") or 0
@@ -65,7 +89,7 @@ def test_a_store_that_refuses_is_counted(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"x")
     ask("store.call=raise")
     try:
-        with pytest.raises(OUTAGES):
+        with pytest.raises(storage.OUTAGES):
             put_file(open_storage(settings_for(tmp_path, "sqlite://")), "a", tmp_path / "file")
     finally:
         ask("")
