@@ -22,7 +22,7 @@ from worker.ingest import ingest
 OURS = "this engine"
 SIDES = {"jpeg64": 64, "jpeg224": 224}
 COUNTS = {"jpeg64": 12_800, "jpeg224": 3_200}
-STEPS = {"jpeg64": (20, 100), "jpeg224": (10, 50)}
+STEPS = {"jpeg64": (20, 150), "jpeg224": (10, 50)}
 """To warm up, and to measure: an epoch of training."""
 OCTAVES = (2, 4, 8, 16, 32, 64, 128)
 CLASSES = 10
@@ -48,7 +48,12 @@ def measure(workload: str, folder: Path, rounds: int, asked: int | None) -> None
     seconds = ingested(folder)
     say(f"{size / 1024:.1f} KiB each; packed in {seconds:.1f} s, {count / seconds:,.0f}/s")
     steps = asked or usual
-    contestants = [Contestant(OURS, "engine"), Contestant("plain loop, decoding in 2 workers", "jpeg_loader")]
+    contestants = [
+        Contestant(OURS, "engine", arguments=[f"--replicas={CORES}"]),
+        Contestant(f"{OURS}, one replica", "engine"),
+        Contestant("plain loop, decoding in 2 workers", "jpeg_loader"),
+        Contestant("the network alone, on one batch", "jpeg_network"),
+    ]
     order = [workload, str(folder), f"--warm-up={warm_up}", f"--steps={steps}", f"--threads={CORES}"]
     result = contest(contestants, order, rounds)
     result |= {
@@ -58,7 +63,7 @@ def measure(workload: str, folder: Path, rounds: int, asked: int | None) -> None
         "command": " ".join(["python -m benchmarks.images", *sys.argv[1:]]),
         "about": f"{steps} steps after {warm_up} of warm-up, on {count:,} pictures of {size / 1024:.0f} KiB: random "
         "resized crops and mirroring, three convolutions of 16, 32 and 64 filters (the first with kernel "
-        f"{'5 and stride 4' if side > 100 else '3 and stride 2'}, the others 3 and 2), the mean over the places, one "
+        f"{'7 and stride 8' if side > 100 else '5 and stride 4'}, the others 3 and 2), the mean over the places, one "
         f"dense layer. Decoding and packing them for ours took {seconds:.1f} s once ({count / seconds:,.0f} images/s "
         "on one core, hashed and synced to the disk), which no rate below counts.",
         "ingest_images_per_second": count / seconds,

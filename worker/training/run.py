@@ -16,6 +16,7 @@ from models.spec.estimate import steps_per_epoch, total_steps
 from models.spec.job import JobSpec
 from worker.training.averaging import Average
 from worker.training.clipping import Clipper
+from worker.training.copying import Copier
 from worker.training.data import Dataset
 from worker.training.events import (
     Diverged,
@@ -98,6 +99,7 @@ class Run:
         self.class_weights = None if weights is None else weights.to(device)
         self.sums = self.no_sums()
         self.totals = torch.zeros(len(MEASURED), dtype=torch.float64)
+        self.copier = Copier()
         self.restorable: dict[str, Tensor] = {}
         self.guarded: list[Tensor] = []
         self.guard()
@@ -264,15 +266,10 @@ class Run:
         with self.averaged(), self.spectral.divided():
             yield
 
-    def weights(self) -> dict[str, Tensor]:
-        """Copies on the CPU of the weights that are evaluated and saved."""
-        with self.shown():
-            return copies(self.network.state_dict())
-
     def source(self) -> dict[str, Tensor]:
         """Copies on the CPU of all that `weights` is made of."""
         with self.averaged():
-            return copies({**self.network.state_dict(), **self.spectral.tensors()})
+            return Copier().copies({**self.network.state_dict(), **self.spectral.tensors()})
 
     def load_source(self, source: Mapping[str, Tensor]) -> None:
         self.network.load_state_dict(self.spectral.without(source))
@@ -344,8 +341,3 @@ def resident(data: Dataset, device: str) -> Dataset:
         return data
     training, *validation = (part.to(device) for part in parts)
     return replace(data, training=training, validation=validation[0] if validation else None)
-
-
-def copies(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Copies on the CPU."""
-    return {name: value.detach().to("cpu", copy=True) for name, value in tensors.items()}

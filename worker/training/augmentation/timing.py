@@ -35,7 +35,11 @@ def acting(operations: Sequence[Planned[Operation]], step: int) -> Iterator[Plan
 
 
 def note(
-    tally: Tally | None, operations: Sequence[Planned[Operation]], chosen: Sequence[Tensor], before: Tensor, after: Tensor
+    tally: Tally | None,
+    operations: Sequence[Planned[Operation]],
+    chosen: Sequence[Tensor],
+    before: Tensor,
+    after: Tensor,
 ) -> None:
     """Counts, of the examples that operations were offered together, those each was drawn to change, `chosen`
     (examples,) bool on the CPU, and those of them that are different now.
