@@ -49,8 +49,8 @@ def measure(workload: str, folder: Path, rounds: int, asked: int | None) -> None
     say(f"{size / 1024:.1f} KiB each; packed in {seconds:.1f} s, {count / seconds:,.0f}/s")
     steps = asked or usual
     contestants = [
-        Contestant(OURS, "engine", arguments=[f"--replicas={CORES}"]),
-        Contestant(f"{OURS}, one replica", "engine"),
+        Contestant(OURS, "engine"),
+        Contestant(f"{OURS}, {CORES} replicas", "engine", arguments=[f"--replicas={CORES}"]),
         Contestant("plain loop, decoding in 2 workers", "jpeg_loader"),
         Contestant("the network alone, on one batch", "jpeg_network"),
     ]

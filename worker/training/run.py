@@ -37,6 +37,7 @@ from worker.training.optimizer import Stepper
 from worker.training.position import Position
 from worker.training.precision import Precision
 from worker.training.randomness import permutation
+from worker.training.read_ahead import ReadAhead
 from worker.training.regularization import penalties_of
 from worker.training.replicas import Replica, Replicas
 from worker.training.schedule import Clock, learning_rate
@@ -105,6 +106,7 @@ class Run:
         self.guard()
         self.replicas = self.replicated()
         self.ordered: tuple[int, Tensor] | None = None
+        self.ahead = ReadAhead(self.data.training.inputs)
         self.improved = False
         self.begun = self.flushed_at = self.epoch_begun = time.monotonic()
         self.steps_at_epoch_begin = 0
@@ -163,6 +165,12 @@ class Run:
             order = permutation(self.spec.seed, epoch, len(self.data.training))
             self.ordered = (epoch, order.to(self.data.training.inputs.device))
         return self.ordered[1]
+
+    def read_ahead(self, first: int) -> None:
+        """Asks the disk for the examples of a step from the `first` of the epoch's order on."""
+        coming = self.order(self.position.epoch)[first : first + self.spec.training.examples_per_step]
+        rows = self.data.training.rows
+        self.ahead.ask(coming if rows is None else rows[coming])
 
     def replicated(self) -> Replicas:
         """This network and, where the spec asks for replicas, others on its weights."""
