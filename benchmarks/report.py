@@ -94,11 +94,11 @@ def opening(result: dict[str, Any], about: str) -> list[str]:
 def checkpoints_section(result: dict[str, Any]) -> str:
     lines = opening(
         result,
-        f"Adam, so three numbers for each parameter; medians of {result['rounds']}. Training waits for one copy, which is "
-        "held against a plain copy of the same tensors into memory that is there; the first one also asks the system for "
-        f"that memory. The share is of training with a checkpoint every {result['cadence']:.0f} s, the default. Writing, "
-        "hashing and storing come after it, beside the training; they are held against writing the same bytes to one file "
-        "and syncing it. Downloads are of the weights alone, all from the page cache.",
+        f"Adam, so three numbers for each parameter; medians of {result['rounds']}. Training waits for one copy, held "
+        "against a plain copy of the same tensors into memory that is there; the first one also asks for that memory. "
+        f"The share is of training with a checkpoint every {result['cadence']:.0f} s, the default. Writing, "
+        "hashing and storing come after it, beside the training, held against writing the same bytes to one file and "
+        "syncing it. Downloads are of the weights alone, all from the page cache.",
     )
     lines += [
         "| parameters | bytes | training waits | plain copy | ratio | the first time | share of training "
