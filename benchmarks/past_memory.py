@@ -20,15 +20,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from benchmarks.contest import CORES, ROOT, say, surroundings
 from benchmarks.report import record
 from models.spec import parse_spec
 from worker.allocator import trainer_environment
-from worker.alone import resolved
 from worker.ingest import ingest
-from worker.training import EpochDone, load_dataset, train
 
 SIDE = 64
 MIB = 2**20
@@ -145,6 +142,11 @@ def taken_in(folder: Path) -> dict[str, Any]:
 
 def trained(folder: Path) -> dict[str, Any]:
     """Examples a second of the first epoch, which finds nothing in memory, and of the second one."""
+    import torch  # here: an ingest does without, and is measured without
+
+    from worker.alone import resolved
+    from worker.training import EpochDone, load_dataset, train
+
     torch.set_num_threads(CORES)
     words = json.loads((ROOT / "benchmarks/workloads/jpeg64.json").read_bytes())
     words["training"]["epochs"] = 2
