@@ -111,8 +111,8 @@ def through_the_service(folder: Path, spec: dict[str, Any]) -> Measured:
             busy = busy_seconds()
             job = client.jobs.wait(client.jobs.create(asked))
             busy = busy_seconds() - busy
-            curves = client.jobs.metrics(job, interval="epoch")
-            return measured({name: curves.columns[name] for name in CLOCKS}, busy)
+            curves = client.jobs.metrics(job, interval="epoch").columns
+            return measured({name: [each for each in curves[name] if each is not None] for name in CLOCKS}, busy)
 
 
 def measured(clocks: Mapping[str, Sequence[float]], busy: float) -> Measured:
