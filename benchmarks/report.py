@@ -29,15 +29,20 @@ EXPECTED = {
     "training/fashion": "`python -m benchmarks.training`",
     "training/cifar": "`python -m benchmarks.training cifar`",
     "training/vectors": "`python -m benchmarks.training vectors`",
+    "images/jpeg64": "`python -m benchmarks.images jpeg64`",
+    "images/jpeg224": "`python -m benchmarks.images jpeg224`",
+    "checkpoints/adam": "`python -m benchmarks.checkpoints`",
+    "overhead/minute": "`python -m benchmarks.overhead`",
+    "memory/pictures": "`python -m benchmarks.past_memory`",
+    "slots/two-jobs": "`python -m benchmarks.slots`",
 }
 """What has a benchmark, and how it is run."""
 
 UNMEASURED = """
 ## Not measured here
 
-{missing}Image folders of larger pictures, the service's overhead on a job of a minute, download throughput of
-checkpoints, requests a second, growth of the tables to 10⁶ jobs, replicas, and anything on a GPU have no benchmark yet.
-Nothing is claimed about them.
+{missing}Requests a second, growth of the tables to 10⁶ jobs, and anything on a GPU have no benchmark yet. Nothing is
+claimed about them.
 """
 
 
@@ -62,6 +67,122 @@ def write() -> None:
 
 
 def section(result: dict[str, Any]) -> str:
+    """By what kind of result it is; a contest unless it says otherwise."""
+    match result.get("kind", "contest"):
+        case "contest":
+            return contest_section(result)
+        case "checkpoints":
+            return checkpoints_section(result)
+        case "overhead":
+            return overhead_section(result)
+        case "memory":
+            return memory_section(result)
+        case "slots":
+            return slots_section(result)
+        case unknown:
+            raise ValueError(f"no table is known for {unknown}")
+
+
+def opening(result: dict[str, Any], about: str) -> list[str]:
+    return [
+        f"\n## {result['title']}\n",
+        f"`{result['command']}`, {result['when']}: {result['cores']} cores of {result['processor']}, Python "
+        f"{result['python']}. {about}\n",
+    ]
+
+
+def checkpoints_section(result: dict[str, Any]) -> str:
+    lines = opening(
+        result,
+        f"Adam, so three numbers for each parameter; medians of {result['rounds']}. Training waits for one copy, held "
+        "against a plain copy of the same tensors into memory that is there; the first one also asks for that memory. "
+        f"The share is of training with a checkpoint every {result['cadence']:.0f} s, the default. Writing, "
+        "hashing and storing come after it, beside the training, held against writing the same bytes to one file and "
+        "syncing it. Downloads are of the weights alone, all from the page cache.",
+    )
+    lines += [
+        "| parameters | bytes | training waits | plain copy | ratio | the first time | share of training "
+        "| in the store | raw write + fsync | ratio |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in result["rows"]:
+        lines.append(
+            f"| {row['parameters']} | {megabytes(row['bytes'])} | {ms(row['blocked'])} | {ms(row['copied'])} "
+            f"| {row['blocked'] / row['copied']:.2f}× | {ms(row['blocked_first'])} "
+            f"| {row['blocked'] / result['cadence']:.3%} | {ms(row['durable'])} | {ms(row['written'])} "
+            f"| {row['durable'] / row['written']:.2f}× |"
+        )
+    lines += [
+        "\n| parameters | weights | the client, hashed and synced | curl from the API | curl from the disk | a read |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in result["rows"]:
+        size = row["download_bytes"]
+        rates = " | ".join(f"{size / row[how] / 1e6:,.0f} MB/s" for how in ("client", "curl", "curl_file", "read"))
+        lines.append(f"| {row['parameters']} | {megabytes(size)} | {rates} |")
+    return "\n".join(lines) + "\n"
+
+
+def overhead_section(result: dict[str, Any]) -> str:
+    lines = opening(
+        result,
+        f"W1 for {result['epochs']} epochs, each with an evaluation and a checkpoint; the first epoch is not counted; "
+        f"{result['rounds']} rounds, taken in turn. The service has metrics, events, checkpoints, leases and the API "
+        f"beside the training: it costs **{result['share']:.1%}** of the steps.",
+    )
+    lines += ["| | steps/s | lowest – highest | cores kept busy |", "|---|---|---|---|"]
+    for row in result["rows"]:
+        lines.append(
+            f"| {row['name']} | {row['rate']:.2f} | {row['lowest']:.2f} – {row['highest']:.2f} | {row['cores']:.2f} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def memory_section(result: dict[str, Any]) -> str:
+    limit = result["limit"]
+    allowed = (
+        "no limit could be set" if limit is None else f"{megabytes(limit)} of memory are allowed, page cache included"
+    )
+    lines = opening(
+        result,
+        f"Pictures of 64 × 64 pixels and W4's network; {allowed}. The first epoch finds nothing in memory. Resident "
+        "counts the pages of the file that are mapped, which the system takes back at will.",
+    )
+    lines += [
+        "| packed | ingest | resident, ingest | first epoch | second epoch | resident, training |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in result["rows"]:
+        lines.append(
+            f"| {megabytes(row['bytes'])} | {row['bytes'] / row['ingest_seconds'] / 1e6:,.0f} MB/s "
+            f"| {megabytes(row['ingest_resident'])} | {row['first_rate']:,.0f} images/s | {row['rate']:,.0f} images/s "
+            f"| {megabytes(row['resident'])} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def slots_section(result: dict[str, Any]) -> str:
+    lines = opening(
+        result,
+        f"W1 for {result['epochs']} epochs, twice: from the first POST until both have succeeded; {result['rounds']} "
+        "rounds. A trainer has the worker's cores shared among its slots.",
+    )
+    lines += ["| slots | threads of each trainer | both done after | lowest – highest |", "|---|---|---|---|"]
+    for row in result["rows"]:
+        spread = f"{row['lowest']:.1f} – {row['highest']:.1f} s"
+        lines.append(f"| {row['slots']} | {row['threads']} | {row['seconds']:.1f} s | {spread} |")
+    return "\n".join(lines) + "\n"
+
+
+def ms(seconds: float) -> str:
+    return f"{1000 * seconds:,.1f} ms"
+
+
+def megabytes(size: float) -> str:
+    return f"{size / 1e6:,.0f} MB"
+
+
+def contest_section(result: dict[str, Any]) -> str:
     rows = result["contestants"]
     unit = result["unit"]
     first = next((row["rate"] for row in rows if row["name"] == result["ours"]), None)

@@ -6,7 +6,6 @@ through the same one. When the pipe closes its supervisor is gone, and so it end
 """
 
 import errno
-import hashlib
 import json
 import os
 import queue
@@ -38,10 +37,10 @@ from worker.training import (
     StepsDone,
     WarmStarted,
     Warned,
+    hand_over,
     load_dataset,
     read_checkpoint,
     read_weights,
-    save_checkpoint,
     train,
 )
 
@@ -147,7 +146,8 @@ class _Saver:
         begun = time.monotonic()
         name = f"step-{event.step:09d}-{event.kind}"
         weights, state = self._folder / f"{name}.safetensors", self._folder / f"{name}.state.safetensors"
-        save_checkpoint(event, weights, state)
+        weights_sha256, state_sha256 = hand_over(event, weights, state)
+        event.release()
         self._voice.say(
             "checkpoint",
             kind=event.kind,
@@ -156,9 +156,9 @@ class _Saver:
             is_best=event.is_best,
             metrics=dict(event.metrics),
             weights=str(weights),
-            weights_sha256=_sha256(weights),
+            weights_sha256=weights_sha256,
             state=str(state),
-            state_sha256=_sha256(state),
+            state_sha256=state_sha256,
             seconds=time.monotonic() - begun,
         )
 
@@ -242,8 +242,3 @@ def _code(error: Exception) -> str:
 
 def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:500]
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

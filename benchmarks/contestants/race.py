@@ -33,7 +33,7 @@ class Race:
 
     @property
     def batch_size(self) -> int:
-        return 512 if self.workload == "vectors" else 128
+        return {"vectors": 512, "jpeg224": 64}.get(self.workload, 128)
 
     @property
     def is_image(self) -> bool:

@@ -1,6 +1,6 @@
 """The engine: trains a network from a job spec on a packed data set, and needs nothing of the service to do it."""
 
-from .checkpoint import read_checkpoint, read_weights, save_checkpoint
+from .checkpoint import hand_over, read_checkpoint, read_weights, save_checkpoint
 from .control import Control
 from .data import Dataset, load_dataset
 from .events import (
@@ -34,6 +34,7 @@ __all__ = [
     "WarmStarted",
     "Warned",
     "Weights",
+    "hand_over",
     "load_dataset",
     "read_checkpoint",
     "read_weights",

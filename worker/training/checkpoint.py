@@ -5,9 +5,10 @@ or the machine is stored. The format is that of https://github.com/huggingface/s
 in an arbitrary order.
 """
 
+import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -34,9 +35,13 @@ HEADER_ALIGNMENT = 8
 
 
 def write_tensors(file: BinaryIO, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Writes one safetensors file: the header's length (8 bytes, little endian), the header as JSON, the tensors end to
-    end.
-    """
+    """Writes one safetensors file."""
+    for piece in pieces_of(tensors, metadata):
+        file.write(piece)
+
+
+def pieces_of(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Iterator[bytes | memoryview]:
+    """A safetensors file: the header's length (8 bytes, little endian), the header as JSON, the tensors end to end."""
     header: dict[str, Any] = {"__metadata__": dict(sorted(metadata.items()))}
     position = 0
     for name, tensor in sorted(tensors.items()):
@@ -49,9 +54,9 @@ def write_tensors(file: BinaryIO, tensors: Mapping[str, Tensor], metadata: Mappi
         position = end
     encoded = json.dumps(header, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
     encoded += b" " * (-len(encoded) % HEADER_ALIGNMENT)
-    file.write(len(encoded).to_bytes(8, "little") + encoded)
+    yield len(encoded).to_bytes(8, "little") + encoded
     for _, tensor in sorted(tensors.items()):
-        file.write(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+        yield tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -96,6 +101,25 @@ def save_checkpoint(checkpoint: CheckpointReady, weights: Path, state: Path) -> 
     """
     save_atomically(weights, checkpoint.weights, checkpoint.weights_metadata)
     save_atomically(state, checkpoint.state.tensors, state_metadata(checkpoint.state))
+
+
+def hand_over(checkpoint: CheckpointReady, weights: Path, state: Path) -> tuple[str, str]:
+    """Writes both files for somebody who takes them to a safe place at once, so without waiting for the disk. Returns
+    the sha256 of what each must hold. Raises OSError where the disk does not take them.
+    """
+    return (
+        write_hashed(weights, checkpoint.weights, checkpoint.weights_metadata),
+        write_hashed(state, checkpoint.state.tensors, state_metadata(checkpoint.state)),
+    )
+
+
+def write_hashed(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
+    digest = hashlib.sha256()
+    with path.open("wb") as file:
+        for piece in pieces_of(tensors, metadata):
+            file.write(piece)
+            digest.update(piece)
+    return digest.hexdigest()
 
 
 def save_atomically(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:

@@ -1,6 +1,6 @@
 """What a training run tells its caller, in the order it happens."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -153,6 +153,8 @@ class CheckpointReady:
     """Of the last evaluation of these weights; none before the first."""
     is_best: bool
     """Whether `checkpoints.keep_best` prefers it to everything before it."""
+    release: Callable[[], None] = lambda: None
+    """Whoever needs the tensors no longer may say so, once: a later checkpoint is copied into their memory."""
 
 
 @dataclass(frozen=True)

@@ -91,8 +91,9 @@ class Feed:
     def normalized(self, inputs: Tensor) -> Tensor:
         if self.scale is None:
             return inputs
-        inputs = torch.addcmul(self.offset, inputs, self.scale)
-        return inputs.contiguous(memory_format=torch.channels_last) if self.is_image else inputs
+        if not self.is_image:
+            return torch.addcmul(self.offset, inputs, self.scale)
+        return affine_of_channels(inputs, self.scale, self.offset)
 
 
 def smooth(targets: Tensor, epsilon: float, task: Task) -> Tensor:
@@ -114,6 +115,24 @@ def affine_of(normalization: Normalization, is_image: bool, device: str) -> tupl
     shape = (1, -1, 1, 1) if is_image else (1, -1)
     on_device = [value.float().view(shape).to(device) for value in (scale, offset)]
     return (None if bool((scale == 1).all() and (offset == 0).all()) else on_device[0]), on_device[1]
+
+
+def affine_of_channels(images: Tensor, scale: Tensor, offset: Tensor) -> Tensor:
+    """x · scale + offset, both (1, channels or 1, 1, 1), as channels-last (batch, channels, height, width).
+
+    Along rows of channels-last images, and one plane at a time of others, memory is read in order: two to six times as
+    fast as a product that broadcasts.
+    """
+    count, channels, height, width = images.shape
+    scale, offset = (each.expand(1, channels, 1, 1) for each in (scale, offset))
+    if images.is_contiguous(memory_format=torch.channels_last):
+        rows = images.permute(0, 2, 3, 1).view(count, height, width * channels)
+        scaled = torch.addcmul(offset.flatten().repeat(width), rows, scale.flatten().repeat(width))
+        return scaled.view(count, height, width, channels).permute(0, 3, 1, 2)
+    scaled = torch.empty_like(images, memory_format=torch.channels_last)
+    for channel in range(channels):
+        torch.addcmul(offset[:, channel], images[:, channel], scale[:, channel], out=scaled[:, channel])
+    return scaled
 
 
 def zero_of(normalization: Normalization, device: str) -> Tensor:

@@ -144,6 +144,7 @@ def differentiate(run: Run) -> tuple[Tensor, Tensor, Tensor]:
         for place in range(max(map(len, parts)))
     ]
 
+    run.read_ahead(first + len(positions))
     replicas.begin(spec.seed, position.step)
     learned = replicas.each(partial(learn, run, len(positions)), of_replicas)
     replicas.gather(run.tally)

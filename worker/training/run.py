@@ -16,6 +16,7 @@ from models.spec.estimate import steps_per_epoch, total_steps
 from models.spec.job import JobSpec
 from worker.training.averaging import Average
 from worker.training.clipping import Clipper
+from worker.training.copying import Copier
 from worker.training.data import Dataset
 from worker.training.events import (
     Diverged,
@@ -36,6 +37,7 @@ from worker.training.optimizer import Stepper
 from worker.training.position import Position
 from worker.training.precision import Precision
 from worker.training.randomness import permutation
+from worker.training.read_ahead import ReadAhead
 from worker.training.regularization import penalties_of
 from worker.training.replicas import Replica, Replicas
 from worker.training.schedule import Clock, learning_rate
@@ -98,11 +100,13 @@ class Run:
         self.class_weights = None if weights is None else weights.to(device)
         self.sums = self.no_sums()
         self.totals = torch.zeros(len(MEASURED), dtype=torch.float64)
+        self.copier = Copier()
         self.restorable: dict[str, Tensor] = {}
         self.guarded: list[Tensor] = []
         self.guard()
         self.replicas = self.replicated()
         self.ordered: tuple[int, Tensor] | None = None
+        self.ahead = ReadAhead(self.data.training.inputs)
         self.improved = False
         self.begun = self.flushed_at = self.epoch_begun = time.monotonic()
         self.steps_at_epoch_begin = 0
@@ -161,6 +165,12 @@ class Run:
             order = permutation(self.spec.seed, epoch, len(self.data.training))
             self.ordered = (epoch, order.to(self.data.training.inputs.device))
         return self.ordered[1]
+
+    def read_ahead(self, first: int) -> None:
+        """Asks the disk for the examples of a step from the `first` of the epoch's order on."""
+        coming = self.order(self.position.epoch)[first : first + self.spec.training.examples_per_step]
+        rows = self.data.training.rows
+        self.ahead.ask(coming if rows is None else rows[coming])
 
     def replicated(self) -> Replicas:
         """This network and, where the spec asks for replicas, others on its weights."""
@@ -264,15 +274,10 @@ class Run:
         with self.averaged(), self.spectral.divided():
             yield
 
-    def weights(self) -> dict[str, Tensor]:
-        """Copies on the CPU of the weights that are evaluated and saved."""
-        with self.shown():
-            return copies(self.network.state_dict())
-
     def source(self) -> dict[str, Tensor]:
         """Copies on the CPU of all that `weights` is made of."""
         with self.averaged():
-            return copies({**self.network.state_dict(), **self.spectral.tensors()})
+            return Copier().copies({**self.network.state_dict(), **self.spectral.tensors()})
 
     def load_source(self, source: Mapping[str, Tensor]) -> None:
         self.network.load_state_dict(self.spectral.without(source))
@@ -344,8 +349,3 @@ def resident(data: Dataset, device: str) -> Dataset:
         return data
     training, *validation = (part.to(device) for part in parts)
     return replace(data, training=training, validation=validation[0] if validation else None)
-
-
-def copies(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Copies on the CPU."""
-    return {name: value.detach().to("cpu", copy=True) for name, value in tensors.items()}

@@ -3,13 +3,14 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from functools import partial
 from math import isfinite
 
 from torch import Tensor
 
 from worker.training.events import CheckpointReady, Kind, Metrics
 from worker.training.position import position_of
-from worker.training.run import Run, copies
+from worker.training.run import Run
 from worker.training.state import Resume, State
 
 
@@ -17,7 +18,9 @@ def checkpoint(run: Run, kind: Kind | None = None) -> CheckpointReady:
     """A copy of the run as it stands at a step's end; nothing waits to be flushed."""
     assert not run.rows
     position = replace(run.position, seconds=run.seconds)
-    tensors = copies(
+    with run.shown():
+        weights = run.copier.copies(run.network.state_dict())
+    tensors = run.copier.copies(
         {
             **run.stepper.tensors(),
             **run.clipper.tensors(),
@@ -29,7 +32,8 @@ def checkpoint(run: Run, kind: Kind | None = None) -> CheckpointReady:
         }
     )
     if run.average is not None or run.spectral.kernels:
-        tensors |= copies(under("raw/", run.network.state_dict()))
+        tensors |= run.copier.copies(under("raw/", run.network.state_dict()))
+    own = {**under("weights/", weights), **tensors}
     if run.average is not None and run.spectral.kernels:
         tensors |= under("averaged/", run.source())
     tensors |= under("restorable/", run.restorable)
@@ -37,11 +41,12 @@ def checkpoint(run: Run, kind: Kind | None = None) -> CheckpointReady:
         kind or kind_of(run),
         position.step,
         position.epoch,
-        run.weights(),
+        weights,
         weights_metadata(run),
         State(tensors, asdict(position)),
         position.last,
         run.improved,
+        partial(run.copier.take_back, own),
     )
 
 

@@ -13,7 +13,7 @@ from safetensors import safe_open
 from safetensors.torch import load
 
 from tests.worker.training.little import bars, last_of, pack_images, run
-from worker.training import save_checkpoint
+from worker.training import hand_over, save_checkpoint
 from worker.training.checkpoint import read_checkpoint, read_tensors, save_atomically, state_metadata, write_tensors
 from worker.training.snapshot import strict
 from worker.training.state import State
@@ -55,6 +55,17 @@ def test_a_checkpoint_comes_back_whole(tmp_path: Path) -> None:
     resume = read_checkpoint(tmp_path / "weights", tmp_path / "state")
     assert torch.equal(resume.weights["w"], torch.ones(2))
     assert resume.state.progress == {"step": 3, "best": None}
+
+
+def test_what_is_handed_over_is_the_same_file_with_its_hash(tmp_path: Path) -> None:
+    (tmp_path / "packed").mkdir()
+    saved = last_of(run(pack_images(tmp_path / "packed", train=bars(64)), {}))
+    save_checkpoint(saved, tmp_path / "weights", tmp_path / "state")
+    found = hand_over(saved, tmp_path / "handed", tmp_path / "handed.state")
+    assert (tmp_path / "handed").read_bytes() == (tmp_path / "weights").read_bytes()
+    assert (tmp_path / "handed.state").read_bytes() == (tmp_path / "state").read_bytes()
+    names = ("weights", "state")
+    assert found == tuple(hashlib.sha256((tmp_path / name).read_bytes()).hexdigest() for name in names)
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def mix(
             case _:
                 assert_never(operation)
         targets = weighted(targets, targets[order], per_sample(kept, targets))
-        note(tally, one, kept < 1.0, before, inputs)
+        note(tally, [one], [kept < 1.0], before, inputs)
     return inputs, targets
 
 

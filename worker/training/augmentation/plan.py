@@ -73,15 +73,14 @@ def augment(
         before = images
         if moves:
             images, moved = move(images, moves, draws)
-            for one, chosen in zip(active, moved, strict=True):
-                note(tally, one, chosen, before, images)
+            note(tally, active, moved, before, images)
             continue
         for one in active:
             operation = one.operation
             assert not isinstance(operation, Geometric)
             chosen = draws.chosen(operation.p)
             images = torch.where(per_sample(chosen, images), changed(images, operation, draws, zero), images)
-            note(tally, one, chosen, before, images)
+            note(tally, [one], [chosen], before, images)
     return images
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+import torch
 from torch import Tensor
 
 from models.spec.timed import Timed
@@ -33,12 +34,20 @@ def acting(operations: Sequence[Planned[Operation]], step: int) -> Iterator[Plan
     return (one for one in operations if one.begin <= step < one.end)
 
 
-def note(tally: Tally | None, one: Planned[Operation], chosen: Tensor, before: Tensor, after: Tensor) -> None:
-    """Counts, of the examples that an operation was offered, those it was drawn to change, `chosen` (examples,) bool on
-    the CPU, and those of them that are different now.
+def note(
+    tally: Tally | None,
+    operations: Sequence[Planned[Operation]],
+    chosen: Sequence[Tensor],
+    before: Tensor,
+    after: Tensor,
+) -> None:
+    """Counts, of the examples that operations were offered together, those each was drawn to change, `chosen`
+    (examples,) bool on the CPU, and those of them that are different now.
     """
-    if tally is None:
+    if tally is None or not operations:
         return
-    tally.add(f"augmentation/{one.place}/examples", len(chosen))
-    tally.add(f"augmentation/{one.place}/chosen", int(chosen.sum()))
-    tally.count(f"augmentation/{one.place}/changed", differing(before, after) & chosen.to(after.device))
+    changed = differing(before, after, torch.stack(list(chosen)).any(0))
+    for one, its in zip(operations, chosen, strict=True):
+        tally.add(f"augmentation/{one.place}/examples", len(its))
+        tally.add(f"augmentation/{one.place}/chosen", int(its.sum()))
+        tally.count(f"augmentation/{one.place}/changed", changed & its.to(changed.device))

@@ -25,7 +25,7 @@ def perturb(
         chosen, before = draws.chosen(one.operation.p), vectors
         changed = perturbed(vectors, one.operation, draws.on(vectors.device))
         vectors = torch.where(per_sample(chosen, vectors), changed, vectors)
-        note(tally, one, chosen, before, vectors)
+        note(tally, [one], [chosen], before, vectors)
     return vectors
 
 
