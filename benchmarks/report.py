@@ -29,6 +29,9 @@ EXPECTED = {
     "training/fashion": "`python -m benchmarks.training`",
     "training/cifar": "`python -m benchmarks.training cifar`",
     "training/vectors": "`python -m benchmarks.training vectors`",
+    "api/postgres": "`python -m benchmarks.api postgres`",
+    "api/sqlite": "`python -m benchmarks.api sqlite`",
+    "growth/postgres": "`python -m benchmarks.growth`",
 }
 """What has a benchmark, and how it is run."""
 
@@ -36,7 +39,7 @@ UNMEASURED = """
 ## Not measured here
 
 {missing}Image folders of larger pictures, the service's overhead on a job of a minute, download throughput of
-checkpoints, requests a second, growth of the tables to 10⁶ jobs, replicas, and anything on a GPU have no benchmark yet.
+checkpoints, the time from a POST to the first step, replicas, and anything on a GPU have no benchmark yet.
 Nothing is claimed about them.
 """
 
@@ -62,13 +65,29 @@ def write() -> None:
 
 
 def section(result: dict[str, Any]) -> str:
+    return table(result) if "columns" in result else contestants(result)
+
+
+def table(result: dict[str, Any]) -> str:
+    """Rows as they are."""
+    lines = [f"| {' | '.join(map(str, row))} |" for row in (result["columns"], *result["rows"])]
+    return "\n".join([*heading(result), lines[0], "|---" * len(result["columns"]) + "|", *lines[1:]]) + "\n"
+
+
+def heading(result: dict[str, Any]) -> list[str]:
+    return [
+        f"\n## {result['title']}\n",
+        f"`{result['command']}`, {result['when']}, {result['rounds']} rounds: {result['cores']} cores of "
+        f"{result['processor']}, Python {result['python']}. {result['about']}\n",
+    ]
+
+
+def contestants(result: dict[str, Any]) -> str:
     rows = result["contestants"]
     unit = result["unit"]
     first = next((row["rate"] for row in rows if row["name"] == result["ours"]), None)
     lines = [
-        f"\n## {result['title']}\n",
-        f"`{result['command']}`, {result['when']}, {result['rounds']} rounds: {result['cores']} cores of "
-        f"{result['processor']}, Python {result['python']}. {result['about']}\n",
+        *heading(result),
         f"| contestant | {unit}/s | lowest – highest | ours against it | processor time | other load | versions |",
         "|---|---|---|---|---|---|---|",
     ]
