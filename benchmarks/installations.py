@@ -193,7 +193,7 @@ def web(name: str, factory: str, folder: Path, variables: Mapping[str, str], rea
     command = [sys.executable, "-m", "uvicorn", factory, "--factory", "--port", str(port), "--log-level", "warning"]
     environment = {**os.environ, **variables}
     log = folder / f"{name}.log"
-    with running(command, log=log, is_ready=lambda: _answers(port, ready), environment=environment, cwd=ROOT):
+    with running(command, log=log, is_ready=lambda: answers(port, ready), environment=environment, cwd=ROOT):
         yield port
 
 
@@ -207,9 +207,9 @@ def mlflow(folder: Path, url: str) -> Iterator[Server | None]:
     program = ROOT / "build/mlflow/bin/mlflow"
     where = ["--host", "127.0.0.1", "--port", str(port), "--backend-store-uri", url, "--artifacts-destination", folder]
     environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "PATH": f"{program.parent}:{os.environ['PATH']}"}
-    command = [program, "server", *map(str, where)]
+    command = [str(program), "server", *map(str, where)]
     log = folder / "mlflow.log"
-    with running(command, log=log, is_ready=lambda: _answers(port, "/health"), environment=environment, cwd=folder):
+    with running(command, log=log, is_ready=lambda: answers(port, "/health"), environment=environment, cwd=folder):
         yield Server("MLflow", port, _mlflow_requests(port))
 
 
@@ -255,7 +255,7 @@ def _mlflow_requests(port: int) -> dict[str, Next]:
     }
 
 
-def _answers(port: int, path: str) -> bool:
+def answers(port: int, path: str) -> bool:
     try:
         return ask(port, request("GET", path, {}))[0] == 200
     except (OSError, ValueError, StopIteration):

@@ -27,7 +27,7 @@ def install(name: str = "peers") -> list[str]:
 
 
 def pip(folder: Path, *pins: str) -> bool:
-    command = [folder / "bin/python", "-m", "pip", "install", "--quiet", *pins]
+    command = [str(folder / "bin/python"), "-m", "pip", "install", "--quiet", *pins]
     return subprocess.run(command, check=False).returncode == 0
 
 

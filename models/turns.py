@@ -71,7 +71,7 @@ def positions(session: Session, job_ids: Sequence[str]) -> dict[str, int]:
     return {row.id: row.ahead for row in session.execute(query, {"job_ids": job_ids})}
 
 
-def _positions(dialect: str) -> Select[tuple[str, int]]:
+def _positions(dialect: str) -> Select[str, int]:
     first = select(Job.id).where(Job.project_id == Project.id, Job.state == State.QUEUED).correlate(Project)
     first = first.order_by(Job.id).limit(TURNS_COUNTED)
     if dialect == "postgresql":

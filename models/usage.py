@@ -23,7 +23,7 @@ class Room(NamedTuple):
     stored_limit: int | None
 
 
-def _room() -> Select[tuple[int, int, int | None, int | None]]:
+def _room() -> Select[int, int, int | None, int | None]:
     active = Job.state.in_(set(State) - TERMINAL)
     count = select(func.count()).select_from(Job).where(Job.project_id == Project.id, active).correlate(Project)
     data = func.coalesce(Dataset.upload_bytes, 0) + func.coalesce(Dataset.packed_bytes, 0)
@@ -38,8 +38,8 @@ _ROOM = _room()
 
 
 def room(session: Session, project_id: str) -> Room:
-    active, stored, *limits = session.execute(_ROOM, {"project_id": project_id}).one()
-    return Room(active, int(stored), *limits)
+    active, stored, active_limit, stored_limit = session.execute(_ROOM, {"project_id": project_id}).one()
+    return Room(active, int(stored), active_limit, stored_limit)
 
 
 def storage_bytes(session: Session, project_id: str) -> int:
@@ -88,6 +88,7 @@ def of_jobs(session: Session, job_ids: Sequence[str]) -> dict[str, float]:
         Attempt.job_id.in_(job_ids), Attempt.ended_at.is_not(None)
     )
     for job_id, begun, end in session.execute(ended):
+        assert end is not None
         seconds[job_id] += (end - begun).total_seconds()
     return seconds
 
