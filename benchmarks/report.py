@@ -32,7 +32,6 @@ EXPECTED = {
     "api/postgres": "`python -m benchmarks.api postgres`",
     "api/sqlite": "`python -m benchmarks.api sqlite`",
     "growth/postgres": "`python -m benchmarks.growth`",
-    "start": "`python -m benchmarks.start`",
 }
 """What has a benchmark, and how it is run."""
 
@@ -40,7 +39,7 @@ UNMEASURED = """
 ## Not measured here
 
 {missing}Image folders of larger pictures, the service's overhead on a job of a minute, download throughput of
-checkpoints, replicas, and anything on a GPU have no benchmark yet.
+checkpoints, the time from a POST to the first step, replicas, and anything on a GPU have no benchmark yet.
 Nothing is claimed about them.
 """
 
