@@ -2,38 +2,50 @@
 
 from api.dependencies import Services
 from api.errors import Conflict, TooManyJobs
-from models import jobs, projects, usage
+from models import projects, usage
 from models.database import Session
 from models.settings import Settings
+from models.usage import Room
+
+CROWD = 1000
+"""More transactions than there can be at once."""
 
 
 def require_room_for_job(session: Session, settings: Settings, project_id: str, checkpoint_bytes: int = 0) -> None:
-    """Raises:
-    TooManyJobs: as many are queued and running as may be.
-    Conflict: its first checkpoint would not fit.
+    """Where there is room for everybody, nobody waits for another; where there may not be, one counts after the other.
+
+    Raises:
+        TooManyJobs: as many are queued and running as may be.
+        Conflict: its first checkpoint would not fit.
     """
-    limit = projects.lock(session, project_id).active_jobs
-    if jobs.count_active(session, project_id) >= (settings.active_jobs_per_project if limit is None else limit):
+    room = usage.room(session, project_id)
+    limit = settings.active_jobs_per_project if room.active_limit is None else room.active_limit
+    if limit - room.active_jobs < CROWD:
+        projects.lock(session, project_id)
+        room = usage.room(session, project_id)
+    if room.active_jobs >= limit:
         raise TooManyJobs("this project has as many queued and running jobs as it may have")
-    require_room(session, settings, project_id, checkpoint_bytes)
-
-
-def require_room(session: Session, settings: Settings, project_id: str, more_bytes: int) -> None:
-    if room(session, settings, project_id) < more_bytes:
+    if _left(room, settings) < checkpoint_bytes:
         raise _full()
 
 
-def room(session: Session, settings: Settings, project_id: str) -> int:
-    """Bytes that a project may still store. Nobody else measures before this transaction ends."""
-    limit = projects.lock(session, project_id).storage_bytes
-    allowed = settings.storage_bytes_per_project if limit is None else limit
-    return allowed - usage.storage_bytes(session, project_id)
+def require_room(session: Session, settings: Settings, project_id: str, more_bytes: int) -> None:
+    """Nobody else measures before this transaction ends."""
+    projects.lock(session, project_id)
+    if _left(usage.room(session, project_id), settings) < more_bytes:
+        raise _full()
+
+
+def _left(room: Room, settings: Settings) -> int:
+    """Bytes that a project may still store."""
+    limit = settings.storage_bytes_per_project if room.stored_limit is None else room.stored_limit
+    return limit - room.stored_bytes
 
 
 def upload_limit(services: Services, project_id: str) -> int:
     """The most bytes that an upload may have. Raises Conflict when there is no room at all."""
     with services.database.read() as session:
-        left = room(session, services.settings, project_id)
+        left = _left(usage.room(session, project_id), services.settings)
     if left <= 0:
         raise _full()
     return min(left, services.settings.upload_max_bytes)

@@ -8,6 +8,7 @@ from api import resources
 from api.resources import Item, Page
 from models import jobs, tables, turns, usage
 from models.database import Session
+from models.jobs import Slots
 from models.states import OWNED, DatasetState, State, Wish
 
 
@@ -16,18 +17,18 @@ class Queue:
     """What waiting jobs wait for."""
 
     positions: dict[str, int]
-    """Job → how many are ahead of it."""
-    slots: int
-    """Jobs that the workers that are online can run at once."""
-    busy: int
+    """Job → how many are ahead of it; those that are far behind are not there."""
+    slots: Slots
 
     def reason(self, job: tables.Job) -> str:
-        ahead = self.positions.get(job.id, 0)
-        if self.slots == 0:
+        ahead = self.positions.get(job.id)
+        if self.slots.all == 0:
             return "waiting for a worker: none is online"
+        if ahead is None:
+            return f"waiting for a worker: at least {turns.TURNS_COUNTED} jobs are ahead of it"
         if ahead:
             return f"waiting for a worker: {ahead} {'job is' if ahead == 1 else 'jobs are'} ahead of it"
-        if self.busy >= self.slots:
+        if self.slots.busy >= self.slots.all:
             return "next in line: waiting for a worker to get free"
         return "next in line: about to be taken up by a worker"
 
@@ -50,12 +51,7 @@ def _queue_of(session: Session, rows: Sequence[tables.Job], seen_within: float) 
     waiting = [row.id for row in rows if row.state == State.QUEUED]
     if not waiting:
         return None
-    online = [worker for worker in jobs.workers(session, seen_within) if worker.state == "online"]
-    return Queue(
-        positions=turns.positions(session, waiting),
-        slots=sum(worker.slots for worker in online),
-        busy=sum(worker.busy for worker in online),
-    )
+    return Queue(turns.positions(session, waiting), jobs.slots(session, seen_within))
 
 
 JOB_PARTS = (

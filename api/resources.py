@@ -295,7 +295,7 @@ class Job(Identified):
     status_reason: str
     """One sentence: where it is and what it waits for."""
     queue_position: int | None
-    """Jobs ahead of it while it is queued, else null."""
+    """Jobs ahead of it while it is queued, else null; null too for one that has a hundred of its project before it."""
     progress: Json | None
     """`epoch`, `epochs`, `step`, `steps`, `samples_per_second`, `eta_seconds`, as far as known."""
     dataset_id: str

@@ -1,4 +1,5 @@
-"""The peers' environment, build/peers: made on the first use, from the pins in benchmarks/peers.txt.
+"""Environments for those we are measured against, each made on its first use, from the pins in a file beside this one:
+build/peers for other engines, others for those that do not go together with them.
 
 Usage: python -m benchmarks.peers
 """
@@ -9,25 +10,25 @@ import venv
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PINS = ROOT / "benchmarks/peers.txt"
 FOLDER = ROOT / "build/peers"
 PYTHON = FOLDER / "bin/python"
-STAMP = FOLDER / "left-out.txt"
-"""What could not be had; written when the rest is there."""
 
 
-def install() -> list[str]:
-    """Make the environment unless it is as new as its pins. Returns the pins that cannot be had on this machine."""
-    if not STAMP.exists() or STAMP.stat().st_mtime < PINS.stat().st_mtime:
-        venv.create(FOLDER, with_pip=True)
-        pins = [line for line in PINS.read_text().splitlines() if line and not line.startswith("#")]
-        missing = [] if pip(*pins) else [pin for pin in pins if not pip(pin)]
-        STAMP.write_text("\n".join(missing))
-    return STAMP.read_text().split()
+def install(name: str = "peers") -> list[str]:
+    """Make an environment unless it is as new as its pins. Returns the pins that cannot be had on this machine."""
+    folder, pins_file = ROOT / "build" / name, ROOT / f"benchmarks/{name}.txt"
+    stamp = folder / "left-out.txt"  # what could not be had; written when the rest is there
+    if not stamp.exists() or stamp.stat().st_mtime < pins_file.stat().st_mtime:
+        venv.create(folder, with_pip=True)
+        pins = [line for line in pins_file.read_text().splitlines() if line and not line.startswith("#")]
+        missing = [] if pip(folder, *pins) else [pin for pin in pins if not pip(folder, pin)]
+        stamp.write_text("\n".join(missing))
+    return stamp.read_text().split()
 
 
-def pip(*pins: str) -> bool:
-    return subprocess.run([PYTHON, "-m", "pip", "install", "--quiet", *pins], check=False).returncode == 0
+def pip(folder: Path, *pins: str) -> bool:
+    command = [str(folder / "bin/python"), "-m", "pip", "install", "--quiet", *pins]
+    return subprocess.run(command, check=False).returncode == 0
 
 
 if __name__ == "__main__":

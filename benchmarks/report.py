@@ -35,14 +35,17 @@ EXPECTED = {
     "overhead/minute": "`python -m benchmarks.overhead`",
     "memory/pictures": "`python -m benchmarks.past_memory`",
     "slots/two-jobs": "`python -m benchmarks.slots`",
+    "api/postgres": "`python -m benchmarks.api postgres`",
+    "api/sqlite": "`python -m benchmarks.api sqlite`",
+    "growth/postgres": "`python -m benchmarks.growth`",
 }
 """What has a benchmark, and how it is run."""
 
 UNMEASURED = """
 ## Not measured here
 
-{missing}Requests a second, growth of the tables to 10⁶ jobs, and anything on a GPU have no benchmark yet. Nothing is
-claimed about them.
+{missing}The time from a POST to the first step and anything on a GPU have no benchmark yet. Nothing is claimed about
+them.
 """
 
 
@@ -79,6 +82,8 @@ def section(result: dict[str, Any]) -> str:
             return memory_section(result)
         case "slots":
             return slots_section(result)
+        case "table":
+            return table(result)
         case unknown:
             raise ValueError(f"no table is known for {unknown}")
 
@@ -182,14 +187,26 @@ def megabytes(size: float) -> str:
     return f"{size / 1e6:,.0f} MB"
 
 
+def table(result: dict[str, Any]) -> str:
+    """Rows as they are."""
+    lines = [f"| {' | '.join(map(str, row))} |" for row in (result["columns"], *result["rows"])]
+    return "\n".join([*heading(result), lines[0], "|---" * len(result["columns"]) + "|", *lines[1:]]) + "\n"
+
+
+def heading(result: dict[str, Any]) -> list[str]:
+    return [
+        f"\n## {result['title']}\n",
+        f"`{result['command']}`, {result['when']}, {result['rounds']} rounds: {result['cores']} cores of "
+        f"{result['processor']}, Python {result['python']}. {result['about']}\n",
+    ]
+
+
 def contest_section(result: dict[str, Any]) -> str:
     rows = result["contestants"]
     unit = result["unit"]
     first = next((row["rate"] for row in rows if row["name"] == result["ours"]), None)
     lines = [
-        f"\n## {result['title']}\n",
-        f"`{result['command']}`, {result['when']}, {result['rounds']} rounds: {result['cores']} cores of "
-        f"{result['processor']}, Python {result['python']}. {result['about']}\n",
+        *heading(result),
         f"| contestant | {unit}/s | lowest – highest | ours against it | processor time | other load | versions |",
         "|---|---|---|---|---|---|---|",
     ]

@@ -2,11 +2,13 @@
 
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from models.ids import new_id
-from models.tables import Audit
+from models.tables import Audit, Table
+
+_NEW = insert(Table.metadata.tables[Audit.__tablename__])
 
 
 def record(session: Session, project_id: str, key_id: str, action: str, target: str, **data: Any) -> None:
@@ -15,8 +17,8 @@ def record(session: Session, project_id: str, key_id: str, action: str, target: 
     target: the id of what is changed.
     data: what else is worth knowing; never a secret.
     """
-    row = Audit(id=new_id("aud"), project_id=project_id, key_id=key_id, action=action, target=target, data=data)
-    session.add(row)
+    who = {"id": new_id("aud"), "project_id": project_id, "key_id": key_id}
+    session.connection().execute(_NEW, {**who, "action": action, "target": target, "data": data})
 
 
 def page(session: Session, project_id: str, *, after: str | None, limit: int) -> list[Audit]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from models import discarded, jobs
+from models import discarded, jobs, usage
 from models.clock import now_plus
 from models.ids import new_id
 from models.tables import Checkpoint, Export, Held, Json
@@ -71,16 +71,17 @@ def record(session: Session, job_id: str, attempt: int, saved: Saved) -> Checkpo
     )
     session.add(checkpoint)
     session.flush()
+    usage.weigh(session, job.project_id, saved.weights_bytes)
     return checkpoint
 
 
 def prune(session: Session, job_id: str, attempt: int, *, keep_last: int) -> list[str]:
     """Drop what the spec does not ask to keep and no other job starts from. Returns the keys of objects to delete once
     this is committed; should that not come to pass, they are looked for later."""
-    jobs.fence(session, job_id, attempt)
+    job = jobs.fence(session, job_id, attempt)
     newest_first = _usable(session, job_id)
     held = _held(session, [checkpoint.id for checkpoint in newest_first])
-    keys = []
+    keys, dropped = [], 0
     for position, checkpoint in enumerate(newest_first):
         if position >= RESUMABLE and checkpoint.state_key is not None:
             keys.append(checkpoint.state_key)
@@ -90,6 +91,9 @@ def prune(session: Session, job_id: str, attempt: int, *, keep_last: int) -> lis
             forms = session.scalars(select(Export.key).where(Export.checkpoint_id == checkpoint.id))
             keys += [key for key in forms if key is not None]
             session.delete(checkpoint)
+            dropped += checkpoint.weights_bytes
+    if dropped:
+        usage.weigh(session, job.project_id, -dropped)
     own = jobs.attempt_prefix(job_id, attempt)
     for prefix in {key.rpartition("/")[0] for key in keys} - {own}:
         discarded.add(session, prefix)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import delete, exists, select
+from sqlalchemy import bindparam, delete, exists, select
 from sqlalchemy.orm import Session
 
 from models import discarded, ownership
@@ -34,10 +34,11 @@ def create(session: Session, *, project_id: str, name: str) -> Dataset:
     return dataset
 
 
+_GET = select(Dataset).where(Dataset.id == bindparam("dataset_id"), Dataset.project_id == bindparam("project_id"))
+
+
 def get(session: Session, project_id: str, dataset_id: str) -> Dataset | None:
-    return session.scalars(
-        select(Dataset).where(Dataset.id == dataset_id, Dataset.project_id == project_id)
-    ).one_or_none()
+    return session.scalars(_GET, {"dataset_id": dataset_id, "project_id": project_id}).one_or_none()
 
 
 def version_of(session: Session, project_id: str, dataset_id: str) -> int | None:

@@ -8,17 +8,17 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple, assert_never
 
-from sqlalchemy import Select, delete, exists, func, select, update
+from sqlalchemy import Float, Select, bindparam, delete, exists, func, insert, select, update
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
 
 from models import discarded, ownership, usage
-from models.clock import UTCDateTime, now_plus
+from models.clock import now_plus
 from models.failures import Failure
-from models.ids import new_id
+from models.ids import least_id, new_id
 from models.ownership import OwnershipLost, is_known, left, owned_by, taken
 from models.states import OWNED, TERMINAL, TRANSITIONS, Actor, FailureCode, State, Wish
-from models.tables import Attempt, Checkpoint, Event, Held, Job, Json, Worker
+from models.tables import Attempt, Checkpoint, Event, Held, Job, Json, Table, Worker
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,7 @@ def create(
 ) -> Job:
     """Make a job. The checkpoint that it starts from is held until it has succeeded."""
     job = Job(
+        **_NOTHING_YET,
         id=new_id("job"),
         project_id=project_id,
         dataset_id=dataset_id,
@@ -74,10 +75,8 @@ def create(
         event_count=1,
     )
     session.add(job)
-    session.flush()
-    session.add(
-        Event(id=new_id("evt"), job_id=job.id, sequence=1, type="job.created", actor="user", attempt=0, data={})
-    )
+    session.flush()  # before the rows that refer to it
+    _add_event(session, job, "job.created", "user", {})
     start = verifies or resolved_spec.get("warm_start")
     if start is not None:
         session.add(Held(job_id=job.id, checkpoint_id=start["checkpoint"]))
@@ -85,8 +84,16 @@ def create(
     return job
 
 
+_NOTHING_YET: dict[str, Any] = {
+    **dict.fromkeys(("progress", "environment", "applied", "summary", "failure", "not_before")),
+    **dict.fromkeys(("started_at", "finished_at", "lease_until", "worker_id", "rung_at")),
+}
+"""What a new job does not have, said so that nobody asks the database for it."""
+_GET = select(Job).where(Job.id == bindparam("job_id"), Job.project_id == bindparam("project_id"))
+
+
 def get(session: Session, project_id: str, job_id: str) -> Job | None:
-    return session.scalars(select(Job).where(Job.id == job_id, Job.project_id == project_id)).one_or_none()
+    return session.scalars(_GET, {"job_id": job_id, "project_id": project_id}).one_or_none()
 
 
 def verification_of(session: Session, job_id: str) -> Job | None:
@@ -103,9 +110,11 @@ class Pulse(NamedTuple):
     event_count: int
 
 
+_PULSE = _GET.with_only_columns(Job.version, Job.state, Job.event_count)
+
+
 def pulse(session: Session, project_id: str, job_id: str) -> Pulse | None:
-    query = select(Job.version, Job.state, Job.event_count).where(Job.id == job_id, Job.project_id == project_id)
-    row = session.execute(query).one_or_none()
+    row = session.execute(_PULSE, {"job_id": job_id, "project_id": project_id}).one_or_none()
     return None if row is None else Pulse(*row)
 
 
@@ -134,6 +143,7 @@ def _conditions(session: Session, which: Filter) -> Iterator[ColumnElement[bool]
         yield func.lower(Job.name).contains(which.name.lower(), autoescape=True)
     if which.created_after is not None:
         yield Job.created_at > which.created_after
+        yield Job.id > least_id("job", which.created_after)  # where to look, by the API's clock
     for tag in which.tags:
         yield _has_tag(session, tag)
     for name, value in which.metadata.items():
@@ -146,11 +156,6 @@ def _has_tag(session: Session, tag: str) -> ColumnElement[bool]:
     return exists().where(elements.table_valued("value").c.value == tag)
 
 
-def count_active(session: Session, project_id: str) -> int:
-    active = Job.state.in_(set(State) - TERMINAL)
-    return session.scalars(select(func.count()).select_from(Job).where(Job.project_id == project_id, active)).one()
-
-
 def count_by_state(session: Session) -> dict[State, int]:
     """Of all projects, of the states that are no end."""
     states = [state for state in State if not state.is_terminal]
@@ -160,10 +165,9 @@ def count_by_state(session: Session) -> dict[State, int]:
 
 def longest_wait(session: Session) -> float:
     """Seconds since the oldest queued job was made; 0 where none is."""
-    oldest, now = session.execute(
-        select(func.min(Job.created_at, type_=UTCDateTime()), now_plus()).where(Job.state == State.QUEUED)
-    ).one()
-    return 0.0 if oldest is None else float((now - oldest).total_seconds())
+    oldest = select(Job.created_at, now_plus()).where(Job.state == State.QUEUED).order_by(Job.id).limit(1)
+    row = session.execute(oldest).one_or_none()
+    return 0.0 if row is None else float((row[1] - row[0]).total_seconds())
 
 
 def outcome(session: Session, job_id: str, attempt: int) -> str | None:
@@ -272,9 +276,11 @@ def remove(session: Session, project_id: str, job_id: str) -> bool:
     has not ended, is not there, or if another one starts from it. A job that is being created meanwhile holds the
     checkpoint by its foreign key."""
     mine = (Job.id == job_id) & (Job.project_id == project_id)
+    weights = session.scalars(select(func.sum(Checkpoint.weights_bytes)).where(Checkpoint.job_id == job_id)).one()
     ended = delete(Job).where(mine, Job.state.in_(TERMINAL), Job.id.not_in(_held_jobs()))
     if session.execute(ended.returning(Job.id)).first() is None:
         return False
+    usage.weigh(session, project_id, -int(weights or 0))
     discarded.add(session, objects_prefix(job_id))
     return True
 
@@ -523,6 +529,23 @@ def forget_workers(session: Session) -> None:
     session.execute(delete(Worker).where(Worker.seen_at < now_plus(-WORKERS_KEPT_SECONDS)))
 
 
+class Slots(NamedTuple):
+    """What the workers that are online can run at once, and run."""
+
+    all: int
+    busy: int
+
+
+_SLOTS = select(func.coalesce(func.sum(Worker.slots), 0), func.coalesce(func.sum(Worker.busy), 0)).where(
+    Worker.state == "online", Worker.seen_at > now_plus(-bindparam("seen_within", type_=Float()))
+)
+
+
+def slots(session: Session, seen_within: float) -> Slots:
+    total, busy = session.execute(_SLOTS, {"seen_within": seen_within}).one()
+    return Slots(int(total), int(busy))
+
+
 def workers(session: Session, seen_within: float) -> list[Worker]:
     return list(session.scalars(select(Worker).where(Worker.seen_at > now_plus(-seen_within)).order_by(Worker.id)))
 
@@ -561,18 +584,12 @@ def _move_owned(
     return job
 
 
+_NEW_EVENT = insert(Table.metadata.tables[Event.__tablename__])
+
+
 def _add_event(session: Session, job: Job, type_: str, actor: Actor, data: Json) -> None:
-    session.add(
-        Event(
-            id=new_id("evt"),
-            job_id=job.id,
-            sequence=job.event_count,
-            type=type_,
-            actor=actor,
-            attempt=job.attempt,
-            data=data,
-        )
-    )
+    said = {"id": new_id("evt"), "job_id": job.id, "sequence": job.event_count, "type": type_, "actor": actor}
+    session.connection().execute(_NEW_EVENT, {**said, "attempt": job.attempt, "data": data})
 
 
 def attempt_prefix(job_id: str, attempt: int) -> str:

@@ -5,8 +5,7 @@ once. Numbers are JSON's: one that is not finite is null in its column and named
 """
 
 import math
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -104,7 +103,11 @@ class Wanted:
     @property
     def conditions(self) -> ColumnElement[bool]:
         mine = (MetricChunk.job_id == self.job_id) & (MetricChunk.interval == self.interval)
-        return mine & (MetricChunk.last_step > self.since_step)
+        if not self.since_step:
+            return mine
+        last = select(func.max(MetricChunk.first_step)).where(mine, MetricChunk.first_step <= self.since_step)
+        begun = MetricChunk.first_step >= func.coalesce(last.scalar_subquery(), 0)  # none before it reaches so far
+        return mine & begun & (MetricChunk.last_step > self.since_step)
 
 
 class Extent(NamedTuple):
@@ -136,13 +139,21 @@ def names(session: Session, wanted: Wanted) -> list[str]:
     return ["step", *sorted(shown - {"step"})]
 
 
-def pieces(session: Session, wanted: Wanted) -> Generator[Series]:
+CHUNKS = 64
+"""That are read at once."""
+
+
+def pieces(session: Session, wanted: Wanted) -> Iterator[Series]:
     """The curves chunk by chunk; only what is wanted leaves the database, and never all of it at once."""
-    query = select(*_parts(wanted)).where(wanted.conditions).order_by(MetricChunk.first_step)
-    with session.execute(query.execution_options(yield_per=64)) as rows:
-        for nonfinite, *columns in rows:
+    query = select(MetricChunk.first_step, *_parts(wanted)).where(wanted.conditions).order_by(MetricChunk.first_step)
+    query = query.limit(CHUNKS)
+    rows = session.execute(query).all()
+    while rows:
+        for _, nonfinite, *columns in rows:
             chunk = dict(zip(("step", *wanted.keys), columns, strict=True)) if wanted.keys else columns[0]
             yield _piece(chunk, nonfinite, wanted.since_step)
+        behind = query.where(MetricChunk.first_step > rows[-1].first_step)
+        rows = session.execute(behind).all() if len(rows) == CHUNKS else []
 
 
 def _parts(wanted: Wanted) -> list[ColumnElement[Any]]:
@@ -161,12 +172,11 @@ def _piece(chunk: Mapping[str, Column | None], nonfinite: Mapping[str, list[int]
 def read(session: Session, wanted: Wanted, limit: int) -> tuple[Series, bool]:
     """At most `limit` rows, and whether there are more behind them."""
     series = Series({"step": []})
-    with closing(pieces(session, wanted)) as chunks:
-        for piece in chunks:
-            room = limit - len(series.columns["step"])
-            series.extend(piece.head(room))
-            if room < len(piece.columns["step"]):
-                return series, True
+    for piece in pieces(session, wanted):
+        room = limit - len(series.columns["step"])
+        series.extend(piece.head(room))
+        if room < len(piece.columns["step"]):
+            return series, True
     return series, False
 
 

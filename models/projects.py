@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal, cast
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -115,7 +115,11 @@ def rotate_key(session: Session, key: ApiKey, overlap_seconds: float) -> tuple[A
 
 
 def is_alive(key: ApiKey) -> bool:
-    return key.revoked_at is None or key.revoked_at > datetime.now(UTC)
+    return _is_alive(key.revoked_at)
+
+
+def _is_alive(revoked_at: datetime | None) -> bool:
+    return revoked_at is None or revoked_at > datetime.now(UTC)
 
 
 def _end_key(session: Session, key: ApiKey, seconds: float) -> None:
@@ -126,17 +130,24 @@ def _end_key(session: Session, key: ApiKey, seconds: float) -> None:
         session.flush()
 
 
+_KEY = (
+    select(ApiKey.secret_sha256, ApiKey.revoked_at, ApiKey.project_id, ApiKey.scope, Project.requests_per_minute)
+    .join(Project, Project.id == ApiKey.project_id)
+    .where(ApiKey.id == bindparam("key_id"))
+)
+
+
 def authenticate(session: Session, text: str) -> Caller | None:
     """Who a key's text belongs to; None for anything that is not a living key."""
     match text.split("_", 2):
         case ["tw", key_id, secret] if key_id.isalnum():
-            key = session.get(ApiKey, f"key_{key_id}")
+            key = session.execute(_KEY, {"key_id": f"key_{key_id}"}).one_or_none()
         case _:
             return None
     expected = key.secret_sha256 if key is not None else _hash("")
-    if not hmac.compare_digest(_hash(secret), expected) or key is None:
+    if not hmac.compare_digest(_hash(secret), expected) or key is None or not _is_alive(key.revoked_at):
         return None
-    return caller_of(key)
+    return Caller(f"key_{key_id}", key.project_id, key.scope, key.requests_per_minute)
 
 
 def caller_of(key: ApiKey) -> Caller | None:

@@ -76,6 +76,8 @@ class Project(Table):
     storage_bytes: Mapped[int | None]
     requests_per_minute: Mapped[int | None]
     """Of each of its keys."""
+    weights_bytes: Mapped[int] = mapped_column(default=0, server_default="0")
+    """Of all its checkpoints, kept beside them: to add them up takes the longer the more there are."""
     served_at: Mapped[datetime | None]
     """When a worker last took up one of its jobs."""
     created_at: Mapped[datetime] = mapped_column(default=now_plus())

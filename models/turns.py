@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import exists, func, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import Select, bindparam, exists, func, select, true, update
+from sqlalchemy.orm import Session, aliased
 from sqlalchemy.sql.elements import ColumnElement
 
 from models import jobs, projects
@@ -60,11 +60,32 @@ def _claim_oldest(
     return None
 
 
+TURNS_COUNTED = 100
+"""Jobs of each project whose place in the queue is known: however long it is, to tell one's place takes no longer."""
+
+
 def positions(session: Session, job_ids: Sequence[str]) -> dict[str, int]:
-    """How many jobs are ahead of each of these that is queued, when projects take turns."""
-    turn = func.row_number().over(partition_by=Job.project_id, order_by=Job.id).label("turn")
-    numbered = select(Job.id, turn).where(Job.state == State.QUEUED).subquery()
+    """How many jobs are ahead of each of these that is queued, when projects take turns. Those that have too many of
+    their own project before them are left out."""
+    query = _POSITIONS[session.get_bind().dialect.name]
+    return {row.id: row.ahead for row in session.execute(query, {"job_ids": job_ids})}
+
+
+def _positions(dialect: str) -> Select[str, int]:
+    first = select(Job.id).where(Job.project_id == Project.id, Job.state == State.QUEUED).correlate(Project)
+    first = first.order_by(Job.id).limit(TURNS_COUNTED)
+    if dialect == "postgresql":
+        job = first.lateral()
+        queued = select(job.c.id, Project.id.label("project_id")).join(job, true())
+    else:  # the same for SQLite, which knows no LATERAL; its planner takes the tables as they come
+        queued = select(_QUEUED.id, Project.id.label("project_id")).join(_QUEUED, _QUEUED.id.in_(first))
+    each = queued.subquery()
+    turn = func.row_number().over(partition_by=each.c.project_id, order_by=each.c.id).label("turn")
+    numbered = select(each.c.id, turn).subquery()
     ahead = (func.row_number().over(order_by=(numbered.c.turn, numbered.c.id)) - 1).label("ahead")
     queue = select(numbered.c.id, ahead).subquery()
-    rows = session.execute(select(queue.c.id, queue.c.ahead).where(queue.c.id.in_(job_ids)))
-    return {row.id: row.ahead for row in rows}
+    return select(queue.c.id, queue.c.ahead).where(queue.c.id.in_(bindparam("job_ids", expanding=True)))
+
+
+_QUEUED = aliased(Job)
+_POSITIONS = {dialect: _positions(dialect) for dialect in ("postgresql", "sqlite")}

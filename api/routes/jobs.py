@@ -303,7 +303,6 @@ def _verification(session: Session, settings: Settings, caller: Caller, row: tab
         verifies=verifies | known,
     )
     audit.record(session, caller.project_id, caller.key_id, "verifyJob", made.id)
-    session.refresh(made)
     return made
 
 
@@ -324,7 +323,6 @@ def _create(
     )
     action = "createJob" if forked_from is None else "forkJob"
     audit.record(session, caller.project_id, caller.key_id, action, row.id)
-    session.refresh(row)
     job = _represent(session, services.settings, row)
     return created(job, job.urls["self"], after_commit=lambda: services.ringer.ring("train", job.id))
 

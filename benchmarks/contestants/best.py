@@ -53,6 +53,9 @@ class Replica:
         self.race, self.network = race, network
         self.parameters = list(network.parameters())
 
+    def gradients(self) -> list[Tensor]:
+        return [gradient for parameter in self.parameters if (gradient := parameter.grad) is not None]
+
     def differentiate(self, images: Tensor, labels: Tensor, share: float) -> None:
         inputs = drawn(images.permute(0, 3, 1, 2).float())
         inputs = inputs.sub_(127.5).mul_(1 / 64).contiguous(memory_format=torch.channels_last)
@@ -91,7 +94,7 @@ def run_images(race: Race) -> None:
             first.differentiate(*parts[0], share)
             for one, done in zip(others, waited, strict=True):
                 done.result()
-                torch._foreach_add_([p.grad for p in first.parameters], [p.grad for p in one.parameters])
+                torch._foreach_add_(first.gradients(), one.gradients())
             torch.nn.utils.clip_grad_norm_(first.parameters, 1.0, foreach=True)
             optimizer.param_groups[0]["lr"] = 0.05 * rate_at(step)
             optimizer.step()

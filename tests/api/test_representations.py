@@ -3,6 +3,7 @@
 import pytest
 
 from api.representations import Queue
+from models.jobs import Slots
 from models.tables import Job
 
 
@@ -15,7 +16,9 @@ from models.tables import Job
         (2, 2, 2, "waiting for a worker: 2 jobs are ahead of it"),
         (0, 2, 2, "next in line: waiting for a worker to get free"),
         (0, 2, 1, "next in line: about to be taken up by a worker"),
+        (None, 2, 2, "waiting for a worker: at least 100 jobs are ahead of it"),
     ],
 )
-def test_a_job_says_why_it_waits(ahead: int, slots: int, busy: int, reason: str) -> None:
-    assert Queue(positions={"job_1": ahead}, slots=slots, busy=busy).reason(Job(id="job_1")) == reason
+def test_a_job_says_why_it_waits(ahead: int | None, slots: int, busy: int, reason: str) -> None:
+    positions = {} if ahead is None else {"job_1": ahead}
+    assert Queue(positions, Slots(slots, busy)).reason(Job(id="job_1")) == reason

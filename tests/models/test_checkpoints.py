@@ -1,6 +1,6 @@
 """Rows of saved networks: what stays, what a new attempt starts from."""
 
-from models import checkpoints
+from models import checkpoints, jobs, usage
 from models.checkpoints import Saved
 from tests.models.conftest import Office
 
@@ -58,3 +58,18 @@ def test_a_checkpoint_makes_the_attempts_before_it_count_no_more(office: Office)
     job = office.running()
     save(office, job.id, 1)
     assert office.read(job.id).fruitless_attempts == 0
+
+
+def test_the_weights_of_a_project_are_what_is_left_of_them(office: Office) -> None:
+    def stored() -> int:
+        with office.database.read() as session:
+            return usage.storage_bytes(session, office.project_id)
+
+    job = office.running()
+    for step in (1, 2, 3, 4):
+        save(office, job.id, step)  # of one byte each
+    assert stored() == 2
+    with office.database.write() as session:
+        jobs.succeed(session, job.id, 1, summary={})
+        assert jobs.remove(session, office.project_id, job.id)
+    assert stored() == 0

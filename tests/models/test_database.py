@@ -24,6 +24,35 @@ def test_a_standby_that_takes_no_writes_is_an_outage(postgres_url: str) -> None:
     database.close()
 
 
+def test_a_connection_whose_server_has_left_is_not_used_again(postgres_url: str) -> None:
+    database, other = open_database(postgres_url), open_database(postgres_url)
+    for begin in (database.read, database.write):
+        with begin() as session:
+            mine = session.scalars(text("SELECT pg_backend_pid()")).one()
+        with other.read() as session:
+            session.execute(text("SELECT pg_terminate_backend(:mine, 5000)"), {"mine": mine})
+        with begin() as session:
+            assert session.scalars(text("SELECT pg_backend_pid()")).one() != mine
+    database.close()
+    other.close()
+
+
+def test_reading_is_not_a_transaction_that_is_left_open(postgres_url: str) -> None:
+    database = open_database(postgres_url)
+    with database.read() as session:
+        session.execute(text("SELECT 1"))
+        idle = (
+            "SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction' AND datname = current_database()"
+        )
+        assert session.scalars(text(idle)).one() == 0
+    with database.write() as session:
+        create_project(session, "a project")
+        session.rollback()
+    with database.read() as session:
+        assert session.scalars(text("SELECT count(*) FROM projects")).one() == 0
+    database.close()
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="the names of these options are Linux's")
 def test_a_server_that_vanished_is_noticed_within_half_a_minute(postgres_url: str) -> None:
     database = open_database(postgres_url)

@@ -138,3 +138,10 @@ def test_who_waits_knows_how_many_turns_are_ahead(office: Office) -> None:
         }
         positions = turns.positions(session, [ids[crowd][0], ids[crowd][9], ids[lone][0]])
     assert positions == {ids[crowd][0]: 0, ids[lone][0]: 1, ids[crowd][9]: 10}
+
+
+def test_who_waits_far_behind_has_no_place_yet(office: Office) -> None:
+    crowd, lone = project_with(office, turns.TURNS_COUNTED + 1), project_with(office, 1)
+    with office.database.read() as session:
+        last_of_each = [jobs.page(session, project, limit=1)[0].id for project in (crowd, lone)]
+        assert turns.positions(session, last_of_each) == {last_of_each[1]: 1}

@@ -73,8 +73,8 @@ class Postgres:
 
 
 @contextmanager
-def postgres_server() -> Iterator[Postgres]:
-    """The server that TRAINWRIGHT_TEST_POSTGRES_URL names, otherwise one of our own."""
+def postgres_server(**others: str) -> Iterator[Postgres]:
+    """The server that TRAINWRIGHT_TEST_POSTGRES_URL names, otherwise one of our own, with `others` of its options."""
     if named := os.environ.get("TRAINWRIGHT_TEST_POSTGRES_URL"):
         yield Postgres(make_url(named).set(drivername="postgresql+psycopg"))
         return
@@ -88,7 +88,7 @@ def postgres_server() -> Iterator[Postgres]:
         _initialize(binaries, folder, password, user)
         port = free_port()
         server = Postgres(URL.create("postgresql+psycopg", "postgres", password, "127.0.0.1", port, "postgres"))
-        options = [part for key, value in OPTIONS.items() for part in ("-c", f"{key}={value}")]
+        options = [part for key, value in (OPTIONS | others).items() for part in ("-c", f"{key}={value}")]
         start = partial(
             running,
             [binaries / "postgres", "-D", folder / "data", "-p", str(port), *options],

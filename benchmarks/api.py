@@ -1,0 +1,157 @@
+"""Requests a second: our API, a bare route with one INSERT, and MLflow's tracking server, on Postgres and on SQLite,
+from 1 and from 16 clients.
+
+Usage: python -m benchmarks.api [postgres] [sqlite] [--rounds 3] [--seconds 2]
+"""
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.contest import say, surroundings
+from benchmarks.figures import Processor, spread, watched
+from benchmarks.installations import APPEND, Server, bare, databases, mlflow, ours
+from benchmarks.load import Load, fire
+from benchmarks.report import record
+
+CLIENTS = (1, 16)
+WARM_UP = 0.5
+ASKED = ("POST a job", "GET a job", "list 20 jobs", APPEND, "read 1,000 steps")
+NAMES = {"postgres": "Postgres, fsync on", "sqlite": "SQLite, synchronous FULL"}
+
+
+@dataclass(frozen=True)
+class Measured:
+    load: Load
+    processor: Processor
+
+
+Results = dict[tuple[str, int, str], list[Measured]]
+"""(what is asked, clients, who is asked) → rounds."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
+    parser.add_argument("kinds", nargs="*", choices=[*NAMES, []], metavar="DATABASE", help=", ".join(NAMES))
+    parser.add_argument("--only", help="what is asked must begin so")
+    parser.add_argument("--servers", nargs="*", choices=["ours", "bare", "mlflow"], default=["ours", "bare", "mlflow"])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=2.0, help="of each measurement")
+    options = parser.parse_args()
+    for kind in options.kinds or NAMES:
+        with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+            folder = Path(name)
+            folder.chmod(0o755)
+            new = stack.enter_context(databases(kind, folder))
+            starts = [start for start in (ours, bare, mlflow) if start.__name__ in options.servers]
+            servers = [stack.enter_context(start(folder, new(start.__name__))) for start in starts]
+            asked = tuple(what for what in ASKED if what.startswith(options.only or ""))
+            results = measure([one for one in servers if one is not None], asked, options.rounds, options.seconds)
+        if not options.only:
+            record(f"api/{kind}", result(kind, results, options.rounds, options.seconds))
+
+
+def measure(servers: list[Server], asked: tuple[str, ...], rounds: int, seconds: float) -> Results:
+    results: Results = defaultdict(list)
+    for what in asked:
+        for clients in CLIENTS:
+            for number in range(rounds):
+                for server in servers:
+                    if what in server.requests or what in server.calls:
+                        found = one(server, what, clients, seconds)
+                        results[what, clients, server.name].append(found)
+                        say(f"{what}, {clients} clients, round {number + 1}, {server.name}: {line(found)}")
+    return results
+
+
+def one(server: Server, what: str, clients: int, seconds: float) -> Measured:
+    load(server, what, clients, WARM_UP)
+    with watched() as processor:
+        found = load(server, what, clients, seconds)
+    server.tidy()
+    assert found.failures == 0, f"{server.name}: {found.failures} answers were none to {what}"
+    return Measured(found, processor)
+
+
+def load(server: Server, what: str, clients: int, seconds: float) -> Load:
+    if what in server.requests:
+        return fire(server.port, server.requests[what], clients, seconds)
+    found = Load(clients)
+    begun = time.perf_counter()
+
+    def work(call: Callable[[], None]) -> None:
+        while (sent := time.perf_counter()) - begun < seconds:
+            call()
+            found.latencies.append(time.perf_counter() - sent)
+
+    calls = [server.calls[what](number) for number in range(clients)]
+    with ThreadPoolExecutor(clients) as pool:
+        begun = time.perf_counter()
+        list(pool.map(work, calls))
+    found.seconds = time.perf_counter() - begun
+    return found
+
+
+def line(found: Measured) -> str:
+    load = found.load
+    return (
+        f"{load.rate:,.0f}/s, p50 {load.milliseconds(0.5):.1f} ms, p99 {load.milliseconds(0.99):.1f} ms, "
+        f"{cost(found):,.0f} µs of processor, other load {found.processor.other_load:.2f}"
+    )
+
+
+def cost(found: Measured) -> float:
+    """Microseconds of processor, the database's among them, for one answer."""
+    return 1e6 * found.processor.servers / len(found.load.latencies)
+
+
+def result(kind: str, results: Results, rounds: int, seconds: float) -> dict[str, Any]:
+    about = (
+        f"{NAMES[kind]}. Each measurement lasts {seconds:g} s after {WARM_UP:g} s of warm-up; all servers are there "
+        "all the while, and asked in turn. Ours and the bare route are one process of uvicorn, MLflow what its command "
+        "starts. A job is a spec of 1 kB with an Idempotency-Key, authenticated, validated against its data set, "
+        "counted against the project's limits and written with its event and an entry in the audit log; "
+        "the bare route keeps the same text under an id. What is appended is a worker's own write for ours, a request "
+        "for MLflow. *Processor* is that of server and database for one answer; the client takes some 50 µs beside."
+    )
+    return {
+        "title": f"The API on {NAMES[kind].partition(',')[0]}",
+        "command": " ".join(["python -m benchmarks.api", *sys.argv[1:]]),
+        "about": about,
+        "rounds": rounds,
+        **surroundings(),
+        "kind": "table",
+        "columns": ["", "clients", "server", "/s", "ours against it", "p50 ms", "p99 ms", "processor µs", "other load"],
+        "rows": [row(results, *key) for key in results],
+    }
+
+
+def row(results: Results, what: str, clients: int, name: str) -> list[str | float]:
+    found = results[what, clients, name]
+    ours, this = (
+        statistics.median(one.load.rate for one in results[what, clients, server]) for server in ("ours", name)
+    )
+    return [
+        what,
+        clients,
+        name,
+        spread([one.load.rate for one in found]),
+        f"{ours / this:.2f}×",
+        spread([one.load.milliseconds(0.5) for one in found], 1),
+        spread([one.load.milliseconds(0.99) for one in found], 1),
+        f"{statistics.median(map(cost, found)):,.0f}",
+        f"{max(one.processor.other_load for one in found):.2f}",
+    ]
+
+
+if __name__ == "__main__":
+    main()

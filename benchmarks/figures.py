@@ -1,0 +1,64 @@
+"""Numbers about numbers, and about what the machine did meanwhile."""
+
+import os
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.contest import TICKS, busy_seconds
+
+
+def quantile(values: Sequence[float], share: float) -> float:
+    """The value that this share of them does not exceed."""
+    return sorted(values)[min(len(values) - 1, int(share * len(values)))]
+
+
+def spread(values: Sequence[float], digits: int = 0) -> str:
+    """`median (lowest – highest)`."""
+    middle, low, high = (f"{value:,.{digits}f}" for value in (statistics.median(values), min(values), max(values)))
+    return middle if len(values) == 1 else f"{middle} ({low} – {high})"
+
+
+@dataclass
+class Processor:
+    """Processor time between two moments."""
+
+    servers: float = 0.0
+    """Seconds, of all processes below this one."""
+    own: float = 0.0
+    """Of this one."""
+    other_load: float = 0.0
+    """Cores that everybody else kept busy."""
+
+
+@contextmanager
+def watched() -> Iterator[Processor]:
+    """What this process and those below it take while the block runs, and what all others do."""
+    found = Processor()
+    begun, busy, below, own = time.perf_counter(), busy_seconds(), _seconds_below(os.getpid()), time.process_time()
+    yield found
+    found.servers = _seconds_below(os.getpid()) - below
+    found.own = time.process_time() - own
+    found.other_load = max(0.0, busy_seconds() - busy - found.servers - found.own) / (time.perf_counter() - begun)
+
+
+def _seconds_below(pid: int) -> float:
+    """Of all that live below a process, and those of their children that have ended."""
+    parents, seconds = {}, {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        parents[int(stat.parent.name)] = int(fields[1])
+        seconds[int(stat.parent.name)] = sum(map(int, fields[11:15]))
+    return sum(seconds[one] for one in seconds if _is_below(one, pid, parents)) / TICKS
+
+
+def _is_below(one: int, pid: int, parents: dict[int, int]) -> bool:
+    while one in parents and parents[one] != pid:
+        one = parents[one]
+    return one in parents
