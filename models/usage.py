@@ -3,20 +3,21 @@
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import case, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from models.clock import now_plus
-from models.tables import Attempt, Checkpoint, Dataset, Job, Usage
+from models.tables import Attempt, Checkpoint, Dataset, Job, UploadPart, Usage
 
 
 def storage_bytes(session: Session, project_id: str) -> int:
-    """Uploads, their packed forms and the weights of checkpoints."""
-    of_datasets = func.coalesce(Dataset.upload_bytes, 0) + func.coalesce(Dataset.packed_bytes, 0)
-    data = session.scalars(select(func.sum(of_datasets)).where(Dataset.project_id == project_id)).one()
-    weights = session.scalars(select(func.sum(Checkpoint.weights_bytes)).where(Checkpoint.project_id == project_id))
-    return int(data or 0) + int(weights.one() or 0)
+    """Uploads, whole or in parts, their packed forms and the weights of checkpoints."""
+    whole = case((Dataset.upload_key.is_not(None), func.coalesce(Dataset.upload_bytes, 0)), else_=0)
+    data = select(func.sum(whole + func.coalesce(Dataset.packed_bytes, 0))).where(Dataset.project_id == project_id)
+    parts = select(func.sum(UploadPart.bytes)).join(Dataset).where(Dataset.project_id == project_id)
+    weights = select(func.sum(Checkpoint.weights_bytes)).where(Checkpoint.project_id == project_id)
+    return sum(int(session.scalars(query).one() or 0) for query in (data, parts, weights))
 
 
 def charge(session: Session, project_id: str, begun: datetime, ended: datetime) -> None:
