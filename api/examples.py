@@ -33,7 +33,10 @@ from api.resources import (
     Page,
     Project,
     Readiness,
+    SignedPart,
     SpecIssue,
+    UploadPart,
+    UploadParts,
     Usage,
     UsageReport,
     Validation,
@@ -47,6 +50,7 @@ from models.states import DatasetState, ExportState, State, Wish
 Json = dict[str, Any]
 _NUMBER = "0195f3a2b4c87d10a1b2c3d4e5f60718"
 _JOB, _DATASET, _CHECKPOINT = f"job_{_NUMBER}", f"ds_{_NUMBER}", f"ckpt_{_NUMBER}"
+_DATASET_PATH = f"/v1/datasets/{_DATASET}"
 _SHA256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 _WHEN = datetime(2026, 11, 2, 9, 30, tzinfo=UTC)
 
@@ -118,7 +122,7 @@ _READY = Dataset(
     failure=None,
     created_at=_WHEN,
     ready_at=_WHEN,
-    urls={"self": f"/v1/datasets/{_DATASET}", "content": f"/v1/datasets/{_DATASET}/content"},
+    urls={"self": _DATASET_PATH, **{part: f"{_DATASET_PATH}/{part}" for part in ("content", "parts", "complete")}},
 )
 _BEST = Checkpoint(
     id=_CHECKPOINT,
@@ -177,6 +181,7 @@ _BEST_METRICS = {"validation/accuracy": 0.983, "epoch": 3}
 _COMPARED = ComparedJob(id=_JOB, name="he", status=State.SUCCEEDED, best=_BEST_METRICS, last=_BEST_METRICS)
 _WORKER = Worker(id=f"wrk_{_NUMBER}", status="online", device="cuda", slots=1, busy=1, started_at=_WHEN, seen_at=_WHEN)
 _TECHNIQUE = CatalogEntry.model_validate(catalog()["clipping"]["global_norm"])
+_PART = UploadPart(number=1, bytes=67_108_864, sha256=_SHA256)
 _EXPORT = Export(
     id=f"exp_{_NUMBER}", checkpoint_id=_CHECKPOINT, format="onnx", status=ExportState.PROCESSING, created_at=_WHEN
 )
@@ -219,6 +224,16 @@ _OTHERS: tuple[BaseModel, ...] = (
         ),
     ),
     Version(version=VERSION),
+    _PART,
+    UploadParts(data=[_PART], bytes=_PART.bytes),
+    SignedPart(
+        url=f"https://store.example/bucket/datasets/{_DATASET}/uploads/upl_{_NUMBER}?X-Amz-Signature=…",
+        headers={
+            "content-length": str(_PART.bytes),
+            "x-amz-checksum-sha256": "n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg=",
+        },
+        expires_at=_WHEN,
+    ),
     _CREATED_KEY,
     _TECHNIQUE,
 )
@@ -238,6 +253,8 @@ EXAMPLES: dict[str, Json] = {
     "RotateApiKey": {"overlap_seconds": 3600},
     "CreateApiKey": {"name": "laptop", "scope": "submit"},
     "CreateDataset": {"name": "optical digits"},
+    "SignPart": {"bytes": 67_108_864, "sha256": _SHA256},
+    "CompleteUpload": {"filename": "digits.zip", "sha256": _SHA256, "parts": 320},
     **{type(example).__name__: _json(example) for example in (*_LISTED, *_OTHERS)},
     **{
         f"Page_{type(example).__name__}_": _json(Page[Any](data=[example], first_id=example.id, last_id=example.id))

@@ -26,6 +26,7 @@ from api.routes import (
     metrics,
     projects,
     steering,
+    uploads,
     workers,
 )
 from api.web import pages, signing_in
@@ -47,6 +48,7 @@ ROUTERS = tuple(
         metrics,
         checkpoints,
         datasets,
+        uploads,
         catalog,
         workers,
         projects,

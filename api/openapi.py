@@ -14,6 +14,7 @@ from api.dependencies import READ, scopes_of
 from api.examples import EXAMPLES
 from api.idempotent import once, once_without_body
 from api.resources import (
+    CompleteUpload,
     CreateApiKey,
     CreateDataset,
     CreateJob,
@@ -23,6 +24,7 @@ from api.resources import (
     ForkJob,
     Problem,
     RotateApiKey,
+    SignPart,
 )
 from models.spec import job_spec_schema
 
@@ -141,6 +143,8 @@ def _schemas() -> Json:
         CreateProject,
         CreateApiKey,
         CreateDataset,
+        SignPart,
+        CompleteUpload,
         CreateJob,
         EditJob,
         ForkJob,

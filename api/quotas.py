@@ -1,8 +1,8 @@
 """Whether a project has room for more, measured in the transaction that takes the room."""
 
 from api.dependencies import Services
-from api.errors import Conflict, TooManyJobs
-from models import projects, usage
+from api.errors import Conflict, TooLarge, TooManyJobs
+from models import projects, uploads, usage
 from models.database import Session
 from models.settings import Settings
 from models.usage import Room
@@ -49,6 +49,30 @@ def upload_limit(services: Services, project_id: str) -> int:
     if left <= 0:
         raise _full()
     return min(left, services.settings.upload_max_bytes)
+
+
+def part_limit(services: Services, project_id: str, dataset_id: str, number: int) -> int:
+    """The most bytes that a part may have, beside the others. Raises Conflict when there is no room at all."""
+    with services.database.read() as session:
+        earlier, others = uploads.bytes_of(session, dataset_id, number)
+        left = _left(usage.room(session, project_id), services.settings) + earlier
+    if left <= 0:
+        raise _full()
+    return max(0, min(left, services.settings.upload_max_bytes - others, uploads.MAX_PART_BYTES))
+
+
+def require_room_for_part(
+    session: Session, settings: Settings, project_id: str, part: tuple[str, int], size: int
+) -> None:
+    """Raises:
+    Conflict: the project may not store so much more.
+    TooLarge: with the other parts it would be too large an upload.
+    """
+    projects.lock(session, project_id)  # before the parts are measured: nobody else measures before this ends
+    earlier, others = uploads.bytes_of(session, *part)
+    require_room(session, settings, project_id, size - earlier)
+    if others + size > settings.upload_max_bytes:
+        raise TooLarge(f"an upload may have at most {settings.upload_max_bytes:,} bytes, all its parts together")
 
 
 def _full() -> Conflict:

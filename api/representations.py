@@ -148,8 +148,12 @@ def dataset(row: tables.Dataset) -> resources.Dataset:
         failure=resources.DatasetFailure(**row.failure) if row.failure else None,
         created_at=row.created_at,
         ready_at=row.ready_at,
-        urls={"self": path, "content": f"{path}/content"},
+        urls={"self": path, **{part: f"{path}/{part}" for part in ("content", "parts", "complete")}},
     )
+
+
+def upload_part(row: tables.UploadPart) -> resources.UploadPart:
+    return resources.UploadPart(number=row.number, bytes=row.bytes, sha256=row.sha256)
 
 
 def _dataset_reason(row: tables.Dataset) -> str:

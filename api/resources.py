@@ -192,7 +192,8 @@ class CreateDataset(Request):
 
 
 class DatasetFailure(Resource):
-    """Why the upload could not be taken in, and where in it."""
+    """Why the upload could not be taken in, and where in it: `entry`, `row`, and in `skipped` the first hundred entries
+    that were refused, each with its reason."""
 
     model_config = ConfigDict(frozen=True, extra="allow", use_attribute_docstrings=True)
 
@@ -216,11 +217,58 @@ class Dataset(Identified):
     manifest: Manifest | None
     """What is in it, once it is ready: kind, classes, counts, shapes, statistics, skipped entries."""
     progress: Json | None
+    """How far a worker is with it: `done` of `total` images, rows or bytes of a `stage`."""
     failure: DatasetFailure | None
     created_at: datetime
     ready_at: datetime | None
     urls: dict[str, str]
-    """Paths: `self`, `content`."""
+    """Paths: `self`, `content`, `parts`, `complete`."""
+
+
+Sha256 = Annotated[str, StringConstraints(strict=True, pattern=r"^[0-9a-fA-F]{64}$", to_lower=True)]
+
+
+class UploadPart(Resource):
+    """One part of an upload. Behind one another, by number, they are the file."""
+
+    number: int
+    bytes: int
+    sha256: str
+
+
+class UploadParts(Resource):
+    """What is there of an upload by parts."""
+
+    object: Literal["list"] = "list"
+    data: list[UploadPart]
+    """By number; what is missing between them is still to be sent."""
+    bytes: int
+    """Of all of them."""
+
+
+class SignPart(Request):
+    bytes: Annotated[int, Field(strict=True, ge=1, le=5 * 1024**3)]
+    sha256: Sha256
+
+
+class SignedPart(Resource):
+    """The request that brings a part: a `PUT` of its bytes."""
+
+    url: str
+    """Of the store itself, where it takes parts; then send no API key. Otherwise a path of this service."""
+    headers: dict[str, str]
+    """To be sent along, as they are."""
+    expires_at: datetime
+    """Until when the request can be begun."""
+
+
+class CompleteUpload(Request):
+    filename: Annotated[str, StringConstraints(strict=True, min_length=1, max_length=1000)]
+    """Name of the file, with its ending."""
+    sha256: Sha256
+    """Of the whole file."""
+    parts: Annotated[int, Field(strict=True, ge=1, le=1000)]
+    """How many there are: 1 … `parts`."""
 
 
 Tag = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$")]

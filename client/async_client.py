@@ -49,6 +49,7 @@ from .resources import (
     Worker,
 )
 from .retries import pause_before_retry
+from .sending import Sending, advance, by_parts, is_large
 from .streaming import EventStream
 from .waiting import Thing, Waiting
 
@@ -124,10 +125,15 @@ class AsyncDatasets:
     ) -> Dataset:
         """Send a zip, npz, csv or parquet, as a new data set unless one is given; `wait` tells when it is ready.
 
+        A file of more than 64 MiB is sent by parts. Called again after a cut it goes on with what is there: with the
+        data set of this name that waits for the rest of this very file.
+
         Args:
             progress: called with the bytes that were sent and the bytes that there are.
         """
         file = Path(file)
+        if is_large(file):
+            return await _follow(self._connection, by_parts(file, name or file.stem, dataset, progress))
         dataset = dataset or await self.create(name or file.stem)
         sha256 = await asyncio.to_thread(file_sha256, file)
         try:
@@ -138,10 +144,16 @@ class AsyncDatasets:
                 return seen
             raise
 
-    async def wait(self, dataset: DatasetRef, timeout: float | None = None) -> Dataset:
+    async def wait(
+        self, dataset: DatasetRef, timeout: float | None = None, *, watch: Callable[[Dataset], None] | None = None
+    ) -> Dataset:
         """The data set once it is ready; raises `DatasetFailed` if it cannot be, `WaitTimedOut` after `timeout`
-        seconds."""
-        return await _wait(self._connection, waiting.for_dataset(dataset, timeout))
+        seconds.
+
+        Args:
+            watch: called with the data set whenever it has changed: `progress` says how far it is.
+        """
+        return await _wait(self._connection, waiting.for_dataset(dataset, timeout, watch))
 
     async def get(self, dataset: DatasetRef) -> Dataset:
         return await self._connection.send(calls.get_dataset(dataset))
@@ -446,6 +458,17 @@ async def _wait(connection: AsyncConnection, waits: Waiting[Thing]) -> Thing:
         except StopIteration as end:
             found: Thing = end.value
             return found
+
+
+async def _follow(connection: AsyncConnection, sending: Sending) -> Dataset:
+    step = await asyncio.to_thread(advance, sending)
+    while isinstance(step, Call):
+        try:
+            outcome: object = await connection.send(step)
+        except ConflictError as error:
+            outcome = error
+        step = await asyncio.to_thread(advance, sending, outcome)
+    return step
 
 
 async def _all(

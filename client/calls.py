@@ -30,11 +30,14 @@ from .resources import (
     Nothing,
     Page,
     Project,
+    SignedPart,
+    UploadParts,
     UsageReport,
     Validation,
     Version,
     Worker,
 )
+from .retries import PATIENT_RETRIES, RETRIES
 
 __all__ = ["Call", "JobFilter", "JobRef", "Spec"]
 
@@ -61,6 +64,8 @@ EXPORT_LOOK_SECONDS = 1.0
 POLL_SECONDS = 30.0
 """How long the service is asked to hold a request that waits."""
 READ_SECONDS = 60.0
+READ_BYTES_PER_SECOND = 20e6
+"""How fast a service reads an upload at least."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,10 @@ class Call(Generic[Reply]):
     content: bytes | None = None
     file: Path | None = None
     """A body that is streamed from here, instead of `content`."""
+    span: tuple[int, int] | None = None
+    """Which bytes of `file`: from, to; all, unless said."""
+    patience: int = RETRIES
+    """How often it is sent again at most."""
     progress: Progress | None = None
     """Is told how much of `file` was sent."""
     holds_seconds: float = 0.0
@@ -82,6 +91,11 @@ class Call(Generic[Reply]):
 
     def read(self, response: httpx.Response) -> Reply:
         return self.reply.model_validate_json(response.content or b"{}")
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether it goes to somebody else, who is not to see our key."""
+        return "://" in self.path
 
     @property
     def timeout(self) -> httpx.Timeout:
@@ -100,6 +114,32 @@ def upload(dataset: DatasetRef, file: Path, sha256: bytes, progress: Progress | 
     }
     path = f"/v1/datasets/{_id(dataset)}/content"
     return Call(Dataset, "PUT", path, {"filename": file.name}, headers, file=file, progress=progress)
+
+
+def list_parts(dataset: DatasetRef) -> Call[UploadParts]:
+    return Call(UploadParts, "GET", f"/v1/datasets/{_id(dataset)}/parts", patience=PATIENT_RETRIES)
+
+
+def sign_part(dataset: DatasetRef, number: int, size: int, sha256: str) -> Call[SignedPart]:
+    path = f"/v1/datasets/{_id(dataset)}/parts/{number}/sign"
+    return replace(_post(SignedPart, path, {"bytes": size, "sha256": sha256}), patience=PATIENT_RETRIES)
+
+
+def send_part(signed: SignedPart, file: Path, span: tuple[int, int], progress: Progress | None) -> Call[Nothing]:
+    return Call(
+        Nothing, "PUT", signed.url, headers=signed.headers, file=file, span=span, progress=progress,
+        patience=PATIENT_RETRIES,
+    )  # fmt: skip
+
+
+def complete_upload(dataset: DatasetRef, file: Path, sha256: str, parts: int) -> Call[Dataset]:
+    """The service reads all of it before it answers."""
+    call = _post(
+        Dataset,
+        f"/v1/datasets/{_id(dataset)}/complete",
+        {"filename": file.name, "sha256": sha256, "parts": parts},
+    )
+    return replace(call, patience=PATIENT_RETRIES, holds_seconds=file.stat().st_size / READ_BYTES_PER_SECOND)
 
 
 def get_dataset(dataset: DatasetRef, *, wait: float = 0.0) -> Call[Dataset]:

@@ -49,6 +49,7 @@ from .resources import (
     Worker,
 )
 from .retries import pause_before_retry
+from .sending import Sending, advance, by_parts, is_large
 from .streaming import EventStream
 from .waiting import Thing, Waiting
 
@@ -120,10 +121,15 @@ class Datasets:
     ) -> Dataset:
         """Send a zip, npz, csv or parquet, as a new data set unless one is given; `wait` tells when it is ready.
 
+        A file of more than 64 MiB is sent by parts. Called again after a cut it goes on with what is there: with the
+        data set of this name that waits for the rest of this very file.
+
         Args:
             progress: called with the bytes that were sent and the bytes that there are.
         """
         file = Path(file)
+        if is_large(file):
+            return _follow(self._connection, by_parts(file, name or file.stem, dataset, progress))
         dataset = dataset or self.create(name or file.stem)
         sha256 = file_sha256(file)
         try:
@@ -134,10 +140,16 @@ class Datasets:
                 return seen
             raise
 
-    def wait(self, dataset: DatasetRef, timeout: float | None = None) -> Dataset:
+    def wait(
+        self, dataset: DatasetRef, timeout: float | None = None, *, watch: Callable[[Dataset], None] | None = None
+    ) -> Dataset:
         """The data set once it is ready; raises `DatasetFailed` if it cannot be, `WaitTimedOut` after `timeout`
-        seconds."""
-        return _wait(self._connection, waiting.for_dataset(dataset, timeout))
+        seconds.
+
+        Args:
+            watch: called with the data set whenever it has changed: `progress` says how far it is.
+        """
+        return _wait(self._connection, waiting.for_dataset(dataset, timeout, watch))
 
     def get(self, dataset: DatasetRef) -> Dataset:
         return self._connection.send(calls.get_dataset(dataset))
@@ -441,6 +453,17 @@ def _wait(connection: Connection, waits: Waiting[Thing]) -> Thing:
         except StopIteration as end:
             found: Thing = end.value
             return found
+
+
+def _follow(connection: Connection, sending: Sending) -> Dataset:
+    step = advance(sending)
+    while isinstance(step, Call):
+        try:
+            outcome: object = connection.send(step)
+        except ConflictError as error:
+            outcome = error
+        step = advance(sending, outcome)
+    return step
 
 
 def _all(connection: Connection, page_after: Callable[[str | None], Call[Page[Item]]]) -> Iterator[Item]:

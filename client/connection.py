@@ -41,7 +41,7 @@ class Connection:
         retries = 0
         while True:
             outcome = self._try(call)
-            pause = pause_before_retry(outcome, retries)
+            pause = pause_before_retry(outcome, retries, call.patience)
             if pause is None:
                 return _conclude(call, outcome, self._http.base_url)
             time.sleep(pause)
@@ -76,8 +76,8 @@ class Connection:
 
     def _try(self, call: Call[Any]) -> Outcome:
         try:
-            content = call.content if call.file is None else _pieces(call.file, call.progress)
-            return self._http.request(**_arguments(call), content=content)
+            content = call.content if call.file is None else _pieces(call.file, call.span, call.progress)
+            return self._http.send(_ours_only(call, self._http.build_request(**_arguments(call), content=content)))
         except httpx.TransportError as error:
             return error
 
@@ -92,7 +92,7 @@ class AsyncConnection:
         retries = 0
         while True:
             outcome = await self._try(call)
-            pause = pause_before_retry(outcome, retries)
+            pause = pause_before_retry(outcome, retries, call.patience)
             if pause is None:
                 return _conclude(call, outcome, self._http.base_url)
             await asyncio.sleep(pause)
@@ -121,8 +121,9 @@ class AsyncConnection:
 
     async def _try(self, call: Call[Any]) -> Outcome:
         try:
-            content = call.content if call.file is None else _pieces_async(call.file, call.progress)
-            return await self._http.request(**_arguments(call), content=content)
+            content = call.content if call.file is None else _pieces_async(call.file, call.span, call.progress)
+            request = _ours_only(call, self._http.build_request(**_arguments(call), content=content))
+            return await self._http.send(request)
         except httpx.TransportError as error:
             return error
 
@@ -148,7 +149,7 @@ def _arguments(call: Call[Any]) -> dict[str, Any]:
     return {
         "method": call.method,
         "url": call.path,
-        "params": dict(call.query),
+        "params": dict(call.query) or None,
         "headers": dict(call.headers),
         "timeout": call.timeout,
     }
@@ -180,16 +181,27 @@ def _unreachable(error: httpx.TransportError, url: httpx.URL) -> ConnectionFaile
     return ConnectionFailed(f"{url} does not answer ({type(error).__name__}: {error})")
 
 
-def _pieces(path: Path, progress: Progress | None) -> Iterator[bytes]:
+def _ours_only(call: Call[Any], request: httpx.Request) -> httpx.Request:
+    """Without our key, if it goes to somebody else."""
+    if call.is_foreign:
+        del request.headers["Authorization"]
+    return request
+
+
+def _pieces(path: Path, span: tuple[int, int] | None, progress: Progress | None) -> Iterator[bytes]:
     with path.open("rb") as file:
-        while piece := file.read(CHUNK):
+        start, end = span or (0, os.fstat(file.fileno()).st_size)
+        file.seek(start)
+        while piece := file.read(min(CHUNK, end - file.tell())):
             yield piece
             _tell(progress, file)
 
 
-async def _pieces_async(path: Path, progress: Progress | None) -> AsyncIterator[bytes]:
+async def _pieces_async(path: Path, span: tuple[int, int] | None, progress: Progress | None) -> AsyncIterator[bytes]:
     with path.open("rb") as file:
-        while piece := await asyncio.to_thread(file.read, CHUNK):
+        start, end = span or (0, os.fstat(file.fileno()).st_size)
+        file.seek(start)
+        while piece := await asyncio.to_thread(file.read, min(CHUNK, end - file.tell())):
             yield piece
             _tell(progress, file)
 

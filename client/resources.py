@@ -118,6 +118,27 @@ class Dataset(Resource):
         return self.status in ("ready", "failed")
 
 
+class UploadPart(Resource):
+    """A part of an upload that is there."""
+
+    number: int
+    bytes: int
+    sha256: str
+
+
+class UploadParts(Resource):
+    """What is there of an upload by parts."""
+
+    data: list[UploadPart]
+
+
+class SignedPart(Resource):
+    """The request that brings a part."""
+
+    url: str
+    headers: dict[str, str]
+
+
 class JobFailure(Resource):
     """Why a job failed, and what to try."""
 

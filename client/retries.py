@@ -7,9 +7,11 @@ from email.utils import parsedate_to_datetime
 
 import httpx
 
-__all__ = ["RETRIES", "pause_before_retry", "retry_after"]
+__all__ = ["PATIENT_RETRIES", "RETRIES", "pause_before_retry", "retry_after"]
 
 RETRIES = 2
+PATIENT_RETRIES = 8
+"""For who was connected once: a service that is started anew is back within half a minute."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 8.0
 LONGEST_OBEYED = 60.0
 """Who is told to come back later than this gets the refusal instead of a silent wait."""

@@ -3,14 +3,12 @@
 import httpx
 
 from .resources import Event, JobProgress
-from .retries import RETRIES, pause_before_retry
+from .retries import PATIENT_RETRIES, RETRIES, pause_before_retry
 from .server_sent_events import Message, Parser
 
 __all__ = ["EventStream"]
 
 NO_CONTENT = 204
-PATIENT_RETRIES = 8
-"""For who was connected once: a service that is started anew is back within half a minute."""
 
 
 class EventStream:

@@ -2,7 +2,7 @@
 answer, and return what was waited for."""
 
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import TypeVar
 
 from . import calls
@@ -16,8 +16,10 @@ Thing = TypeVar("Thing", Dataset, Job)
 Waiting = Generator[Call[Thing], Thing, Thing]
 
 
-def for_dataset(dataset: DatasetRef, timeout: float | None) -> Waiting[Dataset]:
-    """Until it is ready.
+def for_dataset(
+    dataset: DatasetRef, timeout: float | None, watch: Callable[[Dataset], None] | None = None
+) -> Waiting[Dataset]:
+    """Until it is ready; `watch` is shown it whenever it has changed.
 
     Raises:
         DatasetFailed: it could not be taken in.
@@ -26,6 +28,8 @@ def for_dataset(dataset: DatasetRef, timeout: float | None) -> Waiting[Dataset]:
     deadline = Deadline(timeout)
     while True:
         seen = yield calls.get_dataset(dataset, wait=deadline.poll_seconds())
+        if watch is not None:
+            watch(seen)
         if seen.status == "ready":
             return seen
         if seen.is_finished:

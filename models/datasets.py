@@ -1,11 +1,12 @@
 """The life of a data set: created, uploaded, taken in by a worker, ready or failed with its reasons."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NotRequired, TypedDict, Unpack
 
 from sqlalchemy import bindparam, delete, exists, select
 from sqlalchemy.orm import Session
 
-from models import discarded, ownership
+from models import discarded, ownership, uploads
 from models.clock import now_plus
 from models.ids import new_id
 from models.ownership import OwnershipLost, is_known, left, owned_by, taken
@@ -17,10 +18,6 @@ PROCESSING = (DatasetState.PROCESSING,)
 
 def objects_prefix(dataset_id: str) -> str:
     return f"datasets/{dataset_id}"
-
-
-def upload_key(dataset_id: str, upload_id: str) -> str:
-    return f"{objects_prefix(dataset_id)}/uploads/{upload_id}"
 
 
 def packed_prefix(dataset_id: str, content_sha256: str) -> str:
@@ -46,8 +43,11 @@ def version_of(session: Session, project_id: str, dataset_id: str) -> int | None
     return session.scalars(query).one_or_none()
 
 
-def upload_key_of(session: Session, dataset_id: str) -> str | None:
-    return session.scalars(select(Dataset.upload_key).where(Dataset.id == dataset_id)).one_or_none()
+def upload_keys(session: Session, dataset: Dataset) -> list[str]:
+    """The objects that are its upload, one behind the other."""
+    if dataset.upload_key is not None:
+        return [dataset.upload_key]
+    return [part.key for part in uploads.parts(session, dataset.id)]
 
 
 def find(session: Session, dataset_id: str) -> Dataset | None:
@@ -63,23 +63,40 @@ def page(session: Session, project_id: str, *, after: str | None = None, limit: 
     return list(session.scalars(query.order_by(Dataset.id.desc()).limit(limit + 1)))
 
 
-def uploaded(session: Session, dataset_id: str, *, filename: str, key: str, size: int, sha256: str) -> Dataset | None:
-    """The bytes are in the store: queue the ingest. None if the data set has had its upload already."""
-    return ownership.change(
+class Upload(TypedDict):
+    """What came: one object, or the objects `parts` behind one another."""
+
+    filename: str
+    key: str | None
+    parts: NotRequired[Sequence[str]]
+    size: int
+    sha256: str
+
+
+def uploaded(session: Session, dataset_id: str, **upload: Unpack[Upload]) -> Dataset | None:
+    """The bytes are in the store: queue the ingest, and give up what an earlier upload has left. None if the data set
+    has had its upload already."""
+    earlier = session.scalars(select(Dataset.upload_key).where(Dataset.id == dataset_id)).one_or_none()
+    row = ownership.change(
         session,
         Dataset,
         Dataset.id == dataset_id,
-        Dataset.state.in_([DatasetState.UPLOADING, DatasetState.FAILED]),
+        Dataset.state.in_(uploads.TAKING),
         state=DatasetState.QUEUED,
-        filename=filename,
-        upload_key=key,
-        upload_bytes=size,
-        upload_sha256=sha256,
+        filename=upload["filename"],
+        upload_key=upload["key"],
+        upload_bytes=upload["size"],
+        upload_sha256=upload["sha256"],
         failure=None,
         progress=None,
         rung_at=None,
         fruitless_attempts=0,
     )
+    if row is not None:
+        uploads.keep_only(session, dataset_id, upload.get("parts", ()))
+        if earlier is not None:
+            discarded.add(session, earlier)
+    return row
 
 
 def claim(session: Session, dataset_id: str, *, worker_id: str, lease_seconds: float) -> Dataset | None:

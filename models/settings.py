@@ -28,7 +28,7 @@ class Settings(BaseSettings):
     s3_endpoint: str | None = None
     """URL of an S3-compatible server; absent for AWS itself."""
     s3_public_endpoint: str | None = None
-    """URL by which users reach that server, for download links that it signs; absent if it is the same."""
+    """URL by which users reach that server, for the links to it that are signed; absent if it is the same."""
     s3_region: str = "us-east-1"
     """Region that requests to the object store are signed for."""
     s3_access_key_id: str | None = None
@@ -70,6 +70,9 @@ class Settings(BaseSettings):
     """Largest body of a request that is JSON."""
     upload_max_bytes: Annotated[int, Field(ge=1024)] = 20 * GiB
     """Largest upload of a data set."""
+    upload_hours: Annotated[float, Field(gt=0, le=24 * 365)] = 72
+    """How long one body may take to come, and how long the parts of an upload that is not completed are kept after the
+    last of them."""
     ingest_seconds: Seconds = 3600
     """How long one ingest may take."""
     ingest_memory_bytes: Annotated[int, Field(ge=256 * 1024**2)] = 480 * 1024**2

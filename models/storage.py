@@ -4,18 +4,24 @@ Two stores behind one small face: a local folder of our own, which is durable wh
 half-written behind, and everything that speaks S3 through obstore.
 """
 
+import base64
 import errno
 import fcntl
 import hashlib
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from http import HTTPStatus
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Protocol
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+from xml.etree import ElementTree
 
 import obstore
 from obstore.exceptions import BaseError, GenericError
@@ -24,6 +30,7 @@ from obstore.store import S3Store
 from models import meters
 from models.failpoints import reach
 from models.settings import Settings
+from models.signatures import Signer
 
 if TYPE_CHECKING:
     from obstore.store import S3Config
@@ -59,6 +66,14 @@ class Damaged(ValueError):
     """An object's bytes are not the ones that were written."""
 
 
+@dataclass(frozen=True)
+class SignedPut:
+    """A request by which anybody can write one object, of these bytes and no others."""
+
+    url: str
+    headers: Mapping[str, str]
+
+
 class Writer(Protocol):
     """An object on its way in. It is visible after `commit` and never half of it; a writer that is only closed leaves
     nothing."""
@@ -85,6 +100,14 @@ class Storage(Protocol):
 
     def presign(self, key: str, seconds: float) -> str | None:
         """A URL that reads the object without credentials for a while, where the store can make one."""
+        ...
+
+    def presign_put(self, key: str, size: int, sha256: str, seconds: float) -> SignedPut | None:
+        """A request that writes the object without credentials, where the store can hold its sender to the size."""
+        ...
+
+    def end_writers(self, prefix: str) -> None:
+        """Remove what writers have left half-written below a prefix, where nobody is writing any more."""
         ...
 
     def check(self) -> None:
@@ -131,12 +154,19 @@ def put_file(storage: Storage, key: str, source: Path, look: Callable[[], None] 
 
 
 def get_file(storage: Storage, key: str, destination: Path, sha256: str, look: Callable[[], None] = _go_on) -> None:
-    """Copy an object to a file that is there, whole and verified, or not at all. `look` is called before each piece and
-    raises what ends the copying.
+    """Copy an object to a file: see `get_joined`."""
+    get_joined(storage, [key], destination, sha256, look)
+
+
+def get_joined(
+    storage: Storage, keys: Iterable[str], destination: Path, sha256: str, look: Callable[[], None] = _go_on
+) -> None:
+    """Copy objects, one behind the other, to a file that is there, whole and verified, or not at all. `look` is called
+    before each piece and raises what ends the copying.
 
     Raises:
         NotThere: no such object.
-        Damaged: its bytes do not have the hash that was promised.
+        Damaged: the bytes do not have the hash that was promised.
     """
     destination.parent.mkdir(parents=True, exist_ok=True)
     with _counted(), tempfile.NamedTemporaryFile(dir=destination.parent, prefix=".part-", delete=False) as file:
@@ -144,12 +174,12 @@ def get_file(storage: Storage, key: str, destination: Path, sha256: str, look: C
         try:
             reach("store.call", error=outage)
             digest = hashlib.sha256()
-            for data in storage.read(key):
+            for data in chain.from_iterable(map(storage.read, keys)):
                 look()
                 digest.update(data)
                 file.write(data)
             if digest.hexdigest() != sha256:
-                raise Damaged(key)
+                raise Damaged(destination.name)
             file.flush()
             temporary.replace(destination)
         except BaseException:
@@ -182,7 +212,8 @@ class Folder:
             yield from _pieces(file, start, end)
 
     def delete(self, key: str) -> None:
-        self._path(key).unlink(missing_ok=True)
+        with suppress(IsADirectoryError):  # a prefix, which is no object
+            self._path(key).unlink(missing_ok=True)
 
     def keys(self, prefix: str) -> Iterator[str]:
         for path in sorted((self._path(prefix) if prefix else self._root).rglob("*")):
@@ -198,6 +229,12 @@ class Folder:
 
     def presign(self, key: str, seconds: float) -> str | None:  # noqa: ARG002
         return None
+
+    def presign_put(self, key: str, size: int, sha256: str, seconds: float) -> SignedPut | None:  # noqa: ARG002
+        return None
+
+    def end_writers(self, prefix: str) -> None:
+        """`clear_away` does it, whosever they are."""
 
     def check(self) -> None:
         if not os.access(self._root, os.R_OK | os.W_OK | os.X_OK):
@@ -284,6 +321,9 @@ class Bucket:
     def __init__(self, settings: Settings, bucket: str, prefix: str) -> None:
         self._store = _s3(settings, settings.s3_endpoint, bucket, prefix)
         self._signer = _s3(settings, settings.s3_public_endpoint or settings.s3_endpoint, bucket, prefix)
+        self._own = _signer(settings, settings.s3_endpoint, bucket)
+        self._public = _signer(settings, settings.s3_public_endpoint or settings.s3_endpoint, bucket)
+        self._prefix = prefix
 
     def writer(self, key: str) -> Writer:
         return _BucketWriter(self._store, key)
@@ -316,7 +356,26 @@ class Bucket:
                 yield entry["path"]
 
     def clear_away(self) -> int:
-        return 0  # the bucket's rule for incomplete uploads does it
+        return 0  # `end_writers` does it, prefix by prefix
+
+    def presign_put(self, key: str, size: int, sha256: str, seconds: float) -> SignedPut | None:
+        if self._public is None:
+            return None
+        digest = base64.b64encode(bytes.fromhex(sha256)).decode()
+        headers = {"content-length": str(size), "x-amz-checksum-sha256": digest}
+        return SignedPut(self._public.url("PUT", self._place(key), seconds, headers=headers), headers)
+
+    def end_writers(self, prefix: str) -> None:
+        if self._own is None:
+            return
+        place = self._place(prefix)
+        for key, upload_id in _multipart_uploads(self._own, place):
+            if key == place or key.startswith(f"{place}/"):
+                _ask(self._own.url("DELETE", key, 60, {"uploadId": upload_id}), "DELETE")
+
+    def _place(self, key: str) -> str:
+        """A key as the bucket has it."""
+        return f"{self._prefix}/{key}" if self._prefix else key
 
     def presign(self, key: str, seconds: float) -> str | None:
         return obstore.sign(self._signer, "GET", key, timedelta(seconds=seconds))
@@ -336,9 +395,41 @@ def _s3(settings: Settings, endpoint: str | None, bucket: str, prefix: str) -> S
     return S3Store(bucket, prefix=prefix or None, config=config, client_options={"allow_http": plain_http})
 
 
+def _signer(settings: Settings, endpoint: str | None, bucket: str) -> Signer | None:
+    """None where the instance's own credentials are used, which only obstore knows."""
+    if settings.s3_access_key_id is None or settings.s3_secret_access_key is None:
+        return None
+    root = (endpoint or f"https://s3.{settings.s3_region}.amazonaws.com").rstrip("/")
+    secret = settings.s3_secret_access_key.get_secret_value()
+    return Signer(f"{root}/{bucket}", settings.s3_region, settings.s3_access_key_id, secret)
+
+
+def _multipart_uploads(signer: Signer, place: str) -> list[tuple[str, str]]:
+    """Keys and ids of the first thousand uploads that are neither completed nor ended; the rest are found next time."""
+    answer = _ask(signer.url("GET", "", 60, {"uploads": "", "prefix": place}), "GET")
+    if answer is None:
+        return []
+    uploads = ElementTree.fromstring(answer).iterfind("{*}Upload")  # noqa: S314
+    return [(upload.findtext("{*}Key", ""), upload.findtext("{*}UploadId", "")) for upload in uploads]
+
+
+def _ask(url: str, method: str) -> bytes | None:
+    """What obstore has no words for. None: the store does not know it, or does not let us, or somebody was faster."""
+    try:
+        with urlopen(Request(url, method=method), timeout=60) as reply:  # noqa: S310
+            answer: bytes = reply.read()
+            return answer
+    except HTTPError as error:
+        if error.code < HTTPStatus.INTERNAL_SERVER_ERROR or error.code == HTTPStatus.NOT_IMPLEMENTED:
+            return None
+        raise GenericError(f"the store answered {error.code}") from None
+    except OSError as error:
+        raise GenericError(str(error)) from None
+
+
 class _BucketWriter:
-    """Streams parts while they come. Parts of an upload that is never completed are not an object; the bucket's rule
-    for incomplete uploads clears them away."""
+    """Streams parts while they come. Parts of an upload that is never completed are not an object; `end_writers`, or
+    the bucket's rule for incomplete uploads, clears them away."""
 
     def __init__(self, store: S3Store, key: str) -> None:
         self._file = obstore.open_writer(store, key)

@@ -175,6 +175,7 @@ class Dataset(Owned, Table):
     filename: Mapped[str | None]
     state: Mapped[DatasetState] = mapped_column(_enum(DatasetState), default=DatasetState.UPLOADING)
     upload_key: Mapped[str | None]
+    """None where it came by parts."""
     upload_bytes: Mapped[int | None]
     upload_sha256: Mapped[str | None] = mapped_column(String(64))
     content_sha256: Mapped[str | None] = mapped_column(String(64))
@@ -185,6 +186,21 @@ class Dataset(Owned, Table):
     failure: Mapped[Json | None]
     created_at: Mapped[datetime] = mapped_column(default=now_plus())
     ready_at: Mapped[datetime | None]
+
+
+class UploadPart(Table):
+    """One part of a data set's upload. Behind one another, by number, they are the file."""
+
+    __tablename__ = "upload_parts"
+    __table_args__ = (UniqueConstraint("key"),)
+
+    dataset_id: Mapped[str] = mapped_column(ForeignKey("datasets.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    key: Mapped[str]
+    bytes: Mapped[int]
+    sha256: Mapped[str] = mapped_column(String(64))
+    """Of a part that goes directly to the store: what its sender said."""
+    created_at: Mapped[datetime] = mapped_column(default=now_plus())
 
 
 class Job(Owned, Table):
@@ -381,6 +397,7 @@ class Discarded(Table):
     prefix: Mapped[str] = mapped_column(primary_key=True)
     """What their keys begin with."""
     discarded_at: Mapped[datetime] = mapped_column(default=now_plus(), index=True)
+    """Ahead while they are still being written, for a row that is to come."""
 
 
 class Worker(Table):

@@ -9,7 +9,7 @@ from models import datasets, storage
 from models.ownership import OwnershipLost
 from models.settings import Settings
 from models.spec.manifest import Manifest
-from models.storage import Damaged, NotThere, get_file, put_file
+from models.storage import Damaged, NotThere, get_joined, put_file
 from models.tables import Dataset
 from worker import cache
 from worker.ingest import IngestError, Limits, Progress
@@ -69,7 +69,9 @@ def _take_in(site: Site, dataset: Dataset, scratch: Path) -> None:
                 site.write(lambda session: datasets.release(session, *owned))
                 return
             log.info("ingest_refused", code=error.code)
-            refusal = {"code": error.code, "detail": error.detail, "entry": error.entry, "row": error.row}
+            skipped = [entry.model_dump() for entry in error.skipped]
+            where = {"entry": error.entry, "row": error.row, "skipped": skipped}
+            refusal = {"code": error.code, "detail": error.detail, **where}
             site.write(lambda session: datasets.fail(session, *owned, refusal))
         else:
             site.write(
@@ -82,7 +84,6 @@ def _take_in(site: Site, dataset: Dataset, scratch: Path) -> None:
 
 
 def _decode(site: Site, dataset: Dataset, scratch: Path, lease: Lease) -> tuple[Manifest, str]:
-    assert dataset.upload_key is not None
     assert dataset.upload_sha256 is not None
     assert dataset.filename is not None
     upload, packed = scratch / "upload", scratch / "packed"
@@ -91,7 +92,9 @@ def _decode(site: Site, dataset: Dataset, scratch: Path, lease: Lease) -> tuple[
         if lease.lost or site.leaving.is_set():
             raise _Interrupted
 
-    get_file(site.storage, dataset.upload_key, upload, dataset.upload_sha256, look)
+    with site.database.read() as session:
+        keys = datasets.upload_keys(session, dataset)
+    get_joined(site.storage, keys, upload, dataset.upload_sha256, look)
 
     def report(progress: Progress) -> None:
         content = asdict(progress)

@@ -1,4 +1,4 @@
-"""Data sets: named, uploaded, looked at, deleted."""
+"""Data sets: named, looked at, deleted."""
 
 from collections.abc import Callable
 from typing import Annotated
@@ -8,20 +8,17 @@ from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 
 from api import representations
-from api.bodies import body_of, refuse_encoded
+from api.bodies import body_of
 from api.conditional import come_again, reply, reply_unless_known, waits_for_more
 from api.dependencies import After, DatabaseDep, DatasetId, Limit, Reader, ServicesDep, Submitter, Wait
 from api.errors import Conflict, NotFound
 from api.idempotent import Done, OnceDep, created
-from api.openapi import also, sends, sends_bytes
-from api.quotas import require_room, upload_limit
+from api.openapi import also, sends
 from api.resources import CreateDataset, Dataset, Page
 from api.sweeping import sweep
-from api.uploads import FilenameDep, receive
 from api.waiting import until
-from models import audit, datasets, usage
-from models.database import OUTAGES, Database, Session
-from models.ids import new_id
+from models import audit, datasets
+from models.database import Database, Session
 from models.states import DatasetState
 
 router = APIRouter(tags=["datasets"])
@@ -74,54 +71,6 @@ async def get_dataset(
     return reply_unless_known(request, dataset, headers=come_again(_is_settled(dataset)))
 
 
-@router.put(
-    "/v1/datasets/{dataset_id}/content",
-    status_code=202,
-    response_model=Dataset,
-    openapi_extra=sends_bytes(),
-    responses=also(409, 507),
-)
-async def upload_dataset(
-    request: Request, caller: Submitter, services: ServicesDep, dataset_id: DatasetId, filename: FilenameDep
-) -> Response:
-    """Upload the content of a data set, as it is.
-
-    A zip of folders of images (a folder per class), an npz, a csv or a parquet; `filename` says which. A sha256 in
-    `Repr-Digest` (RFC 9530: `sha-256=:<base64>:`) is checked. A worker then takes the content in.
-    """
-    refuse_encoded(request)
-    read = _reader(services.database, caller.project_id, dataset_id)
-    await run_in_threadpool(_require_room, read)
-    key = datasets.upload_key(dataset_id, new_id("upl"))
-    limit = await run_in_threadpool(upload_limit, services, caller.project_id)
-    stored = await receive(request, services.storage, key, limit)
-
-    def record() -> tuple[Dataset, str | None]:
-        with services.database.write() as session:
-            require_room(session, services.settings, caller.project_id, stored.bytes)
-            replaced = datasets.upload_key_of(session, dataset_id)
-            row = datasets.uploaded(
-                session, dataset_id, filename=filename, key=key, size=stored.bytes, sha256=stored.sha256
-            )
-            if row is None:
-                raise Conflict("another upload of this data set was faster", code="already_uploaded")
-            usage.note_storage(session, caller.project_id)
-            audit.record(session, caller.project_id, caller.key_id, "uploadDataset", dataset_id, bytes=stored.bytes)
-            return representations.dataset(row), replaced
-
-    try:
-        dataset, replaced = await run_in_threadpool(record)
-    except OUTAGES:  # the row may be there all the same, and then it needs the object
-        raise
-    except Exception:
-        await run_in_threadpool(services.storage.delete, key)
-        raise
-    services.ringer.ring("ingest", dataset_id)
-    if replaced is not None:
-        await run_in_threadpool(services.storage.delete, replaced)
-    return reply(dataset, 202, {"Location": dataset.urls["self"], "Retry-After": "1"})
-
-
 @router.delete("/v1/datasets/{dataset_id}", status_code=204, responses=also(409))
 def delete_dataset(caller: Submitter, services: ServicesDep, dataset_id: DatasetId) -> Response:
     """Delete a data set that no job names."""
@@ -132,12 +81,6 @@ def delete_dataset(caller: Submitter, services: ServicesDep, dataset_id: Dataset
             raise Conflict("jobs name this data set", code="in_use")
         audit.record(session, caller.project_id, caller.key_id, "deleteDataset", dataset_id)
     return Response(status_code=204, background=BackgroundTask(sweep, services, datasets.objects_prefix(dataset_id)))
-
-
-def _require_room(read: Callable[[], tuple[Dataset, int]]) -> None:
-    dataset, _ = read()
-    if dataset.status not in (DatasetState.UPLOADING, DatasetState.FAILED):
-        raise Conflict(f"this data set has its content already: it is {dataset.status}", code="already_uploaded")
 
 
 def _is_settled(dataset: Dataset) -> bool:

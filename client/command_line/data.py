@@ -50,11 +50,14 @@ def show(dataset: DatasetId, as_json: AsJson = False) -> None:
     if as_json:
         session.print_json(found)
         return
-    from .tables import dataset_table, manifest_table
+    from .tables import dataset_table, key_table, manifest_table, skipped_facts
 
     session.out.print(dataset_table([found]))
     if found.manifest is not None:
         session.out.print(manifest_table(found.manifest))
+    if found.failure is not None:
+        refused = skipped_facts((found.failure.model_extra or {}).get("skipped", []))
+        session.out.print(key_table([("failed", found.failure.detail), *refused]))
 
 
 @app.command()

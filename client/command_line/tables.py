@@ -13,7 +13,7 @@ from .session import plain
 from .sparkline import sparkline
 
 __all__ = ["bytes_text", "checkpoint_table", "comparison_tables", "curve_table", "dataset_table", "figure", "job_table",
-           "key_table", "manifest_table", "result_table"]  # fmt: skip
+           "key_table", "manifest_table", "result_table", "skipped_facts"]  # fmt: skip
 
 COLORS = {"running": "cyan", "succeeded": "green", "ready": "green", "failed": "red", "cancelled": "yellow"}
 
@@ -94,8 +94,12 @@ def manifest_table(manifest: Mapping[str, Any]) -> Table:
     facts += [("classes", ", ".join(map(str, manifest["classes"])))] if manifest.get("classes") else []
     facts += [(f"column {column['name']}", _column(column)) for column in manifest.get("columns", [])]
     facts += [(f"split {name}", f"{split['examples']:,} examples") for name, split in manifest["splits"].items()]
-    facts += [("skipped", f"{entry}") for entry in manifest.get("skipped", [])]
-    return key_table(facts)
+    return key_table(facts + skipped_facts(manifest.get("skipped", [])))
+
+
+def skipped_facts(skipped: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """What is not in the data, and why, a line each."""
+    return [("skipped", f"{entry['entry']}: {entry['reason']}") for entry in skipped]
 
 
 def figure(value: float | int | None) -> str:

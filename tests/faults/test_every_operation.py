@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from api.specs import make_runnable
-from models import checkpoints, datasets, failpoints, jobs, projects
+from models import checkpoints, datasets, failpoints, jobs, projects, uploads
 from models.database import OUTAGES, Database
 from models.queue import Bell
 from models.settings import Settings
@@ -51,7 +51,7 @@ class Bench:
     def upload(self) -> str:
         with self.database.write() as session:
             dataset = datasets.create(session, project_id=self.project_id, name="digits")
-        key = datasets.upload_key(dataset.id, "first")
+        key = uploads.new_key(dataset.id)
         stored = put_file(open_storage(self.settings), key, DIGITS)
         with self.database.write() as session:
             datasets.uploaded(

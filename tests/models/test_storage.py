@@ -5,12 +5,15 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from urllib.request import urlopen
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+from xml.etree import ElementTree
 
 import pytest
 
 from models.settings import Settings
-from models.storage import OUTAGES, Damaged, NotThere, Storage, get_file, open_storage, put_file
+from models.signatures import Signer
+from models.storage import OUTAGES, Damaged, NotThere, SignedPut, Storage, get_file, open_storage, put_file
 from tests.servers.s3 import S3
 
 
@@ -18,7 +21,10 @@ from tests.servers.s3 import S3
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
     if request.param == "folder":
         return open_storage(Settings(database_url="sqlite://", storage_url=f"file://{tmp_path}/objects"))
-    s3: S3 = request.getfixturevalue("s3")
+    return bucket_of(request.getfixturevalue("s3"))
+
+
+def bucket_of(s3: S3) -> Storage:
     return open_storage(
         Settings(
             database_url="sqlite://",
@@ -112,6 +118,45 @@ def test_a_store_that_can_sign_hands_out_a_url_that_reads_without_credentials(st
     put(storage, "signed", b"hello")
     url = storage.presign("signed", 60)
     assert url is None or urlopen(url).read() == b"hello"
+
+
+def send(signed: SignedPut, data: bytes) -> int:
+    try:
+        with urlopen(Request(signed.url, data, dict(signed.headers), method="PUT")) as reply:
+            return int(reply.status)
+    except HTTPError as error:
+        return error.code
+
+
+def test_a_signed_put_writes_these_bytes_and_no_others(s3: S3) -> None:
+    storage = bucket_of(s3)
+    signed = storage.presign_put("part", 5, hashlib.sha256(b"hello").hexdigest(), 60)
+    assert signed is not None
+    longer = SignedPut(signed.url, {**signed.headers, "content-length": "9"})
+    assert send(longer, b"hello you") == 403
+    assert list(storage.keys("")) == []
+    assert send(signed, b"hallo") == 400
+    assert send(signed, b"hello") == 200
+    assert b"".join(storage.read("part")) == b"hello"
+
+
+def test_what_a_dead_writer_left_in_a_bucket_is_ended(s3: S3) -> None:
+    storage = bucket_of(s3)
+    writers = [storage.writer(key) for key in ("a/b", "a/c/d", "ab")]
+    for writer in writers:
+        for _ in range(12):
+            writer.write(bytes(1024**2))
+    assert pending(s3) == ["a/b", "a/c/d", "ab"]
+    storage.end_writers("a")
+    assert pending(s3) == ["ab"]
+
+
+def pending(s3: S3) -> list[str]:
+    """Keys of multipart uploads that are neither completed nor ended, as another client of S3 lists them."""
+    signer = Signer(f"{s3.endpoint}/{s3.bucket}", s3.region, s3.access_key, s3.secret_key)
+    with urlopen(signer.url("GET", "", 60, {"uploads": "", "prefix": s3.prefix})) as reply:
+        found = ElementTree.fromstring(reply.read()).iterfind("{*}Upload/{*}Key")
+    return sorted(str(key.text).removeprefix(f"{s3.prefix}/") for key in found)
 
 
 def test_links_name_the_server_as_users_reach_it(tmp_path: Path) -> None:

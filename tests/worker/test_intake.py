@@ -13,7 +13,8 @@ from models.queue import Bell
 from models.settings import Settings
 from models.states import DatasetState
 from models.storage import Storage, open_storage, put_file
-from models.tables import Dataset
+from models.tables import Dataset, UploadPart
+from tests.worker.ingest.uploads import folder, zipped
 from worker import cache
 from worker.intake import limits_of, run_ingest
 from worker.reconcile import reconcile
@@ -108,6 +109,39 @@ def test_an_operator_sets_limits(site: Site) -> None:
     assert (limits.entry_bytes, limits.cell_bytes) == (2**11, 10)
     assert (limits.upload_bytes, limits.memory_bytes, limits.packed_bytes) == (2**20, 2**28, 2**21)
     assert (limits.ratio, limits.vocabulary) == (3, 1000)
+
+
+@pytest.mark.parametrize(
+    ("setting", "allowed", "code"),
+    [
+        ("ingest_entries", 2, "too_many_entries"),
+        ("ingest_entry_bytes", 1024, "entry_too_large"),
+        ("ingest_image_pixels", 1024, "image_too_large"),
+    ],
+)
+def test_an_archive_beyond_what_the_operator_allows_is_refused(
+    site: Site, tmp_path: Path, setting: str, allowed: int, code: str
+) -> None:
+    site.settings = site.settings.model_copy(update={setting: allowed})
+    dataset_id = upload(site, zipped(tmp_path / "a.zip", folder(width=64, height=64)))
+    run_ingest(site, dataset_id)
+    assert (read(site, dataset_id).failure or {})["code"] == code
+
+
+def test_an_upload_of_parts_is_taken_in_as_one_file(site: Site, tmp_path: Path) -> None:
+    content = vectors(tmp_path).read_bytes()
+    dataset_id = upload(site, vectors(tmp_path))
+    keys = [f"datasets/{dataset_id}/uploads/{number}" for number in (1, 2)]
+    for key, part in zip(keys, (content[:500], content[500:]), strict=True):
+        (tmp_path / "part").write_bytes(part)
+        put_file(site.storage, key, tmp_path / "part")
+    with site.database.write() as session:
+        dataset = session.get_one(Dataset, dataset_id)
+        dataset.upload_key = None
+        for number, key in enumerate(keys, 1):
+            session.add(UploadPart(dataset_id=dataset_id, number=number, key=key, bytes=1, sha256="0" * 64))
+    run_ingest(site, dataset_id)
+    assert read(site, dataset_id).state is DatasetState.READY
 
 
 def test_a_refused_upload_says_why_and_leaves_no_file(site: Site, tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def _serve(request: Request) -> Message:
             on_progress=_Speaker(),
         )
     except IngestError as error:
-        return Refused(code=error.code, detail=error.detail, entry=error.entry, row=error.row)
+        return Refused(code=error.code, detail=error.detail, entry=error.entry, row=error.row, skipped=error.skipped)
     except MemoryError:
         detail = f"Reading the upload needs more than the {request.limits.memory_bytes:,} bytes of memory allowed."
         return Refused(code="out_of_memory", detail=detail, entry=None, row=None)

@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from models.spec.manifest import Skipped
+
 Code = Literal[
     "array_damaged",
     "array_missing",
@@ -67,12 +69,21 @@ def printable(text: str, limit: int = MAX_TEXT) -> str:
 class IngestError(Exception):
     """The upload is refused: `detail` says what was found, where, and what would be accepted.
 
-    `entry` names the member of the archive, `row` counts the records of a CSV file from 1, the header included.
+    `entry` names the member of the archive, `row` counts the records of a CSV file from 1, the header included;
+    `skipped` are the first of the entries that were left out before, each with its reason.
     """
 
-    def __init__(self, code: Code, detail: str, entry: str | None = None, row: int | None = None) -> None:
+    def __init__(
+        self,
+        code: Code,
+        detail: str,
+        entry: str | None = None,
+        row: int | None = None,
+        skipped: tuple[Skipped, ...] = (),
+    ) -> None:
         super().__init__(detail)
         self.code: Code = code
         self.detail = detail
         self.entry = None if entry is None else printable(entry)
         self.row = row
+        self.skipped = skipped

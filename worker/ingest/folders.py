@@ -37,21 +37,21 @@ def pack_folder(
                 except DamagedImage as error:
                     damaged.append(sample.entry.name)
                     skips.add(sample.entry.name, f"damaged: {error}")
-                    _check_share(damaged, str(error), len(samples), limits)
+                    _check_share(damaged, str(error), len(samples), skips, limits)
         on_progress(Progress("images", len(samples), len(samples)))
         return packing.manifest(skips)
     finally:
         packing.close()
 
 
-def _check_share(damaged: list[str], reason: str, total: int, limits: Limits) -> None:
+def _check_share(damaged: list[str], reason: str, total: int, skips: Skips, limits: Limits) -> None:
     if len(damaged) <= limits.damaged_share * total:
         return
     detail = (
         f"{len(damaged)} of {total} images cannot be decoded, and at most {limits.damaged_share:.0%} may be left out; "
         f"the last one met is {printable(damaged[-1])!r}: {reason}."
     )
-    raise IngestError("damaged_images", detail, damaged[-1])
+    raise IngestError("damaged_images", detail, damaged[-1], skipped=skips.listed)
 
 
 class _Packing:

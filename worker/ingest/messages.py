@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from models.spec.manifest import Skipped
 from worker.ingest.errors import Code
 from worker.ingest.limits import Limits
 from worker.ingest.progress import Stage
@@ -44,6 +45,7 @@ class Refused(Line):
     detail: str
     entry: str | None
     row: int | None
+    skipped: tuple[Skipped, ...] = ()
 
 
 Message = Annotated[Advanced | Warned | Done | Refused, Field(discriminator="type")]

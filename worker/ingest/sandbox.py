@@ -90,7 +90,7 @@ def _converse(
                     case Warned():
                         log.warning("ingest sandbox: %s", message.detail)
                     case Refused():
-                        raise IngestError(message.code, message.detail, message.entry, message.row)
+                        raise IngestError(message.code, message.detail, message.entry, message.row, message.skipped)
                     case Done():
                         return message
                     case _:

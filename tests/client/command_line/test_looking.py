@@ -2,6 +2,8 @@ import hashlib
 import json
 from pathlib import Path
 
+import pytest
+
 from client import Client, Job
 from tests.client.command_line.conftest import Shell
 
@@ -81,6 +83,17 @@ def test_a_data_set_is_uploaded_and_looked_into(shell: Shell) -> None:
     assert "two flowers" in shell.run("datasets", "list").stdout
     assert shell.run("datasets", "delete", done.stdout.strip()).returncode == 0
     assert done.stdout.strip() not in {dataset["id"] for dataset in shell.read("datasets", "list")}
+
+
+def test_a_large_file_goes_by_parts_and_one_that_was_cut_says_how_to_go_on(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("client.sending.PART_BYTES", 100)
+    (shell.home / "many.csv").write_text("length,kind\n" + "1.5,rose\n2.5,daisy\n" * 20)
+    cut = shell.run("datasets", "upload", "many.csv", TRAINWRIGHT_URL="http://127.0.0.1:1", TRAINWRIGHT_API_KEY="tw_x")
+    assert (cut.returncode, "The same command goes on with it" in cut.stderr) == (1, True)
+    dataset = shell.read("datasets", "upload", "many.csv")
+    assert (dataset["status"], dataset["upload_bytes"]) == ("ready", (shell.home / "many.csv").stat().st_size)
 
 
 def test_an_upload_that_cannot_be_read_says_why(shell: Shell) -> None:

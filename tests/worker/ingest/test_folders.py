@@ -113,6 +113,8 @@ def test_a_few_damaged_images_are_left_out_and_named(tmp_path: Path) -> None:
 def test_many_damaged_images_refuse_the_upload_and_name_one(tmp_path: Path) -> None:
     error = refusal(zipped(tmp_path / "a.zip", {"cat/1.png": image(), "cat/2.png": image()[:60]}))
     assert (error.code, error.entry) == ("damaged_images", "cat/2.png")
+    assert [entry.entry for entry in error.skipped][-1] == "cat/2.png"
+    assert all(entry.reason.startswith("damaged: ") for entry in error.skipped)
     assert error.detail.startswith("1 of 2 images cannot be decoded, and at most 5% may be left out")
 
 
