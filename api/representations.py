@@ -152,7 +152,7 @@ def dataset(row: tables.Dataset) -> resources.Dataset:
         failure=resources.DatasetFailure(**row.failure) if row.failure else None,
         created_at=row.created_at,
         ready_at=row.ready_at,
-        urls={"self": path, "content": f"{path}/content"},
+        urls={"self": path, "content": f"{path}/content", "samples": f"{path}/samples"},
     )
 
 

@@ -220,7 +220,47 @@ class Dataset(Identified):
     created_at: datetime
     ready_at: datetime | None
     urls: dict[str, str]
-    """Paths: `self`, `content`."""
+    """Paths: `self`, `content`, `samples`."""
+
+
+class Picture(Resource):
+    """An image, small enough to look at."""
+
+    height: int
+    """Of the image as it is stored, in pixels."""
+    width: int
+    png: str | None
+    """Base64; of a large image every n-th pixel. Null where it is too large to be read for this."""
+
+
+class Sample(Resource):
+    """An example of a data set."""
+
+    index: int
+    """Its place in its split, from 0."""
+    target: str | list[str] | list[float | None] | None = None
+    """Its class, its labels, or the numbers that are predicted; null for a row of a table, whose targets a job
+    chooses."""
+    image: Picture | None = None
+    values: list[float | None] | dict[str, str | float | None] | None = None
+    """The numbers of a vector, or the cells of a row by the names of its columns; null where nothing is."""
+    left_out: int = 0
+    """Numbers or columns beyond those that are shown."""
+
+
+class SampleList(Resource):
+    """Some examples of one split of a data set."""
+
+    object: Literal["list"] = "list"
+    dataset_id: str
+    split: str
+    seed: int | None
+    """Of the random order that they are in; null for their own."""
+    data: list[Sample]
+    has_more: bool
+    """Whether others follow: the same request with an `offset` that is greater by the length of this one."""
+    examples: int
+    """In the whole split."""
 
 
 Tag = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$")]
@@ -407,12 +447,32 @@ class Difference(Resource):
     """Job → what its spec says there; a job is missing whose spec says nothing."""
 
 
+class Noise(Resource):
+    """A metric of jobs that differ in nothing but the seed."""
+
+    count: int
+    mean: float
+    std: float | None
+    """Sample standard deviation; null of fewer than two."""
+    minimum: float
+    maximum: float
+
+
+class Repetition(Resource):
+    """Jobs that differ in nothing but the seed: how far apart they end is the noise of what they have in common."""
+
+    jobs: list[str]
+    metrics: dict[str, Noise]
+    """Of their best checkpoints, so far as they have one."""
+
+
 class Comparison(Resource):
     """Jobs side by side."""
 
     object: Literal["comparison"] = "comparison"
     jobs: list[ComparedJob]
     differences: list[Difference]
+    repetitions: list[Repetition]
 
 
 class JobProgress(Resource):

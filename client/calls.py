@@ -30,6 +30,7 @@ from .resources import (
     Nothing,
     Page,
     Project,
+    SampleList,
     UsageReport,
     Validation,
     Version,
@@ -112,6 +113,17 @@ def list_datasets(*, after: str | None = None) -> Call[Page[Dataset]]:
 
 def delete_dataset(dataset: DatasetRef) -> Call[Nothing]:
     return Call(Nothing, "DELETE", f"/v1/datasets/{_id(dataset)}")
+
+
+def list_samples(
+    dataset: DatasetRef, *, split: str, seed: int | None, offset: int, limit: int, index: Sequence[int]
+) -> Call[SampleList]:
+    query: dict[str, str | int | float | Sequence[str]] = {"split": split, "offset": offset, "limit": limit}
+    if seed is not None:
+        query["seed"] = seed
+    if index:
+        query["index"] = [str(place) for place in index]
+    return Call(SampleList, "GET", f"/v1/datasets/{_id(dataset)}/samples", query)
 
 
 def create_job(spec: Spec, labels: Labels) -> Call[Job]:

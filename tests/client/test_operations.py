@@ -36,6 +36,7 @@ METHODS = {
     "uploadDataset": "datasets.upload",
     "listDatasets": "datasets.list",
     "getDataset": "datasets.get",
+    "listDatasetSamples": "datasets.samples",
     "deleteDataset": "datasets.delete",
     "getCatalog": "catalog",
     "getCatalogFamily": "catalog_family",
