@@ -489,7 +489,7 @@ class Metrics(Resource):
 
     object: Literal["metrics"] = "metrics"
     job_id: str
-    interval: Literal["step", "epoch"]
+    interval: Literal["step", "epoch", "layer"]
     columns: dict[str, list[float | int | None]]
     """A value that is missing or not finite is null."""
     nonfinite: dict[str, list[int]]

@@ -51,7 +51,7 @@ KeyRef = ApiKey | str
 JobRef = Job | str
 DatasetRef = Dataset | str
 CheckpointRef = Checkpoint | str
-Interval = Literal["step", "epoch"]
+Interval = Literal["step", "epoch", "layer"]
 Status = Literal["queued", "starting", "running", "paused", "succeeded", "failed", "cancelled"]
 
 Exported = Literal["onnx", "torch_export"]
@@ -216,7 +216,7 @@ def list_events(job: JobRef, *, after: str | None = None) -> Call[Page[Event]]:
 def get_metrics(
     job: JobRef,
     *,
-    interval: Literal["step", "epoch"],
+    interval: Interval,
     keys: Sequence[str] | None,
     since_step: int,
     max_points: int | None,

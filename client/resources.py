@@ -346,7 +346,7 @@ class Metrics(Resource):
     """Curves of a job, by column: `columns["step"]` and the others have one length."""
 
     job_id: str
-    interval: Literal["step", "epoch"]
+    interval: Literal["step", "epoch", "layer"]
     columns: dict[str, list[float | int | None]]
     """A value that is missing or not finite is None."""
     nonfinite: dict[str, list[int]] = {}
