@@ -21,7 +21,7 @@ SEED ?= 0
 SECONDS ?= 300
 
 chaos: .venv/dev  ## every fault, the slow ones too; then SECONDS=300 of random ones, decided by SEED=0
-	@$(RUN) -m pytest -m "chaos or not chaos" tests/faults tests/test_job_life.py tests/local/test_killed.py tests/models/test_discarded.py tests/models/test_jobs.py tests/api/test_datasets.py tests/api/test_idempotent.py tests/api/test_schema.py tests/test_interoperability.py
+	@$(RUN) -m pytest -m "chaos or not chaos" tests/faults tests/test_job_life.py tests/local/test_killed.py tests/models/test_discarded.py tests/models/test_jobs.py tests/api/test_datasets.py tests/api/test_idempotent.py tests/api/test_schema.py tests/test_interoperability.py tests/worker/test_mlflow.py
 	@$(RUN) -m tests.faults.punisher --seed $(SEED) --seconds $(SECONDS)
 
 lint: format style types contracts  ## format, style, types, import contracts

@@ -62,7 +62,7 @@ function mistaken(found, job) {
     element(
       "p",
       { class: "soft small" },
-      `${number(shown.length)} of those that were taken for another class, the surest mistakes first`,
+      `${number(shown.length)} that were taken for another class, the surest mistakes first`,
     ),
     list,
   );

@@ -104,12 +104,15 @@ async function compared(jobs) {
 /** What is chance: the spread of runs that differ in nothing but the seed. */
 function repetitions(runs, found) {
   return found.map(({ jobs, metrics }) => {
-    const names = Object.keys(metrics).filter((name) => !INNER.test(name));
+    const names = Object.keys(metrics)
+      .filter((name) => !INNER.test(name))
+      .sort((one, other) => other.startsWith("validation") - one.startsWith("validation"));
     if (!names.length) return null;
     const own = runs.filter(({ job }) => jobs.includes(job.id));
     const rows = names.map((name) => {
       const { mean, std, minimum, maximum, count } = metrics[name];
-      const cells = [metric(name, mean), std === null ? "–" : `± ${metric(name, std)}`, metric(name, minimum), metric(name, maximum), count];
+      const ends = [metric(name, minimum), metric(name, maximum)];
+      const cells = [metric(name, mean), std === null ? "–" : `± ${metric(name, std)}`, ...ends, count];
       return element(
         "tr",
         {},
@@ -130,7 +133,7 @@ function repetitions(runs, found) {
             "caption",
             { class: "soft small" },
             own.map(({ color, label }) => [element("span", { class: "swatch", data: { color } }), ` ${label}  `]),
-            "differ only in the seed: a difference smaller than this means nothing.",
+            "differ only in the seed: what is not clearly larger than this is no difference.",
           ),
           element(
             "thead",
