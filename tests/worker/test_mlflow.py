@@ -12,8 +12,10 @@ import httpx
 import pytest
 
 from models import jobs, mlflow_runs
+from models.failures import Failure
 from models.queue import Bell
 from models.settings import Settings
+from models.states import FailureCode
 from models.tables import Job, MlflowRun
 from tests.models.conftest import Office, office
 from tests.servers.mlflow import mlflow_server
@@ -113,7 +115,7 @@ def test_a_job_is_a_run_with_its_spec_its_metrics_and_its_end(
     assert (run["status"], run["params"]) == ("RUNNING", {"checkpoints.keep_last": "1"})
     assert run["metrics"] == [("train/loss", 1, 1.0), ("train/loss", 2, 0.5), ("train/loss", 3, pytest.approx(1 / 3))]
     with office.database.write() as session:
-        jobs.fail(session, job.id, job.attempt, jobs.Failure(jobs.FailureCode.DIVERGED, "no number"))
+        jobs.fail(session, job.id, job.attempt, Failure(FailureCode.DIVERGED, "no number"))
     teller.round()
     assert run["status"] == "FAILED"
     assert run["tags"]["trainwright.failure"] == "diverged: no number"
