@@ -9,9 +9,9 @@ import json
 import random
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 import structlog
@@ -211,14 +211,19 @@ class Server:
         _read(self._http.put(f"mlflow-artifacts/artifacts/{path}/{name}", content=content))
 
     def _ask(
-        self, method: str, path: str, content: Mapping[str, Any], *, missing: dict[str, Any] | None = None
+        self,
+        method: Literal["GET", "POST"],
+        path: str,
+        content: Mapping[str, Any],
+        *,
+        missing: dict[str, Any] | None = None,
     ) -> dict[str, Any]:
         """
         Args:
             missing: what is said where something is not there, or is there already.
         """
-        sent = {"params": content} if method == "GET" else {"json": content}
-        answer = self._http.request(method, path, **sent)
+        asks = method == "GET"
+        answer = self._http.get(path, params=dict(content)) if asks else self._http.post(path, json=content)
         if missing is not None and error_code(answer) in ("RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS"):
             return missing
         return _read(answer)
@@ -254,14 +259,14 @@ def parameters(spec: Mapping[str, Any]) -> list[dict[str, str]]:
 
 def flattened(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
     """`{"a": [{"b": 1}]}` → `a.0.b`: 1; a list of plain values is one value."""
-    match value:
-        case {**items} if items:
-            inner = items.items()
-        case [*items] if any(isinstance(item, dict | list) for item in items):
-            inner = ((str(place), item) for place, item in enumerate(items))  # type: ignore[assignment]
-        case _:
-            yield name, value
-            return
+    inner: Iterable[tuple[Any, Any]]
+    if isinstance(value, Mapping) and value:
+        inner = value.items()
+    elif isinstance(value, list) and any(isinstance(item, dict | list) for item in value):
+        inner = enumerate(value)
+    else:
+        yield name, value
+        return
     for key, item in inner:
         yield from flattened(item, f"{name}.{key}" if name else str(key))
 

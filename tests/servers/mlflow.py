@@ -26,7 +26,18 @@ def mlflow_server(folder: Path, port: int) -> Iterator[str]:
     except NotInstalled as reason:
         raise ServerMissing(f"no MLflow server here: {reason}") from None
     url = f"http://127.0.0.1:{port}"
-    command = [python, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command: list[str | Path] = [
+        python,
+        "-m",
+        "mlflow",
+        "server",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--workers",
+        "1",
+    ]
     kept = ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", f"file://{folder}/kept"]
     variables = {
         **{name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")},

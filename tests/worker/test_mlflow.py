@@ -47,7 +47,12 @@ class Double:
                 found = [run for run in self.runs.values() if run["tags"]["trainwright.job_id"] in body["filter"]]
                 return httpx.Response(200, json={"runs": [{"info": {"run_id": run["id"]}} for run in found]})
             case "runs/create":
-                run = {"id": f"run{len(self.runs)}", "tags": self._pairs(body["tags"]), "params": {}, "metrics": []}
+                run: dict[str, Any] = {
+                    "id": f"run{len(self.runs)}",
+                    "tags": self._pairs(body["tags"]),
+                    "params": {},
+                    "metrics": [],
+                }
                 self.runs[str(run["id"])] = run
                 return httpx.Response(200, json={"run": {"info": {"run_id": run["id"]}}})
             case "runs/log-batch" if self.refuses:

@@ -39,9 +39,8 @@ class Layerwise:
         """
         after = list(self.kernels.values())
         gradients = [torch.zeros_like(kernel) if kernel.grad is None else kernel.grad for kernel in after]
-        gradient, weight, moved = (
-            torch.stack(torch._foreach_norm(each)) for each in (gradients, after, torch._foreach_sub(after, before))
-        )
+        moves = [now - then for now, then in zip(after, before, strict=True)]
+        gradient, weight, moved = (torch.stack(torch._foreach_norm(each)) for each in (gradients, after, moves))
         return torch.stack([gradient, weight, moved / torch.stack(torch._foreach_norm(before))])
 
     def take(self) -> dict[str, float]:

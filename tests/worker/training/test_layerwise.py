@@ -20,14 +20,16 @@ def epochs(packed: Path, words: dict[str, Any]) -> list[EpochDone]:
 
 def test_a_step_is_measured_as_it_was_made() -> None:
     torch.manual_seed(0)
-    network = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.LayerNorm(4), torch.nn.Linear(4, 2))
-    layerwise, before = Layerwise(network), network[0].weight.detach().clone()
+    first = torch.nn.Linear(3, 4)
+    network = torch.nn.Sequential(first, torch.nn.LayerNorm(4), torch.nn.Linear(4, 2))
+    layerwise, before = Layerwise(network), first.weight.detach().clone()
     network(torch.randn(5, 3)).square().sum().backward()
     with layerwise.measured(True), torch.no_grad():
-        network[0].weight.sub_(network[0].weight.grad, alpha=0.1)
-    found, gradient = layerwise.take(), network[0].weight.grad.norm().item()
+        assert first.weight.grad is not None
+        first.weight.sub_(first.weight.grad, alpha=0.1)
+    found, gradient = layerwise.take(), first.weight.grad.norm().item()
     assert found["gradient_norm/0.weight"] == pytest.approx(gradient)
-    assert found["weight_norm/0.weight"] == pytest.approx(network[0].weight.norm().item())
+    assert found["weight_norm/0.weight"] == pytest.approx(first.weight.norm().item())
     assert found["update_ratio/0.weight"] == pytest.approx(0.1 * gradient / before.norm().item(), rel=1e-4)
     assert found["update_ratio/2.weight"] == 0.0
     assert {name.partition("/")[2] for name in found} == {"0.weight", "2.weight"}
