@@ -37,7 +37,7 @@ class Layerwise:
         """(figures, kernels) on the device: the norms of the gradients that the optimizer was given and of the weights,
         and how far the step moved these, as a share of them.
         """
-        after = list(self.kernels.values())
+        after: list[Tensor] = list(self.kernels.values())
         gradients = [torch.zeros_like(kernel) if kernel.grad is None else kernel.grad for kernel in after]
         moves = [now - then for now, then in zip(after, before, strict=True)]
         gradient, weight, moved = (torch.stack(torch._foreach_norm(each)) for each in (gradients, after, moves))
