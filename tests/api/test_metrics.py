@@ -123,7 +123,7 @@ def test_epochs_have_curves_of_their_own(ours: Tenant, job_id: str) -> None:
 
 def test_layers_have_curves_of_their_own(ours: Tenant) -> None:
     job_id = ours.running_job()
-    columns = {"step": [5], "epoch": [1], "update_ratio/hidden.0.weight": [1e-3]}
+    columns: dict[str, list[float]] = {"step": [5], "epoch": [1], "update_ratio/hidden.0.weight": [1e-3]}
     with ours.world.services.database.write() as session:
         append(session, job_id, 1, "layer", columns, {})
     path = f"/v1/jobs/{job_id}/metrics"
