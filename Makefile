@@ -53,7 +53,7 @@ bench: .venv/dev  ## the measurements behind the README's claims
 	@for script in benchmarks/*.py; do echo "== $$script"; $(RUN) -m benchmarks.$$(basename "$$script" .py) || exit 1; done
 
 clean:  ## forget the environments and every cache
-	rm -rf .venv .venv-swift .venv-swift.* .venv-tools .venv-tools.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	rm -rf .venv .venv-* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp for each dependency group of pyproject.toml: as new as the pins that it was installed from. An environment whose Python

@@ -1,10 +1,12 @@
-"""Where specs differ, by JSON pointer (RFC 6901)."""
+"""Where specs differ, by JSON pointer (RFC 6901), and how much of what came of them is chance."""
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from statistics import fmean, stdev
 from typing import Any
 
 from api.errors import pointer
-from api.resources import Difference
+from api.resources import Difference, Noise, Repetition
 
 ABSENT = object()
 
@@ -32,3 +34,23 @@ def _differences(values: Mapping[str, Any], place: tuple[str | int, ...]) -> Ite
 def _equal(one: Any, other: Any) -> bool:
     """As JSON sees it: true is not 1, but 1 is 1.0."""
     return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
+
+
+def repetitions(specs: Mapping[str, Any], results: Mapping[str, Mapping[str, Any] | None]) -> list[Repetition]:
+    """The groups of two jobs or more that differ in nothing but name and seed, and the spread of their results."""
+    alike: dict[str, list[str]] = {}
+    for job, spec in specs.items():
+        rest = {name: value for name, value in spec.items() if name not in ("name", "seed")}
+        alike.setdefault(json.dumps(rest, sort_keys=True), []).append(job)
+    return [_repetition(jobs, [results[job] or {} for job in jobs]) for jobs in alike.values() if len(jobs) > 1]
+
+
+def _repetition(jobs: list[str], results: Sequence[Mapping[str, Any]]) -> Repetition:
+    names = dict.fromkeys(name for result in results for name in result if name != "epoch")
+    found = {name: [result[name] for result in results if result.get(name) is not None] for name in names}
+    return Repetition(jobs=jobs, metrics={name: _noise(values) for name, values in found.items() if values})
+
+
+def _noise(values: Sequence[float]) -> Noise:
+    std = stdev(values) if len(values) > 1 else None
+    return Noise(count=len(values), mean=fmean(values), std=std, minimum=min(values), maximum=max(values))

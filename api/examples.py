@@ -30,9 +30,14 @@ from api.resources import (
     Limits,
     LogLine,
     Metrics,
+    Noise,
     Page,
+    Picture,
     Project,
     Readiness,
+    Repetition,
+    Sample,
+    SampleList,
     SignedPart,
     SpecIssue,
     UploadPart,
@@ -100,6 +105,7 @@ _RUNNING = Job(
     finished_at=None,
     urls=job_urls(_JOB, _DATASET),
 )
+_DATASET_PARTS = ("content", "parts", "complete", "samples")
 _ARRAY = ArrayFile(path="train-inputs.npy", dtype="uint8", shape=(1797, 8, 8, 1), bytes=115136, sha256=_SHA256)
 _READY = Dataset(
     id=_DATASET,
@@ -122,7 +128,7 @@ _READY = Dataset(
     failure=None,
     created_at=_WHEN,
     ready_at=_WHEN,
-    urls={"self": _DATASET_PATH, **{part: f"{_DATASET_PATH}/{part}" for part in ("content", "parts", "complete")}},
+    urls={"self": _DATASET_PATH, **{part: f"{_DATASET_PATH}/{part}" for part in _DATASET_PARTS}},
 )
 _BEST = Checkpoint(
     id=_CHECKPOINT,
@@ -179,6 +185,7 @@ _LINE = LogLine(
 )
 _BEST_METRICS = {"validation/accuracy": 0.983, "epoch": 3}
 _COMPARED = ComparedJob(id=_JOB, name="he", status=State.SUCCEEDED, best=_BEST_METRICS, last=_BEST_METRICS)
+_NOISE = Noise(count=3, mean=0.981, std=0.002, minimum=0.979, maximum=0.983)
 _WORKER = Worker(id=f"wrk_{_NUMBER}", status="online", device="cuda", slots=1, busy=1, started_at=_WHEN, seen_at=_WHEN)
 _TECHNIQUE = CatalogEntry.model_validate(catalog()["clipping"]["global_norm"])
 _PART = UploadPart(number=1, bytes=67_108_864, sha256=_SHA256)
@@ -191,7 +198,8 @@ _OTHERS: tuple[BaseModel, ...] = (
     Catalog(families={"clipping": {"global_norm": _TECHNIQUE}}),
     Comparison(
         jobs=[_COMPARED],
-        differences=[Difference(pointer="/optimizer/learning_rate", values={_JOB: 0.1})],
+        differences=[Difference(pointer="/seed", values={_JOB: 0})],
+        repetitions=[Repetition(jobs=[_JOB], metrics={"validation/accuracy": _NOISE})],
     ),
     CreatedProject(**_PROJECT.model_dump(), api_key=_CREATED_KEY),
     Health(),
@@ -205,6 +213,14 @@ _OTHERS: tuple[BaseModel, ...] = (
         total_points=2,
         has_more=False,
         downsampled=False,
+    ),
+    SampleList(
+        dataset_id=_DATASET,
+        split="train",
+        seed=0,
+        data=[Sample(index=1204, target="7", image=Picture(height=8, width=8, png="iVBORw0KGgo…"))],
+        has_more=True,
+        examples=1797,
     ),
     Readiness(status="ready", parts={"database": "ok", "storage": "ok", "broker": "ok"}),
     Validation(

@@ -148,7 +148,7 @@ def dataset(row: tables.Dataset) -> resources.Dataset:
         failure=resources.DatasetFailure(**row.failure) if row.failure else None,
         created_at=row.created_at,
         ready_at=row.ready_at,
-        urls={"self": path, **{part: f"{path}/{part}" for part in ("content", "parts", "complete")}},
+        urls={"self": path, **{part: f"{path}/{part}" for part in ("content", "parts", "complete", "samples")}},
     )
 
 

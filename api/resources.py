@@ -222,7 +222,7 @@ class Dataset(Identified):
     created_at: datetime
     ready_at: datetime | None
     urls: dict[str, str]
-    """Paths: `self`, `content`, `parts`, `complete`."""
+    """Paths: `self`, `content`, `parts`, `complete`, `samples`."""
 
 
 Sha256 = Annotated[str, StringConstraints(strict=True, pattern=r"^[0-9a-fA-F]{64}$", to_lower=True)]
@@ -269,6 +269,46 @@ class CompleteUpload(Request):
     """Of the whole file."""
     parts: Annotated[int, Field(strict=True, ge=1, le=1000)]
     """How many there are: 1 … `parts`."""
+
+
+class Picture(Resource):
+    """An image, small enough to look at."""
+
+    height: int
+    """Of the image as it is stored, in pixels."""
+    width: int
+    png: str | None
+    """Base64; of a large image every n-th pixel. Null where it is too large to be read for this."""
+
+
+class Sample(Resource):
+    """An example of a data set."""
+
+    index: int
+    """Its place in its split, from 0."""
+    target: str | list[str] | list[float | None] | None = None
+    """Its class, its labels, or the numbers that are predicted; null for a row of a table, whose targets a job
+    chooses."""
+    image: Picture | None = None
+    values: list[float | None] | dict[str, str | float | None] | None = None
+    """The numbers of a vector, or the cells of a row by the names of its columns; null where nothing is."""
+    left_out: int = 0
+    """Numbers or columns beyond those that are shown."""
+
+
+class SampleList(Resource):
+    """Some examples of one split of a data set."""
+
+    object: Literal["list"] = "list"
+    dataset_id: str
+    split: str
+    seed: int | None
+    """Of the random order that they are in; null for their own."""
+    data: list[Sample]
+    has_more: bool
+    """Whether others follow: the same request with an `offset` that is greater by the length of this one."""
+    examples: int
+    """In the whole split."""
 
 
 Tag = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$")]
@@ -455,12 +495,32 @@ class Difference(Resource):
     """Job → what its spec says there; a job is missing whose spec says nothing."""
 
 
+class Noise(Resource):
+    """A metric of jobs that differ in nothing but the seed."""
+
+    count: int
+    mean: float
+    std: float | None
+    """Sample standard deviation; null of fewer than two."""
+    minimum: float
+    maximum: float
+
+
+class Repetition(Resource):
+    """Jobs that differ in nothing but the seed: how far apart they end is the noise of what they have in common."""
+
+    jobs: list[str]
+    metrics: dict[str, Noise]
+    """Of their best checkpoints, so far as they have one."""
+
+
 class Comparison(Resource):
     """Jobs side by side."""
 
     object: Literal["comparison"] = "comparison"
     jobs: list[ComparedJob]
     differences: list[Difference]
+    repetitions: list[Repetition]
 
 
 class JobProgress(Resource):
@@ -477,7 +537,7 @@ class Metrics(Resource):
 
     object: Literal["metrics"] = "metrics"
     job_id: str
-    interval: Literal["step", "epoch"]
+    interval: Literal["step", "epoch", "layer"]
     columns: dict[str, list[float | int | None]]
     """A value that is missing or not finite is null."""
     nonfinite: dict[str, list[int]]

@@ -43,6 +43,7 @@ from .resources import (
     Metrics,
     Page,
     Project,
+    SampleList,
     Usage,
     Validation,
     Version,
@@ -161,6 +162,21 @@ class AsyncDatasets:
     def list(self) -> AsyncIterator[Dataset]:
         """All data sets, the newest first."""
         return _all(self._connection, lambda after: calls.list_datasets(after=after))
+
+    async def samples(
+        self,
+        dataset: DatasetRef,
+        *,
+        split: str = "train",
+        seed: int | None = None,
+        offset: int = 0,
+        limit: int = 20,
+        index: Sequence[int] = (),
+    ) -> SampleList:
+        """Examples to look at, images as PNG: in their own order, in the random one of a seed, or just those at the
+        places in `index`."""
+        call = calls.list_samples(dataset, split=split, seed=seed, offset=offset, limit=limit, index=index)
+        return await self._connection.send(call)
 
     async def delete(self, dataset: DatasetRef) -> None:
         """Delete one that no job names; raises `ConflictError` if one does."""

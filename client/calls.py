@@ -30,6 +30,7 @@ from .resources import (
     Nothing,
     Page,
     Project,
+    SampleList,
     SignedPart,
     UploadParts,
     UsageReport,
@@ -53,7 +54,7 @@ KeyRef = ApiKey | str
 JobRef = Job | str
 DatasetRef = Dataset | str
 CheckpointRef = Checkpoint | str
-Interval = Literal["step", "epoch"]
+Interval = Literal["step", "epoch", "layer"]
 Status = Literal["queued", "starting", "running", "paused", "succeeded", "failed", "cancelled"]
 
 Exported = Literal["onnx", "torch_export"]
@@ -154,6 +155,17 @@ def delete_dataset(dataset: DatasetRef) -> Call[Nothing]:
     return Call(Nothing, "DELETE", f"/v1/datasets/{_id(dataset)}")
 
 
+def list_samples(
+    dataset: DatasetRef, *, split: str, seed: int | None, offset: int, limit: int, index: Sequence[int]
+) -> Call[SampleList]:
+    query: dict[str, str | int | float | Sequence[str]] = {"split": split, "offset": offset, "limit": limit}
+    if seed is not None:
+        query["seed"] = seed
+    if index:
+        query["index"] = [str(place) for place in index]
+    return Call(SampleList, "GET", f"/v1/datasets/{_id(dataset)}/samples", query)
+
+
 def create_job(spec: Spec, labels: Labels) -> Call[Job]:
     return _post(Job, "/v1/jobs", {**_as_json(spec), **labels})
 
@@ -244,7 +256,7 @@ def list_events(job: JobRef, *, after: str | None = None) -> Call[Page[Event]]:
 def get_metrics(
     job: JobRef,
     *,
-    interval: Literal["step", "epoch"],
+    interval: Interval,
     keys: Sequence[str] | None,
     since_step: int,
     max_points: int | None,

@@ -43,6 +43,7 @@ from .resources import (
     Metrics,
     Page,
     Project,
+    SampleList,
     Usage,
     Validation,
     Version,
@@ -157,6 +158,21 @@ class Datasets:
     def list(self) -> Iterator[Dataset]:
         """All data sets, the newest first."""
         return _all(self._connection, lambda after: calls.list_datasets(after=after))
+
+    def samples(
+        self,
+        dataset: DatasetRef,
+        *,
+        split: str = "train",
+        seed: int | None = None,
+        offset: int = 0,
+        limit: int = 20,
+        index: Sequence[int] = (),
+    ) -> SampleList:
+        """Examples to look at, images as PNG: in their own order, in the random one of a seed, or just those at the
+        places in `index`."""
+        call = calls.list_samples(dataset, split=split, seed=seed, offset=offset, limit=limit, index=index)
+        return self._connection.send(call)
 
     def delete(self, dataset: DatasetRef) -> None:
         """Delete one that no job names; raises `ConflictError` if one does."""

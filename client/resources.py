@@ -139,6 +139,47 @@ class SignedPart(Resource):
     headers: dict[str, str]
 
 
+class Picture(Resource):
+    """An image, small enough to look at."""
+
+    height: int
+    """Of the image as it is stored, in pixels."""
+    width: int
+    png: str | None = None
+    """Base64; of a large image every n-th pixel."""
+
+    def _repr_png_(self) -> str | None:
+        """What a notebook shows."""
+        return self.png
+
+
+class Sample(Resource):
+    """An example of a data set."""
+
+    index: int
+    """Its place in its split, from 0."""
+    target: str | list[str] | list[float | None] | None = None
+    """Its class, its labels, or the numbers that are predicted; None for a row of a table."""
+    image: Picture | None = None
+    values: list[float | None] | dict[str, str | float | None] | None = None
+    """The numbers of a vector, or the cells of a row by the names of its columns."""
+    left_out: int = 0
+    """Numbers or columns beyond those that are shown."""
+
+
+class SampleList(Resource):
+    """Some examples of one split of a data set."""
+
+    dataset_id: str
+    split: str
+    seed: int | None = None
+    """Of the random order that they are in; None for their own."""
+    data: list[Sample]
+    has_more: bool
+    examples: int
+    """In the whole split."""
+
+
 class JobFailure(Resource):
     """Why a job failed, and what to try."""
 
@@ -287,11 +328,30 @@ class Difference(Resource):
     """Job → what its spec says there; a job is missing whose spec says nothing."""
 
 
+class Noise(Resource):
+    """A metric of jobs that differ in nothing but the seed."""
+
+    count: int
+    mean: float
+    std: float | None = None
+    """Sample standard deviation; None of fewer than two."""
+    minimum: float
+    maximum: float
+
+
+class Repetition(Resource):
+    """Jobs that differ in nothing but the seed, and by how much their best checkpoints differ."""
+
+    jobs: list[str]
+    metrics: dict[str, Noise]
+
+
 class Comparison(Resource):
     """Jobs side by side."""
 
     jobs: list[ComparedJob]
     differences: list[Difference]
+    repetitions: list[Repetition] = []
 
 
 class JobProgress(Resource):
@@ -307,7 +367,7 @@ class Metrics(Resource):
     """Curves of a job, by column: `columns["step"]` and the others have one length."""
 
     job_id: str
-    interval: Literal["step", "epoch"]
+    interval: Literal["step", "epoch", "layer"]
     columns: dict[str, list[float | int | None]]
     """A value that is missing or not finite is None."""
     nonfinite: dict[str, list[int]] = {}

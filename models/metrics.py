@@ -16,7 +16,8 @@ from sqlalchemy.sql.elements import ColumnElement
 from models import jobs
 from models.tables import Json, MetricChunk
 
-Interval = Literal["step", "epoch"]
+Interval = Literal["step", "epoch", "layer"]
+"""`layer`: at ends of epochs too, what the last step did to every layer."""
 Column = list[float | int | None]
 
 

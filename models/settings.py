@@ -113,6 +113,14 @@ class Settings(BaseSettings):
     metrics_host: str = "127.0.0.1"
     """Address that it listens on; whoever reaches it needs no key."""
 
+    mlflow_url: SecretStr | None = None
+    """URL of an MLflow server that is told of every job: its spec, its metrics, how it ended. `https://user:password@…`
+    where it asks for one; absent: nobody is told."""
+    mlflow_experiment: Annotated[str, Field(min_length=1)] = "trainwright"
+    """Its experiment in which the runs are."""
+    mlflow_artifacts: bool = False
+    """Whether the weights of a job's best checkpoint are sent there too."""
+
     browser_session_hours: Annotated[float, Field(gt=0, le=8760)] = 168
     """How long a browser stays signed in to the page."""
 

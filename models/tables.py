@@ -308,7 +308,7 @@ class MetricChunk(Table):
 
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
     interval: Mapped[str] = mapped_column(primary_key=True)
-    """`step` or `epoch`."""
+    """`step`, `epoch` or `layer`."""
     first_step: Mapped[int] = mapped_column(primary_key=True)
     last_step: Mapped[int]
     points: Mapped[int]
@@ -373,6 +373,23 @@ class Held(Table):
 
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
     checkpoint_id: Mapped[str] = mapped_column(ForeignKey("checkpoints.id"), index=True)
+
+
+class MlflowRun(Table):
+    """The run of an MLflow server that tells of a job, and how much it has been told."""
+
+    __tablename__ = "mlflow_runs"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    run_id: Mapped[str | None]
+    told_epoch: Mapped[int] = mapped_column(default=0)
+    told_sequence: Mapped[int] = mapped_column(default=0)
+    """Of the event that told of that epoch's end."""
+    told_version: Mapped[int | None]
+    """The job's version when everything was told."""
+    holder: Mapped[str | None]
+    """The worker that tells of it now."""
+    held_until: Mapped[datetime | None]
 
 
 class IdempotentReply(Table):

@@ -9,7 +9,51 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from models.clock import now_plus
-from sqlalchemy import Select, bindparam, case, func, select, update
+from models.states import TERMINAL, State
+from models.tables import Attempt, Dataset, Job, Project, UploadPart, Usage
+
+
+class Room(NamedTuple):
+    """What a project has and what it may; None where it has no limit of its own."""
+
+    active_jobs: int
+    stored_bytes: int
+    """Uploads, whole or in parts, their packed forms and the weights of checkpoints."""
+    active_limit: int | None
+    stored_limit: int | None
+
+
+def _room() -> Select[int, int, int | None, int | None]:
+    active = Job.state.in_(set(State) - TERMINAL)
+    count = select(func.count()).select_from(Job).where(Job.project_id == Project.id, active).correlate(Project)
+    whole = case((Dataset.upload_key.is_not(None), func.coalesce(Dataset.upload_bytes, 0)), else_=0)
+    data = whole + func.coalesce(Dataset.packed_bytes, 0)
+    of_data = select(func.coalesce(func.sum(data), 0)).where(Dataset.project_id == Project.id).correlate(Project)
+    of_parts = select(func.coalesce(func.sum(UploadPart.bytes), 0)).join(Dataset)
+    of_parts = of_parts.where(Dataset.project_id == Project.id).correlate(Project)
+    stored = Project.weights_bytes + of_data.scalar_subquery() + of_parts.scalar_subquery()
+    return select(count.scalar_subquery(), stored, Project.active_jobs, Project.storage_bytes).where(
+        Project.id == bindparam("project_id")
+    )
+
+
+_ROOM = _room()
+
+
+def room(session: Session, project_id: str) -> Room:
+    active, stored, active_limit, stored_limit = session.execute(_ROOM, {"project_id": project_id}).one()
+    return Room(active, int(stored), active_limit, stored_limit)
+
+
+def storage_bytes(session: Session, project_id: str) -> int:
+    return room(session, project_id).stored_bytes
+
+
+def weigh(session: Session, project_id: str, more_bytes: int) -> None:
+    """So much more is stored as weights, or less."""
+    total = Project.weights_bytes + more_bytes
+    statement = update(Project).where(Project.id == project_id).values(weights_bytes=total)
+    session.execute(statement, execution_options={"synchronize_session": False})
 
 
 def charge(session: Session, project_id: str, begun: datetime, ended: datetime) -> None:

@@ -13,6 +13,7 @@ from models.settings import Settings
 from worker import figures, job_log, warm
 from worker.exporting import run_export
 from worker.intake import run_ingest
+from worker.mlflow import Teller
 from worker.reconcile import Reconciler
 from worker.run import run_job
 from worker.site import Site
@@ -39,6 +40,9 @@ def serve(settings: Settings) -> None:
 
     reconciler = Reconciler(site)
     reconciler.start()
+    teller = None if settings.mlflow_url is None else Teller(site)
+    if teller is not None:
+        teller.start()
     figures.tell(site.database, settings)
     log.info("worker_started", worker=site.id, slots=settings.worker_slots, device=site.device)
     try:
@@ -55,6 +59,8 @@ def serve(settings: Settings) -> None:
     finally:
         site.leave()
         reconciler.stop()
+        if teller is not None:
+            teller.stop()
         site.close()
         log.info("worker_left", worker=site.id)
 

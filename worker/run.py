@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 from pydantic import TypeAdapter
 
-from models import checkpoints, database, datasets, jobs, log_lines, meters, metrics, storage, turns
+from models import checkpoints, database, datasets, jobs, log_lines, meters, metrics, mlflow_runs, storage, turns
 from models.checkpoints import Saved
 from models.database import Session, outage
 from models.failpoints import reach
@@ -54,6 +54,8 @@ def run_job(site: Site) -> None:
             lease_seconds=settings.lease_seconds,
             running_jobs=settings.running_jobs_per_project,
         )
+        if job is not None and job.verifies is None and settings.mlflow_url is not None:
+            mlflow_runs.want(session, job)
     if job is None:
         return
     begun = time.monotonic()
@@ -371,10 +373,14 @@ class _Supervisor:
         columns |= {name: [message[field]] for name, field in CLOCKED.items()}
         columns |= {"step": [message["step"]], "epoch": [message["epoch"]]}
 
+        layers = {name: [value] for name, value in message["layers"].items()}
         event = metrics.strict({name: message[name] for name in ("epoch", "step", "metrics")})
 
         def write(session: Session) -> None:
             metrics.append(session, *self._owned, "epoch", columns, message["progress"])
+            if layers:
+                at = {"step": columns["step"], "epoch": columns["epoch"]}
+                metrics.append(session, *self._owned, "layer", layers | at, message["progress"])
             jobs.add_event(session, *self._owned, "epoch.completed", event)
 
         self._site.write(write)

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from api.comparing import differences
+from api.comparing import differences, repetitions
 from api.conditional import reply_unless_known
 from api.dependencies import DatabaseDep, Reader
 from api.errors import NotFound, parameter_error
@@ -23,14 +23,16 @@ Ids = Annotated[
 
 @router.get("/v1/compare", response_model=Comparison, responses=also(304, 404))
 def compare_jobs(request: Request, caller: Reader, database: DatabaseDep, jobs: Ids) -> Response:
-    """Show where the resolved specs of some jobs differ, and what each has come to."""
+    """Show where the resolved specs of jobs differ, what each has come to, and the noise where only seeds differ."""
     ids = list(dict.fromkeys(jobs.split(",")))
     if not 2 <= len(ids) <= MOST_JOBS:
         raise parameter_error("jobs", "invalid", f"give the ids of 2 to {MOST_JOBS} jobs, with commas between them")
     with database.read() as session:
         rows = [_job(session, caller.project_id, job_id) for job_id in ids]
         compared = [_compared(session, row) for row in rows]
-    comparison = Comparison(jobs=compared, differences=differences({row.id: row.resolved_spec for row in rows}))
+    specs = {row.id: row.resolved_spec for row in rows}
+    noise = repetitions(specs, {job.id: job.best for job in compared})
+    comparison = Comparison(jobs=compared, differences=differences(specs), repetitions=noise)
     return reply_unless_known(request, comparison)
 
 

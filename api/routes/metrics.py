@@ -17,7 +17,7 @@ from api.resources import Metrics
 from api.tables import as_csv, as_parquet
 from models import jobs, metrics
 from models.database import Database
-from models.metrics import Series, Wanted
+from models.metrics import Interval, Series, Wanted
 
 router = APIRouter(tags=["metrics"])
 MOST_KEYS = 100
@@ -43,7 +43,9 @@ def get_job_metrics(
         list[Keys], Query(max_length=MOST_TIMES, description="Only these columns; `a,b` or more than once.")
     ] = [],  # noqa: B006
     since_step: Annotated[int, Query(ge=0, le=2**62, description="Only what comes after this step.")] = 0,
-    interval: Annotated[Literal["step", "epoch"], Query(description="Values of steps, or of ends of epochs.")] = "step",
+    interval: Annotated[
+        Interval, Query(description="Values of steps, of ends of epochs, or of every layer at ends of epochs.")
+    ] = "step",
     max_points: Annotated[
         int | None, Query(ge=2, le=100_000, description="Leave rows out beyond so many; extremes are kept.")
     ] = None,

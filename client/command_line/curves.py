@@ -12,7 +12,8 @@ __all__ = ["COMMANDS"]
 
 
 Each = Annotated[
-    Literal["step", "epoch"], typer.Option("--each", help="Values of every step, or of the end of every epoch.")
+    Literal["step", "epoch", "layer"],
+    typer.Option("--each", help="Values of every step, of the end of every epoch, or of every layer then."),
 ]
 Keys = Annotated[list[str], typer.Option("--key", "-k", help="Only this curve. Repeat for more.")]
 

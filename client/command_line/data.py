@@ -9,7 +9,9 @@ from .session import AsJson, Session
 
 __all__ = ["app"]
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Data to train on: list, upload, show, delete.")
+app = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="Data to train on: list, upload, show, look at samples, delete."
+)
 DatasetId = Annotated[str, typer.Argument(metavar="DATASET", help="Its id.")]
 
 
@@ -58,6 +60,33 @@ def show(dataset: DatasetId, as_json: AsJson = False) -> None:
     if found.failure is not None:
         refused = skipped_facts((found.failure.model_extra or {}).get("skipped", []))
         session.out.print(key_table([("failed", found.failure.detail), *refused]))
+
+
+@app.command()
+def samples(
+    dataset: DatasetId,
+    split: Annotated[str, typer.Option(help="Which part of it.")] = "train",
+    seed: Annotated[int | None, typer.Option(help="In the random order of this seed.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=100, help="How many.")] = 20,
+    save: Annotated[Path | None, typer.Option(help="Write images as PNG files into this folder.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show examples of a data set, or save its images to look at."""
+    session = Session(as_json)
+    found = session.client.datasets.samples(dataset, split=split, seed=seed, limit=limit)
+    if save is not None:
+        from base64 import b64decode
+
+        save.mkdir(parents=True, exist_ok=True)
+        for sample in found.data:
+            if sample.image is not None and sample.image.png is not None:
+                (save / f"{split}-{sample.index:06d}.png").write_bytes(b64decode(sample.image.png))
+    if as_json:
+        session.print_json(found)
+        return
+    from .tables import sample_table
+
+    session.out.print(sample_table(found))
 
 
 @app.command()

@@ -8,12 +8,12 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from ..resources import Checkpoint, Comparison, Dataset, Job, Metrics
+from ..resources import Checkpoint, Comparison, Dataset, Job, Metrics, Repetition, Sample, SampleList
 from .session import plain
 from .sparkline import sparkline
 
 __all__ = ["bytes_text", "checkpoint_table", "comparison_tables", "curve_table", "dataset_table", "figure", "job_table",
-           "key_table", "manifest_table", "result_table", "skipped_facts"]  # fmt: skip
+           "key_table", "manifest_table", "result_table", "sample_table", "skipped_facts"]  # fmt: skip
 
 COLORS = {"running": "cyan", "succeeded": "green", "ready": "green", "failed": "red", "cancelled": "yellow"}
 
@@ -67,7 +67,42 @@ def comparison_tables(comparison: Comparison) -> list[Table]:
     best.add_row("status", *(_status(job.status) for job in comparison.jobs))
     for metric in dict.fromkeys(name for job in comparison.jobs for name in job.best or {}):
         best.add_row(metric, *(figure((job.best or {}).get(metric)) for job in comparison.jobs))
-    return [specs, best]
+    return [specs, best, *(_noise_table(group, comparison) for group in comparison.repetitions)]
+
+
+def _noise_table(group: Repetition, comparison: Comparison) -> Table:
+    """The mean of jobs that differ only in the seed, and by how much they stray from it."""
+    names = [plain(job.name or job.id) for job in comparison.jobs if job.id in group.jobs]
+    table = _table(f"ONLY THE SEED DIFFERS: {', '.join(names)}", "MEAN", "± STD", "LOWEST", "HIGHEST")
+    for metric, noise in group.metrics.items():
+        table.add_row(metric, *map(figure, (noise.mean, noise.std, noise.minimum, noise.maximum)))
+    return table
+
+
+def sample_table(samples: SampleList) -> Table:
+    """A line for each example: its place, what it is, and what it looks like as far as words can say."""
+    table = _table("PLACE", "IS", "CONTENT")
+    for sample in samples.data:
+        table.add_row(str(sample.index), plain(_target(sample.target)), plain(_looks(sample)))
+    return table
+
+
+def _target(target: str | Sequence[str | float | None] | None) -> str:
+    if target is None or isinstance(target, str):
+        return target or ""
+    return ", ".join(each if isinstance(each, str) else figure(each) for each in target)
+
+
+def _looks(sample: Sample) -> str:
+    more = f", and {sample.left_out:,} more" if sample.left_out else ""
+    match sample.values:
+        case None:
+            return f"{sample.image.width}×{sample.image.height} pixels" if sample.image else ""
+        case list(numbers):
+            return ", ".join(map(figure, numbers)) + more
+        case cells:
+            shown = (f"{name}: {value if isinstance(value, str) else figure(value)}" for name, value in cells.items())
+            return ", ".join(shown) + more
 
 
 def result_table(summary: Mapping[str, Any]) -> Table:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.comparing import differences
+from api.comparing import differences, repetitions
 from models.metrics import append
 from tests.api.conftest import Json, Tenant
 
@@ -67,6 +67,22 @@ def test_what_jobs_have_come_to_is_shown_while_they_run_and_after(ours: Tenant) 
     assert (waiting["best"], waiting["last"]) == (None, None)
     answer = ours.reader.get(path)
     assert ours.reader.get(path, headers={"If-None-Match": answer.headers["etag"]}).status_code == 304
+
+
+def test_runs_that_differ_only_in_the_seed_tell_the_noise() -> None:
+    same = {"network": {"type": "mlp"}, "training": {"epochs": 2}}
+    specs = {
+        "a": {**same, "seed": 0},
+        "b": {**same, "seed": 1, "name": "b"},
+        "c": {"seed": 2},
+        "d": {**same, "seed": 3},
+    }
+    results = {"a": {"validation/loss": 1.0, "epoch": 1}, "b": {"validation/loss": 3.0}, "c": {}, "d": None}
+    (found,) = repetitions(specs, results)
+    assert found.jobs == ["a", "b", "d"]
+    (noise,) = found.metrics.values()
+    assert (noise.count, noise.mean, noise.minimum, noise.maximum) == (2, 2.0, 1.0, 3.0)
+    assert noise.std == pytest.approx(2**0.5)
 
 
 @pytest.mark.parametrize(

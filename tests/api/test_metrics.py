@@ -7,6 +7,7 @@ import math
 import pytest
 from pyarrow import parquet
 
+from models.metrics import append
 from tests.api.conftest import Tenant
 
 
@@ -118,3 +119,13 @@ def test_what_cannot_be_shown_is_refused_by_name(ours: Tenant, job_id: str, quer
 def test_epochs_have_curves_of_their_own(ours: Tenant, job_id: str) -> None:
     body = ours.reader.get(f"/v1/jobs/{job_id}/metrics?interval=epoch").json()
     assert (body["columns"], body["last_step"]) == ({"step": []}, None)
+
+
+def test_layers_have_curves_of_their_own(ours: Tenant) -> None:
+    job_id = ours.running_job()
+    columns: dict[str, list[float]] = {"step": [5], "epoch": [1], "update_ratio/hidden.0.weight": [1e-3]}
+    with ours.world.services.database.write() as session:
+        append(session, job_id, 1, "layer", columns, {})
+    path = f"/v1/jobs/{job_id}/metrics"
+    assert ours.reader.get(path, params={"interval": "layer"}).json()["columns"] == columns
+    assert ours.reader.get(path, params={"interval": "epoch"}).json()["columns"] == {"step": []}

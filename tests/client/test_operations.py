@@ -40,6 +40,7 @@ METHODS = {
     "completeDatasetUpload": "datasets.upload",
     "listDatasets": "datasets.list",
     "getDataset": "datasets.get",
+    "listDatasetSamples": "datasets.samples",
     "deleteDataset": "datasets.delete",
     "getCatalog": "catalog",
     "getCatalogFamily": "catalog_family",

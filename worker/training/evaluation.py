@@ -7,15 +7,17 @@ import torch
 from torch import Tensor
 
 from models.spec.averaging import Swa
+from models.spec.dataset import Split
 from models.spec.metrics import measured_on
 from models.spec.schedule import Plateau
+from models.spec.task import TRAIN
 from worker.training.averaging import refresh_norms as refresh_statistics
 from worker.training.clipping import gradient_norm
 from worker.training.data import Part, slices
 from worker.training.events import EpochDone, Metrics
 from worker.training.loss import measure, predictions, share
 from worker.training.metrics import metrics_of, ratio
-from worker.training.predictions import Predictions, predictions_of
+from worker.training.predictions import Predictions, Report, predictions_of
 from worker.training.run import EVALUATION_BATCH, Run
 from worker.training.watching import is_better
 
@@ -40,7 +42,7 @@ def evaluate(run: Run) -> EpochDone:
     run.totals.zero_()
     watch(run, metrics)
     if run.improved and predicted is not None:
-        run.position.report = {"epoch": run.position.epoch, **predicted.report()}
+        run.position.report = {"epoch": run.position.epoch, **located(run, predicted.report())}
     steps = run.position.step - run.steps_at_epoch_begin
     examples = min(steps * run.spec.training.examples_per_step, len(run.data.training))
     run.steps_at_epoch_begin = run.position.step
@@ -52,8 +54,18 @@ def evaluate(run: Run) -> EpochDone:
         seconds=seconds,
         samples_per_second=examples / max(seconds, 1e-9),
         evaluation_seconds=run.epoch_begun - begun,
+        layers=run.layerwise.take(),
         progress=run.progress(),
     )
+
+
+def located(run: Run, report: Report) -> Report:
+    """The same, with examples called by the split of the data set that they are in and their places in it."""
+    validation, rows = run.spec.dataset.validation, run.held_rows
+    for one in report.get("mistaken", []):
+        one["example"] = one["example"] if rows is None else int(rows[one["example"]])
+        one["split"] = validation.split if isinstance(validation, Split) else TRAIN
+    return report
 
 
 def metrics_of_steps(run: Run) -> dict[str, float]:

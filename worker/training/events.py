@@ -122,6 +122,8 @@ class EpochDone:
     samples_per_second: float
     evaluation_seconds: float
     progress: Progress
+    layers: Mapping[str, float]
+    """Of the epoch's last step: `gradient_norm/NAME`, `weight_norm/NAME` and `update_ratio/NAME` of every kernel."""
 
     def as_json(self) -> dict[str, Any]:
         return {**vars(self), "metrics": dict(self.metrics), "progress": self.progress.as_json()}

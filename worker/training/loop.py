@@ -78,7 +78,8 @@ def events(run: Run, resume_from: Resume | None, control: Control) -> Iterator[E
         control.checkpoint_requested = False
         if control.stop_requested:
             return
-        step(run)
+        with run.layerwise.measured(run.position.step + 1 == run.epoch_end):
+            step(run)
         control.after_step()
         if run.flush_is_due:
             yield from run.flush()

@@ -32,6 +32,9 @@ MOST_ROWS = 1000
 
 MOST_CONFUSIONS = 500
 
+MOST_MISTAKEN = 60
+"""Examples that were taken for something else and are told one by one: those of which the network was surest."""
+
 LARGEST_MATRIX = 50
 """Classes of a confusion matrix that is told whole; of a larger one, the most frequent confusions."""
 
@@ -132,6 +135,7 @@ class ClassPredictions:
         names = self.task.classes
         report: Report = {"classes": table(self.agreement, self.ranking, names), "confusion": self.confusion()}
         report["classes_left_out"] = max(0, len(names) - MOST_ROWS)
+        report["mistaken"] = self.mistaken()
         if not isinstance(self.loss, Hinge):
             report["calibration"] = {name: numbers(values) for name, values in vars(self.calibration).items()}
         return report
@@ -149,6 +153,23 @@ class ClassPredictions:
             for actual, guess, count in islice(zip(*found, strict=True), MOST_CONFUSIONS)
         ]
         return {"mistakes": mistakes, "other_mistakes": sum(found[2][MOST_CONFUSIONS:])}
+
+    def mistaken(self) -> list[Report]:
+        """The examples, by their places in the part, that were taken for another class with the greatest confidence;
+        outputs that are no logits of probabilities have an order and no numbers.
+        """
+        names, wrong = self.task.classes, (self.predicted != self.targets).nonzero().flatten()
+        surest = wrong[self.confidence[wrong].argsort(descending=True, stable=True)[:MOST_MISTAKEN]]
+        columns = [each[surest].tolist() for each in (self.targets, self.predicted, self.confidence)]
+        return [
+            {
+                "example": example,
+                "actual": names[actual],
+                "predicted": names[guess],
+                "confidence": None if isinstance(self.loss, Hinge) or not isfinite(confidence) else confidence,
+            }
+            for example, actual, guess, confidence in zip(surest.tolist(), *columns, strict=True)
+        ]
 
 
 class LabelPredictions:

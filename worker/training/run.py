@@ -28,6 +28,7 @@ from worker.training.events import (
     Warned,
 )
 from worker.training.inputs import Feed
+from worker.training.layerwise import Layerwise
 from worker.training.listed import listed
 from worker.training.loss import class_weights
 from worker.training.metrics import empty_sums
@@ -77,6 +78,8 @@ class Run:
         self.data = resident(listed(data, spec, device), device)
         per_epoch = steps_per_epoch(len(data.training), spec.training.examples_per_step)
         self.clock = Clock(per_epoch, total_steps(spec.training, per_epoch))
+        self.held_rows = None if data.validation is None else data.validation.rows
+        """Where in their split the validation examples are; None where they are all of one."""
         self.tally = Tally(device)
         self.feed = Feed(spec, data, self.clock, device, self.tally)
         self.network = build_network(spec, data.task, device)
@@ -86,6 +89,7 @@ class Run:
             self.position.warm_start = warm_start(spec, data.task, self.network, start_from, self.clock).as_json()
         self.spectral = SpectralNorms(spec, self.network)
         self.noise = Noise(spec, self.network, self.tally)
+        self.layerwise = Layerwise(self.network)
         self.parameters = list(self.network.parameters())
         self.buffers = list(self.network.buffers())
         self.clipper = Clipper(spec, self.network)
@@ -134,11 +138,14 @@ class Run:
         return limit is not None and self.seconds >= limit
 
     @property
+    def epoch_end(self) -> int:
+        """The step after which the present epoch, or the run, is over."""
+        return min((self.position.epoch + 1) * self.clock.steps_per_epoch, self.clock.steps)
+
+    @property
     def at_epoch_end(self) -> bool:
         """Whether an evaluation comes next: the epoch, the run or its time is over."""
-        position = self.position
-        end = min((position.epoch + 1) * self.clock.steps_per_epoch, self.clock.steps)
-        return position.step >= end or (self.out_of_time and position.step > 0)
+        return self.position.step >= self.epoch_end or (self.out_of_time and self.position.step > 0)
 
     @property
     def checkpoint_is_due(self) -> bool:

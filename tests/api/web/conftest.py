@@ -33,6 +33,8 @@ class Site:
     service: Service
     dataset_id: str
     jobs: list[str]
+    repeated: str
+    """The second one again, with another seed."""
 
     def key(self, scope: Scope = "submit", project: str = "tests") -> str:
         with self.service.database() as database, database.write() as session:
@@ -50,8 +52,9 @@ def site(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
         dataset_id = installation.upload(DIGITS, name="digits.npz")
         starts = {f"He {HOSTILE}": "kaiming_normal", "Xavier": "xavier_normal"}
         jobs = [installation.submit(digits_spec(dataset_id, name, start)) for name, start in starts.items()]
-        assert {installation.finish(job)["status"] for job in jobs} == {"succeeded"}
-        yield Site(installation, dataset_id, jobs)
+        repeated = installation.submit({**digits_spec(dataset_id, "Xavier", "xavier_normal"), "seed": 1})
+        assert {installation.finish(job)["status"] for job in (*jobs, repeated)} == {"succeeded"}
+        yield Site(installation, dataset_id, jobs, repeated)
 
 
 def digits_spec(dataset_id: str, name: str, start: str = "kaiming_normal", epochs: int = 3) -> dict[str, Any]:

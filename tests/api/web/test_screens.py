@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 from tests.api.web.browser import Theme, Visitor
 from tests.api.web.conftest import HOSTILE, Site, Visit, digits_spec
 
-ROOT = Path(__file__).parents[3]
+PICTURE = Path(__file__).parents[3] / "docs" / "images" / "job.png"
 pytestmark = pytest.mark.xdist_group("browser")
 SCREENS = ("sign-in", "jobs", "job", "new-job", "compare", "datasets", "dataset", "workers")
 EMPTY = {
@@ -25,7 +25,7 @@ EMPTY = {
 
 def path_of(screen: str, site: Site) -> str:
     paths = {"job": f"/jobs/{site.jobs[0]}", "new-job": "/jobs/new", "dataset": f"/datasets/{site.dataset_id}"}
-    return (paths | {"compare": f"/compare?jobs={','.join(site.jobs)}"}).get(screen, f"/{screen}")
+    return (paths | {"compare": f"/compare?jobs={','.join([*site.jobs, site.repeated])}"}).get(screen, f"/{screen}")
 
 
 def serious(visitor: Visitor) -> list[str]:
@@ -46,6 +46,8 @@ def test_a_screen_is_whole_and_open_to_everybody(visit: Visit, site: Site, scree
     page = somebody.open(path_of(screen, site))
     if screen in ("job", "compare"):
         page.wait_for_selector("figure[data-points]:not([data-points='0']) canvas")
+    if screen in ("job", "dataset"):
+        page.wait_for_selector("canvas.picture[data-drawn]")
     if screen == "new-job":
         expect(page.get_by_role("heading", name="Ready to train")).to_be_visible()
     somebody.picture(f"{screen}-{theme}")
@@ -110,6 +112,44 @@ def test_charts_can_be_read_without_being_seen(visit: Visit, site: Site) -> None
     expect(norm).to_contain_text("clipped above")
 
 
+def test_layers_can_be_looked_at_by_what_they_do(visit: Visit, site: Site) -> None:
+    page = visit().open(f"/jobs/{site.jobs[0]}")
+    layers = page.get_by_role("region", name="Layers over the epochs")
+    expect(layers.get_by_role("row")).to_have_count(1 + 3)
+    shown = layers.get_by_role("row").nth(1).text_content()
+    page.get_by_role("button", name="Weight norm").click()
+    expect(page.get_by_text("Weight norm: at the end of the epoch")).to_be_visible()
+    assert layers.get_by_role("row").nth(1).text_content() != shown
+
+
+def test_mistaken_examples_are_shown_with_their_pictures(visit: Visit, site: Site) -> None:
+    page = visit().open(f"/jobs/{site.jobs[0]}")
+    mistaken = page.get_by_role("region", name="Mistaken examples").get_by_role("listitem")
+    report = site.service.job(site.jobs[0])["summary"]["report"]["mistaken"]
+    expect(mistaken).to_have_count(min(24, len(report)))
+    expect(mistaken.first).to_contain_text(f"{report[0]['actual']}taken for {report[0]['predicted']}")
+    expect(mistaken.first.get_by_role("img", name=f"Example {report[0]['example']}: 8×8 pixels")).to_be_visible()
+
+
+def test_runs_that_differ_only_in_the_seed_show_the_noise(visit: Visit, site: Site) -> None:
+    page = visit().open(f"/compare?jobs={site.jobs[1]},{site.repeated}")
+    expect(
+        page.get_by_role("region", name="Noise").get_by_role("row", name=re.compile("^Accuracy, val"))
+    ).to_contain_text("±")
+
+
+def test_examples_are_looked_through(visit: Visit, site: Site) -> None:
+    page = visit().open(f"/datasets/{site.dataset_id}")
+    examples = page.get_by_role("region", name="Examples")
+    expect(examples.locator("canvas[data-drawn]")).to_have_count(24)
+    examples.get_by_role("button", name="More").click()
+    expect(examples.locator("canvas[data-drawn]")).to_have_count(48)
+    first = examples.get_by_role("listitem").first.text_content()
+    page.get_by_role("button", name="Shuffle").click()
+    expect(examples.get_by_role("listitem")).to_have_count(24)
+    assert examples.get_by_role("listitem").first.text_content() != first
+
+
 def test_everything_can_be_reached_by_keyboard(visit: Visit) -> None:
     page = visit().open("/jobs")
     page.keyboard.press("Tab")
@@ -149,8 +189,9 @@ def test_the_picture_in_the_readme(visit: Visit, site: Site) -> None:
     page = somebody.open(f"/jobs/{job_id}")
     page.wait_for_selector("figure[data-points='552'] canvas")
     expect(page.get_by_role("region", name="Confusion matrix", exact=True)).to_contain_text("Rows: what it is")
+    page.wait_for_selector("canvas.picture[data-drawn]")
     somebody.picture("job", whole=False)
 
 
 def test_the_picture_in_the_readme_is_small() -> None:
-    assert (ROOT / "docs" / "images" / "job.png").stat().st_size < 200_000
+    assert PICTURE.stat().st_size < 200_000

@@ -72,6 +72,14 @@ def test_the_page_about_the_command_line_can_be_followed(clone: Clone) -> None:
     assert {"best.safetensors", "network.pt2", "curves.csv", "curves.parquet", "runs", "first.zip"} <= left
 
 
+def test_no_block_of_the_readme_is_left_untried() -> None:
+    """What a reader types first is what `tests/local/test_demo.py` and whoever runs these tests have typed."""
+    elsewhere = {"git clone … trainwright && cd trainwright\nmake demo\n", "make test\n"}
+    tried = {text for _, text in blocks("README.md", "## Your own job")}
+    assert {text for _, text in blocks("README.md")} == tried | elsewhere
+    assert (ROOT / "README.md").read_text().count("```") == 2 * len(blocks("README.md"))
+
+
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the README's example with curl needs curl")
 def test_the_readme_runs_one_job_in_three_ways(clone: Clone) -> None:
     spec, *ways = [block for block in blocks("README.md", "## Your own job") if block[0] != "console"]

@@ -57,6 +57,7 @@ def test_jobs_are_compared(shell: Shell, finished: Job) -> None:
     shown = shell.run("compare", "finished", "other").stdout
     assert "/seed" in shown
     assert "/network" not in shown
+    assert "ONLY THE SEED DIFFERS: finished, other" in shown
     assert [job["id"] for job in shell.read("compare", "finished", "other")["jobs"]] == [finished.id, forked["id"]]
 
 
@@ -94,6 +95,16 @@ def test_a_large_file_goes_by_parts_and_one_that_was_cut_says_how_to_go_on(
     assert (cut.returncode, "The same command goes on with it" in cut.stderr) == (1, True)
     dataset = shell.read("datasets", "upload", "many.csv")
     assert (dataset["status"], dataset["upload_bytes"]) == ("ready", (shell.home / "many.csv").stat().st_size)
+
+
+def test_examples_are_looked_at_and_taken_home(shell: Shell, finished: Job) -> None:
+    shown = shell.run("datasets", "samples", finished.dataset_id, "--seed", 1, "--limit", 3, "--save", "digits")
+    assert (shown.returncode, shown.stdout.count("8×8 pixels")) == (0, 3)
+    indices = [
+        sample["index"] for sample in shell.read("datasets", "samples", finished.dataset_id, "--seed", 1)["data"]
+    ]
+    names = {path.name for path in (shell.home / "digits").iterdir()}
+    assert names == {f"train-{index:06d}.png" for index in indices[:3]}
 
 
 def test_an_upload_that_cannot_be_read_says_why(shell: Shell) -> None:

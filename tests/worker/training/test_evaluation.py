@@ -81,6 +81,14 @@ def test_the_report_is_of_the_best_weights(tmp_path: Path) -> None:
     guesses = network.eval()(inputs).argmax(1)
     matrix = [[int(((targets == a) & (guesses == b)).sum()) for b in range(4)] for a in range(4)]
     assert report["confusion"]["matrix"] == matrix
+    assert data.validation.rows is not None
+    wrong = dict(
+        zip(data.validation.rows[guesses != targets].tolist(), guesses[guesses != targets].tolist(), strict=True)
+    )
+    assert {one["example"]: one["predicted"] for one in report["mistaken"]} == {
+        example: data.task.classes[guess] for example, guess in wrong.items()
+    }
+    assert {one["split"] for one in report["mistaken"]} <= {"train"}
 
 
 @pytest.mark.parametrize("stop", [4, 11, 20])

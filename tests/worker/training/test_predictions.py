@@ -186,6 +186,20 @@ def test_of_many_classes_the_most_frequent_mistakes() -> None:
     assert matrix[int(first["actual"].split()[1]), int(first["predicted"].split()[1])] == matrix.max()
 
 
+@pytest.mark.parametrize("classes", [2, 5])
+def test_the_examples_that_were_mistaken_most_surely(classes: int) -> None:
+    outputs, targets = drawn(classes)
+    told = taken(task_of_classes(classes), CrossEntropy(), outputs, targets).report()["mistaken"]
+    confidence, guesses = outputs.double().softmax(1).numpy().max(1), outputs.argmax(1).numpy()
+    wrong = np.flatnonzero(guesses != targets.numpy())
+    surest = sorted(wrong.tolist(), key=lambda example: -confidence[example])[:60]
+    assert [one["example"] for one in told] == surest
+    for one in told:
+        assert one["actual"] == f"class {targets[one['example']]}"
+        assert one["predicted"] == f"class {guesses[one['example']]}"
+        assert one["confidence"] == pytest.approx(confidence[one["example"]], abs=1e-6)
+
+
 @pytest.mark.parametrize("classes", [1000, 5000])
 def test_a_report_stays_small(classes: int) -> None:
     generator = torch.Generator().manual_seed(0)

@@ -2,11 +2,14 @@
 
 import { element } from "./elements.js";
 import { number, percent } from "./format.js";
+import { looks, samplesOf } from "./samples.js";
 
 const FIGURES = ["precision", "recall", "f1"];
 
-/** The sections of a report, or null where there is none. */
-export function evaluation(report) {
+const PICTURES = 24;
+
+/** The sections of a report of a job, or null where there is none. */
+export function evaluation(report, job) {
   if (!report?.classes && !report?.confusion) return null;
   const { classes, confusion } = report;
   return [
@@ -23,7 +26,46 @@ export function evaluation(report) {
       confusion?.mistakes?.length > 0 && mistakes(confusion),
       classes?.precision && table(classes, report.classes_left_out ?? 0),
     ),
+    report.mistaken?.length > 0 && mistaken(report.mistaken, job),
   ];
+}
+
+/** The examples that were taken for something else, those first of which the network was surest. */
+function mistaken(found, job) {
+  const shown = found.slice(0, PICTURES);
+  const list = element(
+    "ul",
+    { class: "samples" },
+    shown.map(({ example, actual, predicted, confidence }) =>
+      element(
+        "li",
+        { data: { example } },
+        element("div", { class: "look" }),
+        element("span", { class: "strong" }, actual),
+        element("span", { class: "soft small" }, "taken for ", element("strong", {}, predicted)),
+        confidence !== null && element("span", { class: "soft small figure" }, `${percent(confidence, 0)} sure`),
+      ),
+    ),
+  );
+  const query = { split: shown[0].split, index: shown.map(({ example }) => example) };
+  samplesOf(job.dataset_id, query).then(
+    ({ data }) =>
+      data.forEach((sample, index) =>
+        list.children[index].firstChild.append(...[looks(sample, `Example ${sample.index}`)].flat().filter(Boolean)),
+      ),
+    () => {}, // the data may be gone; what they were taken for is known all the same
+  );
+  return element(
+    "section",
+    { class: "card after", "aria-label": "Mistaken examples" },
+    element("h3", {}, "Mistaken examples"),
+    element(
+      "p",
+      { class: "soft small" },
+      `${number(shown.length)} that were taken for another class, the surest mistakes first`,
+    ),
+    list,
+  );
 }
 
 /** Rows are what is there, columns what it is taken for; the deeper the color, the more of its row. */

@@ -66,12 +66,13 @@ async function show() {
       steps: new Curves(job, "step", STEP_KEYS),
       epochs: new Curves(job, "epoch"),
     }));
-    const [table, charts, spec] = [element("div", {}), element("div", {}), element("div", {})];
+    const [table, noise, charts, spec] = Array.from({ length: 4 }, () => element("div", {}));
     const draw = chartsOf(charts, runs);
     const measure = (some) =>
       Promise.all(some.flatMap(({ steps, epochs }) => [steps.load(POINTS), epochs.load(POINTS)]));
-    fill(place, table, element("h2", {}, "What differs in the specs"), spec, element("h2", {}, "Curves"), charts);
+    fill(place, table, noise, element("h2", {}, "What differs in the specs"), spec, element("h2", {}, "Curves"), charts);
     fill(table, results(runs));
+    fill(noise, repetitions(runs, comparison.repetitions));
     fill(spec, specTable(runs, comparison.differences));
     await measure(runs);
     draw();
@@ -87,6 +88,7 @@ async function show() {
       await measure(running);
       draw();
       fill(table, results(runs));
+      fill(noise, repetitions(runs, comparison.repetitions));
     });
   } catch (problem) {
     fill(place, failed(problem, show));
@@ -96,7 +98,57 @@ async function show() {
 /** One job alone is compared with nothing, and still shown. */
 async function compared(jobs) {
   if (jobs.length > 1) return get("/v1/compare", { jobs: ids.join(",") });
-  return { jobs: [{ best: jobs[0].summary?.best, last: jobs[0].summary?.last }], differences: [] };
+  return { jobs: [{ best: jobs[0].summary?.best, last: jobs[0].summary?.last }], differences: [], repetitions: [] };
+}
+
+/** What is chance: the spread of runs that differ in nothing but the seed. */
+function repetitions(runs, found) {
+  return found.map(({ jobs, metrics }) => {
+    const names = Object.keys(metrics)
+      .filter((name) => !INNER.test(name))
+      .sort((one, other) => other.startsWith("validation") - one.startsWith("validation"));
+    if (!names.length) return null;
+    const own = runs.filter(({ job }) => jobs.includes(job.id));
+    const rows = names.map((name) => {
+      const { mean, std, minimum, maximum, count } = metrics[name];
+      const ends = [metric(name, minimum), metric(name, maximum)];
+      const cells = [metric(name, mean), std === null ? "–" : `± ${metric(name, std)}`, ...ends, count];
+      return element(
+        "tr",
+        {},
+        element("th", { scope: "row" }, capital(metricName(name))),
+        cells.map((cell) => element("td", { class: "figure right" }, cell)),
+      );
+    });
+    const heads = ["Best checkpoint's", "Mean", "Std", "Lowest", "Highest", "Runs"];
+    return [
+      element("h2", {}, "Noise"),
+      element(
+        "div",
+        { class: "card scroll", role: "region", "aria-label": "Noise", tabindex: 0 },
+        element(
+          "table",
+          {},
+          element(
+            "caption",
+            { class: "soft small" },
+            own.map(({ color, label }) => [element("span", { class: "swatch", data: { color } }), ` ${label}  `]),
+            "differ only in the seed: what is not clearly larger than this is no difference.",
+          ),
+          element(
+            "thead",
+            {},
+            element(
+              "tr",
+              {},
+              heads.map((head, index) => element("th", { scope: "col", class: index ? "right" : null }, head)),
+            ),
+          ),
+          element("tbody", {}, rows),
+        ),
+      ),
+    ];
+  });
 }
 
 /** Names that are the same are told apart. */

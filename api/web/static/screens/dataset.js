@@ -6,6 +6,7 @@ import { bar, element, factsCard, fill } from "../parts/elements.js";
 import { ago, bytes, number, percent, words } from "../parts/format.js";
 import { confirmed, main, screen } from "../parts/frame.js";
 import { every } from "../parts/live.js";
+import { looks, samplesOf, target } from "../parts/samples.js";
 import { failed, loading, notice } from "../parts/states.js";
 
 const SHOWN = 200;
@@ -16,6 +17,7 @@ const VALUES = {
   text: ({ distinct, longest, common }) =>
     `${number(distinct)} different words, at most ${number(longest)} in a text: ${someOf(common)}`,
 };
+const AT_ONCE = 24;
 const id = location.pathname.split("/").at(-1);
 fill(main, loading(5));
 let dataset = await get(`/v1/datasets/${id}`).catch((problem) => {
@@ -120,11 +122,69 @@ function facts() {
   return factsCard(pairs);
 }
 
+/** A grid of examples in a random order; each press of a button brings others. */
+function examples(splits) {
+  let [split, seed, offset] = [splits[0][0], 0, 0];
+  const grid = element("ul", { class: "samples" });
+  const more = element("button", { type: "button", on: { click: () => load() } }, "More");
+  const told = element("p", { class: "soft small", role: "status" });
+  const anew = (change) => {
+    change();
+    offset = 0;
+    load();
+  };
+  const select = element(
+    "select",
+    { "aria-label": "Part" },
+    splits.map(([name, { examples: count }]) => element("option", { value: name }, `${name} (${number(count)})`)),
+  );
+  select.addEventListener("change", () => anew(() => (split = select.value)));
+  const shuffle = element("button", { type: "button", on: { click: () => anew(() => (seed += 1)) } }, "Shuffle");
+
+  async function load() {
+    more.disabled = true;
+    try {
+      const found = await samplesOf(id, { split, seed, offset, limit: AT_ONCE });
+      if (!offset) fill(grid);
+      grid.append(...found.data.map(card));
+      offset += found.data.length;
+      told.textContent = `${number(offset)} of ${number(found.examples)}, in random order`;
+      more.hidden = !found.has_more;
+    } catch (problem) {
+      told.textContent = problem.message;
+    }
+    more.disabled = false;
+  }
+
+  load();
+  return [
+    element(
+      "div",
+      { class: "section" },
+      element("h2", {}, "Examples"),
+      element("div", { class: "section-tools" }, splits.length > 1 && select, shuffle),
+    ),
+    element("section", { class: "card", "aria-label": "Examples" }, grid, element("div", { class: "section" }, told, more)),
+  ];
+}
+
+function card(sample) {
+  const name = target(sample.target);
+  return element(
+    "li",
+    { class: sample.image ? null : "wide" },
+    element("div", { class: "look" }, looks(sample, `Example ${sample.index}`)),
+    name !== null && element("span", { class: "strong" }, name),
+    element("span", { class: "soft small figure" }, `no. ${number(sample.index)}`),
+  );
+}
+
 function inside(manifest) {
   const splits = Object.entries(manifest.splits).sort(([one], [other]) =>
     one === "train" ? -1 : other === "train" ? 1 : one.localeCompare(other),
   );
   return [
+    examples(splits),
     manifest.classes && [
       element("h2", {}, "Class balance"),
       element(

@@ -9,6 +9,7 @@ import { evaluation } from "../parts/evaluation.js";
 import { ago, bytes, isShare, metric, metricName, number, percent, percentTick, words } from "../parts/format.js";
 import { confirmed, copyButton, main, screen } from "../parts/frame.js";
 import { chip, forkLink, gist, isEnded, progressOf, runtime, tags, title, watched } from "../parts/jobs.js";
+import { layersSection } from "../parts/layers.js";
 import { every, follow, seldom } from "../parts/live.js";
 import { logSection } from "../parts/log.js";
 import { failed, loading, notice } from "../parts/states.js";
@@ -40,19 +41,22 @@ async function show(first) {
   let events = [];
   const steps = new Curves(job, "step", STEP_KEYS);
   const epochs = new Curves(job, "epoch");
+  const layers = new Curves(job, "layer");
   const { heading, body, actions } = screen(title(job));
   const state = element("div", { class: "lead" });
   heading.after(state);
-  const [facts, verdict, charts, done, evaluated, lasting, specs, history] = Array.from({ length: 8 }, () =>
+  const [facts, verdict, charts, heat, done, evaluated, lasting, specs, history] = Array.from({ length: 9 }, () =>
     element("div", {}),
   );
+  let evaluatedEpoch;
   fill(
     body,
     verdict,
     facts,
     charts,
-    done,
     evaluated,
+    heat,
+    done,
     lasting,
     specs,
     history,
@@ -60,6 +64,7 @@ async function show(first) {
   );
 
   const drawn = curvesSection(charts, steps, epochs, () => job);
+  const drawLayers = layersSection(heat, layers);
 
   function head() {
     heading.textContent = title(job);
@@ -71,7 +76,9 @@ async function show(first) {
       job.warnings.map((warning) => notice("warning", element("code", {}, warning.pointer), ` ${warning.detail}`)),
     );
     fill(facts, factsOf(job));
-    fill(evaluated, evaluation(job.summary?.report));
+    const report = job.summary?.report;
+    if (report?.epoch !== evaluatedEpoch) fill(evaluated, evaluation(report, job));
+    evaluatedEpoch = report?.epoch;
     fill(done, applied(job.applied));
   }
 
@@ -118,8 +125,9 @@ async function show(first) {
   }
 
   async function measure() {
-    await Promise.all([steps.load(), epochs.load()]);
+    await Promise.all([steps.load(), epochs.load(), layers.load()]);
     drawn();
+    drawLayers();
   }
 
   async function saved() {
@@ -166,7 +174,7 @@ async function show(first) {
     }
     if (!events.some((known) => known.id === event.id)) events.push(event);
     if (event.type === "job.started" && event.attempt > 1)
-      [steps, epochs].forEach((curves) => curves.reload().catch(() => {}));
+      [steps, epochs, layers].forEach((curves) => curves.reload().catch(() => {}));
     soonTell();
     soonLook();
     if (event.type === "checkpoint.created") soonSaved();
