@@ -4,15 +4,21 @@ database decides.
 So: acknowledged early, prefetched one at a time, JSON only, no result backend.
 """
 
+import time
+from queue import Empty
 from typing import Literal
 
 import structlog
 from celery import Celery
+from kombu import Connection
 from kombu.exceptions import OperationalError
+from kombu.simple import SimpleQueue
 
 from models.settings import Settings
 
-TaskName = Literal["train", "ingest", "export"]
+TaskName = Literal["train", "ingest", "export", "preview"]
+PREVIEWS = "trainwright.previews"
+"""A queue of their own: previews never stand behind what trains for hours."""
 log = structlog.get_logger()
 
 
@@ -51,7 +57,7 @@ class Bell:
     def ring(self, task: TaskName, row_id: str) -> bool:
         """Best effort, after the commit. What nobody heard is rung again by the reconcilers."""
         try:
-            self._app.send_task(task, args=[row_id], retry=False)
+            self._app.send_task(task, args=[row_id], retry=False, queue=PREVIEWS if task == "preview" else None)
         except (OperationalError, OSError) as error:
             log.warning("ring_failed", task=task, id=row_id, error=type(error).__name__)
             return False
@@ -62,5 +68,34 @@ class Bell:
         with self._app.connection_for_write() as connection:
             connection.connect()
 
+    def ear(self) -> "Ear":
+        return Ear(self._app.connection_for_read())
+
     def close(self) -> None:
         self._app.close()
+
+
+class Ear:
+    """Hears the bell for previews; for one thread. It only makes the wait shorter: whoever listens looks anyway."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._queue: SimpleQueue | None = None
+
+    def hear(self, seconds: float) -> None:
+        """Return when it rings, or after so long."""
+        ends = time.monotonic() + seconds
+        try:
+            if self._queue is None:
+                self._queue = self._connection.SimpleQueue(PREVIEWS, no_ack=True)
+            self._queue.get(timeout=seconds)
+        except Empty:
+            pass
+        except (OperationalError, OSError, *self._connection.connection_errors) as error:
+            log.warning("hearing_failed", error=type(error).__name__)
+            self.close()
+            time.sleep(max(0.0, ends - time.monotonic()))
+
+    def close(self) -> None:
+        self._queue = None
+        self._connection.collapse()

@@ -1,5 +1,5 @@
-"""The Celery worker: three tasks that take an id, a pool of threads in which supervisors wait, and a reconciler beside
-it."""
+"""The Celery worker: three tasks that take an id, a pool of threads in which supervisors wait, and beside it a
+reconciler and a previewer."""
 
 from typing import Any
 
@@ -13,6 +13,7 @@ from models.settings import Settings
 from worker import figures, job_log, warm
 from worker.exporting import run_export
 from worker.intake import run_ingest
+from worker.previewing import Previewer
 from worker.reconcile import Reconciler
 from worker.run import run_job
 from worker.site import Site
@@ -37,8 +38,9 @@ def serve(settings: Settings) -> None:
     def leave(**_: Any) -> None:
         site.leave()
 
-    reconciler = Reconciler(site)
+    reconciler, previewer = Reconciler(site), Previewer(site)
     reconciler.start()
+    previewer.start()
     figures.tell(site.database, settings)
     log.info("worker_started", worker=site.id, slots=settings.worker_slots, device=site.device)
     try:
@@ -54,6 +56,7 @@ def serve(settings: Settings) -> None:
         worker.start()
     finally:
         site.leave()
+        previewer.stop()
         reconciler.stop()
         site.close()
         log.info("worker_left", worker=site.id)

@@ -11,7 +11,7 @@ import time
 
 import structlog
 
-from models import datasets, discarded, exports, idempotency, jobs, meters, storage
+from models import datasets, discarded, exports, idempotency, jobs, meters, previews, storage
 from models.database import OUTAGES
 from models.tables import Worker
 from worker.site import Site
@@ -81,6 +81,8 @@ def reconcile(site: Site) -> None:
             log.warning("job_recovered", job=job.id, attempt=job.attempt, state=job.state)
         datasets.recover_lost(session, fruitless_limit=settings.fruitless_attempts)
         exports.recover_lost(session, fruitless_limit=settings.fruitless_attempts)
+        previews.recover_lost(session, fruitless_limit=settings.fruitless_attempts)
+        previews.forget_old(session)
         idempotency.forget_old(session, settings.idempotency_hours)
         jobs.forget_workers(session)
     _ring(site)
