@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import assert_never
+from typing import TypeVar, assert_never
 
 from api import resources
 from api.resources import Item, Page
 from models import jobs, tables
 from models.database import Session
-from models.states import OWNED, DatasetState, State, Wish
+from models.states import OWNED, DatasetState, ExportState, State, Wish
+
+Shown = TypeVar("Shown", bound=resources.Preview)
 
 
 @dataclass(frozen=True)
@@ -37,12 +39,16 @@ def queue_of(session: Session, rows: Sequence[tables.Job], *, seen_within: float
     waiting = [row.id for row in rows if row.state == State.QUEUED]
     if not waiting:
         return None
-    online = [worker for worker in jobs.workers(session, seen_within) if worker.state == "online"]
+    online = workers_online(session, seen_within)
     return Queue(
         positions=jobs.queue_positions(session, waiting),
         slots=sum(worker.slots for worker in online),
         busy=sum(worker.busy for worker in online),
     )
+
+
+def workers_online(session: Session, seen_within: float) -> list[tables.Worker]:
+    return [worker for worker in jobs.workers(session, seen_within) if worker.state == "online"]
 
 
 def job(row: tables.Job, queue: Queue | None) -> resources.Job:
@@ -192,6 +198,37 @@ def export(row: tables.Export) -> resources.Export:
             "created_at": row.created_at,
         }
     )
+
+
+def preview(shown_as: type[Shown], row: tables.Preview, online: Sequence[tables.Worker]) -> Shown:
+    urls = {"picture": f"/v1/previews/{row.id}/picture"} if row.picture is not None else {}
+    return shown_as.model_validate(
+        {
+            "id": row.id,
+            "status": row.state,
+            "status_reason": _preview_reason(row, online),
+            "dataset_id": row.dataset_id,
+            "created_at": row.created_at,
+            "result": row.result,
+            "urls": urls,
+        }
+    )
+
+
+def _preview_reason(row: tables.Preview, online: Sequence[tables.Worker]) -> str:
+    match row.state:
+        case ExportState.QUEUED if not online:
+            return "waiting for a worker: none is online"
+        case ExportState.QUEUED:
+            return "waiting for a worker to get to it"
+        case ExportState.PROCESSING:
+            return "a worker is making it"
+        case ExportState.READY:
+            return "ready"
+        case ExportState.FAILED:
+            return str((row.failure or {}).get("reason", "it could not be made"))
+        case _:
+            assert_never(row.state)
 
 
 def api_key(row: tables.ApiKey) -> resources.ApiKey:

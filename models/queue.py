@@ -6,13 +6,11 @@ So: acknowledged early, prefetched one at a time, JSON only, no result backend.
 
 import time
 from queue import Empty
-from typing import Literal
+from typing import Any, Literal
 
 import structlog
 from celery import Celery
-from kombu import Connection
 from kombu.exceptions import OperationalError
-from kombu.simple import SimpleQueue
 
 from models.settings import Settings
 
@@ -69,7 +67,7 @@ class Bell:
             connection.connect()
 
     def ear(self) -> "Ear":
-        return Ear(self._app.connection_for_read())
+        return Ear(self._app)
 
     def close(self) -> None:
         self._app.close()
@@ -78,15 +76,17 @@ class Bell:
 class Ear:
     """Hears the bell for previews; for one thread. It only makes the wait shorter: whoever listens looks anyway."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._queue: SimpleQueue | None = None
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+        self._connection: Any = None
+        self._queue: Any = None
 
     def hear(self, seconds: float) -> None:
         """Return when it rings, or after so long."""
         ends = time.monotonic() + seconds
         try:
             if self._queue is None:
+                self._connection = self._app.connection_for_read()
                 self._queue = self._connection.SimpleQueue(PREVIEWS, no_ack=True)
             self._queue.get(timeout=seconds)
         except Empty:
@@ -97,5 +97,6 @@ class Ear:
             time.sleep(max(0.0, ends - time.monotonic()))
 
     def close(self) -> None:
-        self._queue = None
-        self._connection.collapse()
+        if self._connection is not None:
+            self._connection.release()
+        self._connection = self._queue = None

@@ -62,7 +62,9 @@ def operations(spec: JobSpec, tally: Tally) -> Iterator[dict[str, Any]]:
     """What each entry of the list did to the first batch; one that begins later was offered no example."""
     counts = tally.read()
     for place, operation in enumerate(spec.augmentation):
-        figures = {name: int(counts.get(f"augmentation/{place}/{name}", 0)) for name in ("examples", "chosen", "changed")}
+        figures = {
+            name: int(counts.get(f"augmentation/{place}/{name}", 0)) for name in ("examples", "chosen", "changed")
+        }
         yield {"pointer": f"/augmentation/{place}", "type": operation.type, "acts": figures["examples"] > 0, **figures}
 
 
@@ -84,7 +86,9 @@ def label_of(target: Tensor, task: Task) -> str:
         return names[int(target)]
     shares = [1.0 - float(target), float(target)] if target.dim() == 0 else target.tolist()
     named = sorted(zip(shares, names, strict=True), key=lambda pair: -pair[0])
-    said = [name if share > 1.0 - LEAST_SHARE else f"{name} {share:.0%}" for share, name in named if share >= LEAST_SHARE]
+    said = [
+        name if share > 1.0 - LEAST_SHARE else f"{name} {share:.0%}" for share, name in named if share >= LEAST_SHARE
+    ]
     return ", ".join(said[:3]) or "no label"
 
 

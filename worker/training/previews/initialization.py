@@ -5,7 +5,7 @@ Glorot & Bengio 2010, "Understanding the difficulty of training deep feedforward
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
@@ -25,7 +25,6 @@ from worker.training.lsuv import calibrate
 from worker.training.network import module_name
 from worker.training.run import Run
 from worker.training.state import Weights
-from worker.training.warm_start import scaled_as_before
 
 EXAMPLES = 64
 """Of the first batch."""
@@ -58,7 +57,7 @@ def preview_initialization(spec: JobSpec, data: Dataset, start_from: Weights | N
     """Every layer with weights: how they start, what it makes of the first examples of the first batch, the gradient it
     gets, and the verdict on each and on all.
     """
-    run = Run(spec, scaled_as_before(data, spec, start_from, None), "cpu", start_from)
+    run = Run(spec, data, "cpu", start_from)
     calibrate(run)
     run.network.train()
     run.freezer.hold(0)
@@ -103,8 +102,13 @@ def watch(seen: Seen, module: nn.Module, _: object, output: Tensor) -> None:
     seen.mean, seen.spread = values.mean().item(), values.std(correction=0).item()
     units = 1 if isinstance(module, nn.Conv2d) else output.dim() - 1
     others = tuple(place for place in range(output.dim()) if place != units)
+
+    def touch(gradient: Tensor) -> None:
+        seen.touched.append((gradient != 0.0).any(others))
+
     if output.requires_grad:
-        output.register_hook(lambda gradient: seen.touched.append((gradient != 0.0).any(others)))
+        hook: Callable[[Callable[[Tensor], None]], object] = output.register_hook
+        hook(touch)
 
 
 def norm_of(run: Run, layer: str) -> float | None:

@@ -62,12 +62,13 @@ def notes(spec: JobSpec, stride: int) -> Iterator[str]:
     schedule, training = spec.schedule, spec.training
     if isinstance(schedule, Plateau):
         yield (
-            f"The run decides: whenever {schedule.metric} has not improved for more than {schedule.patience} epochs in a "
-            f"row, the rate is multiplied by {schedule.factor:g}, down to {schedule.minimum:g}. Shown is a run in which "
-            "it always improves."
+            f"The run decides: whenever {schedule.metric} has not improved for more than {schedule.patience} epochs in "
+            f"a row, the rate is multiplied by {schedule.factor:g}, down to {schedule.minimum:g}. Shown is a run in "
+            "which it always improves."
         )
     if isinstance(training.averaging, Swa):
-        yield f"Once averaging begins (swa), the rate is {training.averaging.learning_rate:g} in place of the schedule's."
+        rate = training.averaging.learning_rate
+        yield f"Once averaging begins (swa), the rate is {rate:g} in place of the schedule's."
     if training.early_stopping is not None or training.time_limit is not None:
         yield "The run may end before the curve does: early stopping or its time limit decide."
     if stride > 1:
