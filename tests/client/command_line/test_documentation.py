@@ -72,6 +72,13 @@ def test_the_page_about_the_command_line_can_be_followed(clone: Clone) -> None:
     assert {"best.safetensors", "network.pt2", "curves.csv", "curves.parquet", "runs", "first.zip"} <= left
 
 
+def test_the_page_about_previews_can_be_followed(clone: Clone) -> None:
+    for kind, text in blocks("docs/how-to/look-before-you-run.md"):
+        (clone.folder / "examples.png").unlink(missing_ok=True)
+        clone.type(kind, text)
+    assert (clone.folder / "examples.png").stat().st_size > 1000
+
+
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the README's example with curl needs curl")
 def test_the_readme_runs_one_job_in_three_ways(clone: Clone) -> None:
     spec, *ways = [block for block in blocks("README.md", "## Your own job") if block[0] != "console"]
