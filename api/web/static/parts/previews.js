@@ -7,6 +7,7 @@ import { bar, element, fill } from "./elements.js";
 import { number, percent, words } from "./format.js";
 
 const PAUSE = 500;
+const BREATH = 300;
 /** Seconds: at first short, to tell why nothing comes, then long. */
 const [FIRST, LONG] = [1.5, 25];
 
@@ -78,6 +79,8 @@ class Preview {
         preview = await post(`${this.path}?wait=${wait}`, text, { signal, once: false });
         wait = LONG;
         if (preview.status === "queued") this.#say("waiting", reason(preview));
+        if (preview.status !== "ready") await new Promise((resolve) => setTimeout(resolve, BREATH));
+        if (signal.aborted) return;
       } while (preview.status === "queued" || preview.status === "processing");
       if (preview.status === "ready") this.#show(preview);
       else this.#say("failed", `It could not be made: ${preview.status_reason}.`);
