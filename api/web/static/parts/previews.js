@@ -225,7 +225,7 @@ class Examples {
 function grid({ cells, columns, gap, cell_width: width, cell_height: height }, url) {
   const image = (cell) =>
     element("img", {
-      class: "sample",
+      class: "crop",
       src: url,
       alt: cell.alt,
       style: {
@@ -249,7 +249,7 @@ function grid({ cells, columns, gap, cell_width: width, cell_height: height }, u
     element("p", { class: "soft small" }, "Above as they are stored, below as the first step of the run sees them."),
     element(
       "ul",
-      { class: "samples" },
+      { class: "before-after" },
       Array.from({ length: columns }, (_, index) => column(index)),
     ),
   ];
