@@ -33,8 +33,8 @@ from api.resources import (
     LogLine,
     Metrics,
     Page,
-    Picture,
     PictureCell,
+    PreviewPicture,
     Project,
     Readiness,
     ScheduleCurve,
@@ -216,7 +216,7 @@ _AUGMENTATION_PREVIEW = AugmentationPreview(
                 pointer="/augmentation/0", type="rotation", acts=True, examples=128, chosen=128, changed=128
             )
         ],
-        picture=Picture(columns=8, rows=2, cell_width=96, cell_height=96, gap=4, cells=[_CELL]),
+        picture=PreviewPicture(columns=8, rows=2, cell_width=96, cell_height=96, gap=4, cells=[_CELL]),
     ),
 )
 _INITIALIZATION_PREVIEW = InitializationPreview(

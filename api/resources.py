@@ -511,7 +511,7 @@ class PictureCell(Resource):
     """A sentence in place of the picture."""
 
 
-class Picture(Resource):
+class PreviewPicture(Resource):
     """How to read the picture: cells of one size, in pixels, with gaps between them."""
 
     columns: int
@@ -542,7 +542,7 @@ class AugmentedExamples(Resource):
 
     examples: int
     operations: list[ActingOperation]
-    picture: Picture | None
+    picture: PreviewPicture | None
     """Null where the data are no images."""
 
 
