@@ -122,6 +122,12 @@ class TooManyJobs(ApiError):
     headers = {"Retry-After": "30"}  # noqa: RUF012
 
 
+class TooManyPreviews(ApiError):
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    code = "too_many_previews"
+    headers = {"Retry-After": "5"}  # noqa: RUF012
+
+
 class TooManyRequests(ApiError):
     status = HTTPStatus.TOO_MANY_REQUESTS
     code = "too_many_requests"

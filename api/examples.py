@@ -8,8 +8,11 @@ from pydantic import BaseModel
 from api import VERSION
 from api.representations import job_urls
 from api.resources import (
+    ActingOperation,
     ApiKey,
     AuditEntry,
+    AugmentationPreview,
+    AugmentedExamples,
     Catalog,
     CatalogEntry,
     CatalogFamily,
@@ -25,6 +28,7 @@ from api.resources import (
     Export,
     Health,
     Identified,
+    InitializationPreview,
     Job,
     JobUsage,
     Limits,
@@ -33,13 +37,19 @@ from api.resources import (
     Noise,
     Page,
     Picture,
+    PictureCell,
+    PreviewPicture,
     Project,
     Readiness,
     Repetition,
     Sample,
     SampleList,
+    ScheduleCurve,
+    SchedulePreview,
     SignedPart,
     SpecIssue,
+    StartedLayer,
+    StartedNetwork,
     UploadPart,
     UploadParts,
     Usage,
@@ -192,8 +202,59 @@ _PART = UploadPart(number=1, bytes=67_108_864, sha256=_SHA256)
 _EXPORT = Export(
     id=f"exp_{_NUMBER}", checkpoint_id=_CHECKPOINT, format="onnx", status=ExportState.PROCESSING, created_at=_WHEN
 )
+_PREVIEWED = {
+    "id": f"prv_{_NUMBER}",
+    "status": ExportState.READY,
+    "status_reason": "ready",
+    "dataset_id": _DATASET,
+    "created_at": _WHEN,
+    "urls": {},
+}
+_SCHEDULE_PREVIEW = SchedulePreview(
+    **_PREVIEWED,
+    result=ScheduleCurve(
+        steps=[1, 2, 3], learning_rate=[0.1, 0.075, 0.025], total_steps=3, steps_per_epoch=3, first=0.1, lowest=0.025,
+        peak=0.1, last=0.025, downsampled=False, notes=[],
+    ),
+)  # fmt: skip
+_CELL = PictureCell(
+    row=1, column=0, kind="augmented", example=17, label="3",
+    alt="Example 17 of the training data, as the first step sees it: 3",
+)  # fmt: skip
+_AUGMENTATION_PREVIEW = AugmentationPreview(
+    **{**_PREVIEWED, "urls": {"picture": f"/v1/previews/prv_{_NUMBER}/picture"}},
+    result=AugmentedExamples(
+        examples=128,
+        operations=[
+            ActingOperation(
+                pointer="/augmentation/0", type="rotation", acts=True, examples=128, chosen=128, changed=128
+            )
+        ],
+        picture=PreviewPicture(columns=8, rows=2, cell_width=96, cell_height=96, gap=4, cells=[_CELL]),
+    ),
+)
+_INITIALIZATION_PREVIEW = InitializationPreview(
+    **_PREVIEWED,
+    result=StartedNetwork(
+        examples=64,
+        loss=2.41,
+        verdict="healthy",
+        detail="Signals and gradients keep their size from the first layer to the last.",
+        advice=None,
+        layers=[
+            StartedLayer(
+                name="output", start="kaiming_normal", shape=[10, 64], weight_mean=0.002, weight_std=0.177,
+                activation_mean=0.1, activation_std=1.3, dead_share=0.0, gradient_norm=1.1, verdict="healthy",
+                detail="Its outputs and its gradient have a size to learn with",
+            )
+        ],
+    ),
+)  # fmt: skip
 _OTHERS: tuple[BaseModel, ...] = (
     _EXPORT,
+    _SCHEDULE_PREVIEW,
+    _AUGMENTATION_PREVIEW,
+    _INITIALIZATION_PREVIEW,
     CatalogFamily(family="clipping", types={"global_norm": _TECHNIQUE}),
     Catalog(families={"clipping": {"global_norm": _TECHNIQUE}}),
     Comparison(

@@ -2,14 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import assert_never
+from typing import TypeVar, assert_never
 
 from api import resources
 from api.resources import Item, Page
 from models import jobs, tables, turns, usage
 from models.database import Session
 from models.jobs import Slots
-from models.states import OWNED, DatasetState, State, Wish
+from models.states import OWNED, DatasetState, ExportState, State, Wish
+
+Shown = TypeVar("Shown", bound=resources.Preview)
 
 
 @dataclass(frozen=True)
@@ -218,6 +220,37 @@ def export(row: tables.Export) -> resources.Export:
             "created_at": row.created_at,
         }
     )
+
+
+def preview(shown_as: type[Shown], row: tables.Preview, online: Slots) -> Shown:
+    urls = {"picture": f"/v1/previews/{row.id}/picture"} if row.picture is not None else {}
+    return shown_as.model_validate(
+        {
+            "id": row.id,
+            "status": row.state,
+            "status_reason": _preview_reason(row, online),
+            "dataset_id": row.dataset_id,
+            "created_at": row.created_at,
+            "result": row.result,
+            "urls": urls,
+        }
+    )
+
+
+def _preview_reason(row: tables.Preview, online: Slots) -> str:
+    match row.state:
+        case ExportState.QUEUED if not online.all:
+            return "waiting for a worker: none is online"
+        case ExportState.QUEUED:
+            return "waiting for a worker to get to it"
+        case ExportState.PROCESSING:
+            return "a worker is making it"
+        case ExportState.READY:
+            return "ready"
+        case ExportState.FAILED:
+            return str((row.failure or {}).get("reason", "it could not be made"))
+        case _:
+            assert_never(row.state)
 
 
 def api_key(row: tables.ApiKey) -> resources.ApiKey:

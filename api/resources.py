@@ -581,6 +581,145 @@ class Export(Identified):
     created_at: datetime
 
 
+class Preview(Identified):
+    """What a spec would do, shown before it runs."""
+
+    status: ExportState
+    status_reason: str
+    """One sentence: what it waits for, or why there is none."""
+    dataset_id: str
+    created_at: datetime
+    urls: dict[str, str]
+    """Paths: `picture`, where there is one."""
+
+
+class ScheduleCurve(Resource):
+    """The learning rate over a run."""
+
+    steps: list[int]
+    """Counted from 1."""
+    learning_rate: list[float]
+    """At each of these steps: at most 1,000 points, turns and extremes among them."""
+    total_steps: int
+    steps_per_epoch: int
+    first: float
+    lowest: float
+    peak: float
+    last: float
+    downsampled: bool
+    """Whether steps were left out."""
+    notes: list[str]
+    """What only the run can know."""
+
+
+class SchedulePreview(Preview):
+    """The learning rate of every step, before it runs."""
+
+    object: Literal["preview.schedule"] = "preview.schedule"
+    result: ScheduleCurve | None
+
+
+class PictureCell(Resource):
+    """One example in the picture."""
+
+    row: int
+    column: int
+    kind: Literal["original", "augmented"]
+    example: int
+    """Its row in the data set's training part."""
+    label: str
+    """Its class, or the shares of those that were mixed."""
+    alt: str
+    """A sentence in place of the picture."""
+
+
+class PreviewPicture(Resource):
+    """How to read the picture: cells of one size, in pixels, with gaps between them."""
+
+    columns: int
+    rows: int
+    cell_width: int
+    cell_height: int
+    gap: int
+    cells: list[PictureCell]
+
+
+class ActingOperation(Resource):
+    """What an entry of the augmentation did to the first batch."""
+
+    pointer: str
+    type: str
+    acts: bool
+    """Whether it acts in the first step: one may begin later."""
+    examples: int
+    """That it was offered."""
+    chosen: int
+    """That it was drawn to change."""
+    changed: int
+    """That are different now."""
+
+
+class AugmentedExamples(Resource):
+    """The first batch of a run."""
+
+    examples: int
+    operations: list[ActingOperation]
+    picture: PreviewPicture | None
+    """Null where the data are no images."""
+
+
+class AugmentationPreview(Preview):
+    """The first examples of a run, as stored and as its first step sees them."""
+
+    object: Literal["preview.augmentation"] = "preview.augmentation"
+    result: AugmentedExamples | None
+
+
+Verdict = Literal["healthy", "vanishing", "exploding", "dead"]
+
+
+class StartedLayer(Resource):
+    """A layer with weights, before it has learned anything. A number that is not finite is null."""
+
+    name: str
+    start: str
+    """How its weights start: a type of `initialization`, or `warm_start`."""
+    shape: list[int]
+    """Of its weights."""
+    weight_mean: float | None
+    weight_std: float | None
+    activation_mean: float | None
+    """Of its outputs, before the activation; null where they cannot be seen (in recurrent layers)."""
+    activation_std: float | None
+    dead_share: float | None
+    """Units that no example gives a gradient."""
+    gradient_norm: float | None
+    """Of its weights; null where they are frozen."""
+    verdict: Verdict
+    detail: str
+
+
+class StartedNetwork(Resource):
+    """A network before its first step."""
+
+    examples: int
+    """That went through it."""
+    loss: float | None
+    verdict: Verdict
+    """The worst of its layers'."""
+    detail: str
+    advice: str | None
+    """What to try."""
+    layers: list[StartedLayer]
+
+
+class InitializationPreview(Preview):
+    """How signals and gradients spread through a network at its start."""
+
+    object: Literal["preview.initialization"] = "preview.initialization"
+    result: StartedNetwork | None
+
+
 class CatalogEntry(Resource):
     """One technique: what it does and its parameters."""
 

@@ -30,12 +30,14 @@ from .errors import ConflictError
 from .resources import (
     ApiKey,
     AuditEntry,
+    AugmentationPreview,
     Catalog,
     CatalogFamily,
     Checkpoint,
     Comparison,
     Dataset,
     Event,
+    InitializationPreview,
     Item,
     Job,
     JobProgress,
@@ -44,6 +46,7 @@ from .resources import (
     Page,
     Project,
     SampleList,
+    SchedulePreview,
     Usage,
     Validation,
     Version,
@@ -78,6 +81,7 @@ class AsyncClient:
         self.datasets = AsyncDatasets(self._connection)
         self.jobs = AsyncJobs(self._connection)
         self.checkpoints = AsyncCheckpoints(self._connection)
+        self.previews = AsyncPreviews(self._connection)
         self.projects = AsyncProjects(self._connection)
         self.keys = AsyncKeys(self._connection)
 
@@ -400,6 +404,34 @@ class AsyncCheckpoints:
                     await _sleep(self._connection, pause_before_retry(error, failures), error)
                     failures += 1
             return await asyncio.to_thread(part.finish)
+
+
+class AsyncPreviews:
+    """What a spec would do, shown before it runs. A worker makes them; a spec that could not run is refused as a job of
+    it would be, with `ValidationError`."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def schedule(self, spec: Spec, timeout: float | None = None) -> SchedulePreview:
+        """The learning rate of every step; raises `PreviewFailed`, or `WaitTimedOut` after `timeout` seconds. So do the
+        others."""
+        return await _wait(self._connection, waiting.for_preview(SchedulePreview, "schedule", spec, timeout))
+
+    async def augmentation(self, spec: Spec, timeout: float | None = None) -> AugmentationPreview:
+        """The first examples as they are stored, and as the first step sees them; `save_picture` brings the picture."""
+        return await _wait(self._connection, waiting.for_preview(AugmentationPreview, "augmentation", spec, timeout))
+
+    async def initialization(self, spec: Spec, timeout: float | None = None) -> InitializationPreview:
+        """How signals and gradients spread through the network at its start, and the verdict."""
+        return await _wait(
+            self._connection, waiting.for_preview(InitializationPreview, "initialization", spec, timeout)
+        )
+
+    async def save_picture(self, preview: AugmentationPreview, path: Path | str) -> Path:
+        """Write the PNG of an augmentation preview; data that are no images have none (`NotFoundError`)."""
+        await _save(self._connection, calls.picture_path(preview), Path(path))
+        return Path(path)
 
 
 class AsyncProjects:

@@ -29,6 +29,7 @@ from .resources import (
     Metrics,
     Nothing,
     Page,
+    Preview,
     Project,
     SampleList,
     SignedPart,
@@ -43,6 +44,7 @@ from .retries import PATIENT_RETRIES, RETRIES
 __all__ = ["Call", "JobFilter", "JobRef", "Spec"]
 
 Reply = TypeVar("Reply", bound=BaseModel)
+Previewed = TypeVar("Previewed", bound=Preview)
 Spec = Mapping[str, Any] | BaseModel
 """A job spec: a dictionary, or `trainwright.spec.JobSpec`."""
 Labels = Mapping[str, Any]
@@ -194,6 +196,11 @@ def delete_job(job: JobRef) -> Call[Nothing]:
 
 def validate_job(spec: Spec) -> Call[Validation]:
     return _post(Validation, "/v1/jobs/validate", _as_json(spec))
+
+
+def preview(reply: type[Previewed], kind: str, spec: Spec, *, wait: float) -> Call[Previewed]:
+    call = _post(reply, f"/v1/previews/{kind}", _as_json(spec))
+    return replace(call, query={"wait": wait}, holds_seconds=wait)
 
 
 def get_job(job: JobRef, *, wait: float = 0.0) -> Call[Job]:
@@ -357,6 +364,10 @@ def content_path(checkpoint: Checkpoint) -> str:
 
 def export_path(checkpoint: CheckpointRef, format_: Exported) -> str:
     return f"/v1/checkpoints/{_id(checkpoint)}/content?{httpx.QueryParams({'format': format_})}"
+
+
+def picture_path(preview: Preview) -> str:
+    return f"/v1/previews/{preview.id}/picture"
 
 
 def stream_path(job: JobRef) -> str:

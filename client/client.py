@@ -30,12 +30,14 @@ from .errors import ConflictError
 from .resources import (
     ApiKey,
     AuditEntry,
+    AugmentationPreview,
     Catalog,
     CatalogFamily,
     Checkpoint,
     Comparison,
     Dataset,
     Event,
+    InitializationPreview,
     Item,
     Job,
     JobProgress,
@@ -44,6 +46,7 @@ from .resources import (
     Page,
     Project,
     SampleList,
+    SchedulePreview,
     Usage,
     Validation,
     Version,
@@ -74,6 +77,7 @@ class Client:
         self.datasets = Datasets(self._connection)
         self.jobs = Jobs(self._connection)
         self.checkpoints = Checkpoints(self._connection)
+        self.previews = Previews(self._connection)
         self.projects = Projects(self._connection)
         self.keys = Keys(self._connection)
 
@@ -395,6 +399,32 @@ class Checkpoints:
                     _sleep(self._connection, pause_before_retry(error, failures), error)
                     failures += 1
             return part.finish()
+
+
+class Previews:
+    """What a spec would do, shown before it runs. A worker makes them; a spec that could not run is refused as a job of
+    it would be, with `ValidationError`."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def schedule(self, spec: Spec, timeout: float | None = None) -> SchedulePreview:
+        """The learning rate of every step; raises `PreviewFailed`, or `WaitTimedOut` after `timeout` seconds. So do the
+        others."""
+        return _wait(self._connection, waiting.for_preview(SchedulePreview, "schedule", spec, timeout))
+
+    def augmentation(self, spec: Spec, timeout: float | None = None) -> AugmentationPreview:
+        """The first examples as they are stored, and as the first step sees them; `save_picture` brings the picture."""
+        return _wait(self._connection, waiting.for_preview(AugmentationPreview, "augmentation", spec, timeout))
+
+    def initialization(self, spec: Spec, timeout: float | None = None) -> InitializationPreview:
+        """How signals and gradients spread through the network at its start, and the verdict."""
+        return _wait(self._connection, waiting.for_preview(InitializationPreview, "initialization", spec, timeout))
+
+    def save_picture(self, preview: AugmentationPreview, path: Path | str) -> Path:
+        """Write the PNG of an augmentation preview; data that are no images have none (`NotFoundError`)."""
+        _save(self._connection, calls.picture_path(preview), Path(path))
+        return Path(path)
 
 
 class Projects:

@@ -13,13 +13,14 @@ TrainwrightError
 ├── DatasetFailed           the data set could not be taken in
 ├── DigestMismatch          what arrived is not what was stored
 ├── JobFailed               the job did not succeed
+├── PreviewFailed           the preview could not be made
 └── WaitTimedOut            it is still not finished
 """
 
 from datetime import timedelta
 from pathlib import Path
 
-from .resources import Dataset, Job, Problem, ProblemItem
+from .resources import Dataset, Job, Preview, Problem, ProblemItem
 
 __all__ = [
     "APIError",
@@ -31,6 +32,7 @@ __all__ = [
     "JobFailed",
     "NotFoundError",
     "PermissionDenied",
+    "PreviewFailed",
     "RateLimited",
     "ServerError",
     "TrainwrightError",
@@ -115,6 +117,14 @@ class JobFailed(TrainwrightError):
         advice = f" ({job.failure.advice})" if job.failure and job.failure.advice else ""
         reason = f": {job.failure.code}: {job.failure.message}{advice}" if job.failure else ""
         super().__init__(f"job {job.id} {job.status}{reason}")
+
+
+class PreviewFailed(TrainwrightError):
+    """The preview could not be made; the message says why. The spec may run all the same."""
+
+    def __init__(self, preview: Preview) -> None:
+        self.preview = preview
+        super().__init__(f"there is no preview: {preview.status_reason}")
 
 
 class WaitTimedOut(TrainwrightError):

@@ -10,6 +10,7 @@ from .notebook import job_card, metrics_card
 __all__ = [
     "ApiKey",
     "AuditEntry",
+    "AugmentationPreview",
     "Catalog",
     "CatalogEntry",
     "CatalogFamily",
@@ -21,6 +22,7 @@ __all__ = [
     "Difference",
     "Estimate",
     "Event",
+    "InitializationPreview",
     "Job",
     "JobFailure",
     "JobProgress",
@@ -28,9 +30,11 @@ __all__ = [
     "LogLine",
     "Metrics",
     "Page",
+    "Preview",
     "Problem",
     "ProblemItem",
     "Project",
+    "SchedulePreview",
     "SpecIssue",
     "Usage",
     "UsageReport",
@@ -465,6 +469,39 @@ class Worker(Resource):
     busy: int
     started_at: datetime
     seen_at: datetime
+
+
+class Preview(Resource):
+    """What a spec would do, shown before it runs."""
+
+    id: str
+    status: str
+    """`queued`, `processing`, `ready` or `failed`."""
+    status_reason: str
+    """One sentence: what it waits for, or why there is none."""
+    dataset_id: str
+    created_at: datetime
+    result: Json | None = None
+    urls: dict[str, str] = {}
+    """`picture`, where there is one."""
+
+    @property
+    def is_finished(self) -> bool:
+        return self.status in ("ready", "failed")
+
+
+class SchedulePreview(Preview):
+    """`result` has the columns `steps` (counted from 1) and `learning_rate`, `first`, `lowest`, `peak` and `last`, and
+    `notes` on what only the run can know."""
+
+
+class AugmentationPreview(Preview):
+    """`result` has the `operations`, with how many examples of the first batch each changed, and says how to read the
+    `picture`: original examples above, as the first step sees them below."""
+
+
+class InitializationPreview(Preview):
+    """`result` has a `verdict` (`healthy`, `vanishing`, `exploding`, `dead`), `detail`, `advice` and the `layers`."""
 
 
 class ApiKey(Resource):

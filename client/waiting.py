@@ -5,14 +5,16 @@ import time
 from collections.abc import Callable, Generator
 from typing import TypeVar
 
+from pydantic import BaseModel
+
 from . import calls
-from .calls import Call, DatasetRef, JobRef
-from .errors import DatasetFailed, JobFailed, WaitTimedOut
+from .calls import Call, DatasetRef, JobRef, Previewed, Spec
+from .errors import DatasetFailed, JobFailed, PreviewFailed, WaitTimedOut
 from .resources import Dataset, Job
 
-__all__ = ["Deadline", "Waiting", "for_dataset", "for_job"]
+__all__ = ["Deadline", "Waiting", "for_dataset", "for_job", "for_preview"]
 
-Thing = TypeVar("Thing", Dataset, Job)
+Thing = TypeVar("Thing", bound=BaseModel)
 Waiting = Generator[Call[Thing], Thing, Thing]
 
 
@@ -52,6 +54,23 @@ def for_job(job: JobRef, timeout: float | None) -> Waiting[Job]:
         if seen.is_finished:
             raise JobFailed(seen)
         deadline.refuse_late(f"job {seen.id}")
+
+
+def for_preview(reply: type[Previewed], kind: str, spec: Spec, timeout: float | None) -> Waiting[Previewed]:
+    """Until it is ready; asking for it again is how one waits.
+
+    Raises:
+        PreviewFailed: it could not be made.
+        WaitTimedOut: not within `timeout` seconds.
+    """
+    deadline = Deadline(timeout)
+    while True:
+        seen = yield calls.preview(reply, kind, spec, wait=deadline.poll_seconds())
+        if seen.status == "ready":
+            return seen
+        if seen.is_finished:
+            raise PreviewFailed(seen)
+        deadline.refuse_late(f"the preview ({seen.status_reason})")
 
 
 class Deadline:

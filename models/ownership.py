@@ -1,4 +1,4 @@
-"""Who may write: the one mechanism by which a worker owns a job, a data set or an export.
+"""Who may write: the one mechanism by which a worker owns a job, a data set, an export or a preview.
 
 A claim raises the row's `attempt` and sets a lease on the database's clock. Whoever writes afterwards names its
 attempt, and the row answers only while it still has that number and a state that is owned. So a worker that was
@@ -15,9 +15,9 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from models.clock import now_plus
 from models.formats import FORMAT
-from models.tables import Dataset, Export, Job
+from models.tables import Dataset, Export, Job, Preview
 
-Row = TypeVar("Row", Job, Dataset, Export)
+Row = TypeVar("Row", Job, Dataset, Export, Preview)
 
 
 class OwnershipLost(Exception):

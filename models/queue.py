@@ -4,7 +4,9 @@ database decides.
 So: acknowledged early, prefetched one at a time, JSON only, no result backend.
 """
 
-from typing import Literal
+import time
+from queue import Empty
+from typing import Any, Literal
 
 import structlog
 from celery import Celery
@@ -12,7 +14,9 @@ from kombu.exceptions import OperationalError
 
 from models.settings import Settings
 
-TaskName = Literal["train", "ingest", "export"]
+TaskName = Literal["train", "ingest", "export", "preview"]
+PREVIEWS = "trainwright.previews"
+"""A queue of their own: previews never stand behind what trains for hours."""
 log = structlog.get_logger()
 
 
@@ -51,7 +55,7 @@ class Bell:
     def ring(self, task: TaskName, row_id: str) -> bool:
         """Best effort, after the commit. What nobody heard is rung again by the reconcilers."""
         try:
-            self._app.send_task(task, args=[row_id], retry=False)
+            self._app.send_task(task, args=[row_id], retry=False, queue=PREVIEWS if task == "preview" else None)
         except (OperationalError, OSError) as error:
             log.warning("ring_failed", task=task, id=row_id, error=type(error).__name__)
             return False
@@ -62,5 +66,37 @@ class Bell:
         with self._app.connection_for_write() as connection:
             connection.connect()
 
+    def ear(self) -> "Ear":
+        return Ear(self._app)
+
     def close(self) -> None:
         self._app.close()
+
+
+class Ear:
+    """Hears the bell for previews; for one thread. It only makes the wait shorter: whoever listens looks anyway."""
+
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+        self._connection: Any = None
+        self._queue: Any = None
+
+    def hear(self, seconds: float) -> None:
+        """Return when it rings, or after so long."""
+        ends = time.monotonic() + seconds
+        try:
+            if self._queue is None:
+                self._connection = self._app.connection_for_read()
+                self._queue = self._connection.SimpleQueue(PREVIEWS, no_ack=True)
+            self._queue.get(timeout=seconds)
+        except Empty:
+            pass
+        except (OperationalError, OSError, *self._connection.connection_errors) as error:
+            log.warning("hearing_failed", error=type(error).__name__)
+            self.close()
+            time.sleep(max(0.0, ends - time.monotonic()))
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.release()
+        self._connection = self._queue = None

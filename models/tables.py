@@ -11,6 +11,7 @@ from sqlalchemy import (
     Enum,
     ForeignKey,
     Index,
+    LargeBinary,
     MetaData,
     String,
     UniqueConstraint,
@@ -363,6 +364,36 @@ class Export(Owned, Table):
     failure: Mapped[Json | None]
     """`reason`: why there is no such form."""
     created_at: Mapped[datetime] = mapped_column(default=now_plus())
+
+
+class Preview(Owned, Table):
+    """What a spec would do, shown before it runs: made by a worker when it is first asked for, and kept for a while."""
+
+    __tablename__ = "previews"
+    __table_args__ = (
+        _one_of("state", ExportState),
+        UniqueConstraint("project_id", "sha256"),
+        Index("ix_previews_state", "state"),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"))
+    dataset_id: Mapped[str] = mapped_column(ForeignKey("datasets.id", ondelete="CASCADE"), index=True)
+    kind: Mapped[str]
+    """`schedule`, `augmentation` or `initialization`."""
+    sha256: Mapped[str] = mapped_column(String(64))
+    """Of all that it depends on: equal questions have one answer."""
+    spec: Mapped[Json]
+    """Resolved."""
+    state: Mapped[ExportState] = mapped_column(_enum(ExportState), default=ExportState.QUEUED)
+    result: Mapped[Json | None]
+    picture: Mapped[bytes | None] = mapped_column(LargeBinary(), deferred=True)
+    """A PNG of at most a megabyte: small enough for a row, with which it goes."""
+    failure: Mapped[Json | None]
+    """`reason`: why there is none."""
+    created_at: Mapped[datetime] = mapped_column(default=now_plus())
+    asked_at: Mapped[datetime] = mapped_column(default=now_plus(), index=True)
+    """When somebody last wanted it."""
 
 
 class Held(Table):

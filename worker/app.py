@@ -1,5 +1,5 @@
-"""The Celery worker: three tasks that take an id, a pool of threads in which supervisors wait, and a reconciler beside
-it."""
+"""The Celery worker: three tasks that take an id, a pool of threads in which supervisors wait, and beside it a
+reconciler and a previewer."""
 
 from typing import Any
 
@@ -14,6 +14,7 @@ from worker import figures, job_log, warm
 from worker.exporting import run_export
 from worker.intake import run_ingest
 from worker.mlflow import Teller
+from worker.previewing import Previewer
 from worker.reconcile import Reconciler
 from worker.run import run_job
 from worker.site import Site
@@ -38,11 +39,12 @@ def serve(settings: Settings) -> None:
     def leave(**_: Any) -> None:
         site.leave()
 
-    reconciler = Reconciler(site)
+    reconciler, previewer = Reconciler(site), Previewer(site)
     reconciler.start()
     teller = None if settings.mlflow_url is None else Teller(site)
     if teller is not None:
         teller.start()
+    previewer.start()
     figures.tell(site.database, settings)
     log.info("worker_started", worker=site.id, slots=settings.worker_slots, device=site.device)
     try:
@@ -58,6 +60,7 @@ def serve(settings: Settings) -> None:
         worker.start()
     finally:
         site.leave()
+        previewer.stop()
         reconciler.stop()
         if teller is not None:
             teller.stop()

@@ -16,9 +16,11 @@ from models.tables import Dataset
 from worker.site import Site
 
 _lock = threading.Lock()
+Look = Callable[[], None]
+"""Called all the while; raises what ends the fetching."""
 
 
-def packed_folder(site: Site, dataset: Dataset, manifest: Manifest, look: Callable[[], None]) -> Path:
+def packed_folder(site: Site, dataset: Dataset, manifest: Manifest, look: Look) -> Path:
     """The folder of a ready data set.
 
     Args:
@@ -36,7 +38,7 @@ def packed_folder(site: Site, dataset: Dataset, manifest: Manifest, look: Callab
 
 
 @contextmanager
-def _held(lock: threading.Lock, look: Callable[[], None]) -> Iterator[None]:
+def _held(lock: threading.Lock, look: Look) -> Iterator[None]:
     while not lock.acquire(timeout=0.1):
         look()
     try:
@@ -93,7 +95,7 @@ def sha256_of(file: Path) -> str:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
-def _fetch(site: Site, dataset: Dataset, manifest: Manifest, place: Path, look: Callable[[], None]) -> None:
+def _fetch(site: Site, dataset: Dataset, manifest: Manifest, place: Path, look: Look) -> None:
     assert dataset.content_sha256 is not None
     prefix = datasets.packed_prefix(dataset.id, dataset.content_sha256)
     with site.scratch(f"fetch-{dataset.content_sha256}-{os.getpid()}") as folder:

@@ -1,4 +1,4 @@
-"""What the trainers' server imports before it forks any: all of torch that a first step needs, and the trainer itself.
+"""What the trainers' server imports before it forks any: all of torch that a first step needs, and what runs in them.
 
 Importing is also where the server binds its life to its worker's, for nothing else of ours ever runs in it.
 """
@@ -6,6 +6,7 @@ Importing is also where the server binds its life to its worker's, for nothing e
 import torch._dynamo
 import torch.optim  # noqa: F401
 
+import worker.preview
 import worker.trainer  # noqa: F401
 from worker.orphans import die_with_parent
 

@@ -11,7 +11,7 @@ import time
 
 import structlog
 
-from models import datasets, discarded, exports, idempotency, jobs, meters, storage, uploads
+from models import datasets, discarded, exports, idempotency, jobs, meters, previews, storage, uploads
 from models.database import OUTAGES
 from models.tables import Worker
 from worker.site import Site
@@ -83,6 +83,8 @@ def reconcile(site: Site) -> None:
         exports.recover_lost(session, fruitless_limit=settings.fruitless_attempts)
         for dataset_id in uploads.give_up_abandoned(session, settings.upload_hours):
             log.info("upload_given_up", dataset=dataset_id)
+        previews.recover_lost(session, fruitless_limit=settings.fruitless_attempts)
+        previews.forget_old(session)
         idempotency.forget_old(session, settings.idempotency_hours)
         jobs.forget_workers(session)
     _ring(site)

@@ -55,7 +55,7 @@ def probe(pipe: Connection) -> None:
 
 def main(pipe: Connection, output: Connection, order: Order) -> None:
     """The whole life of a trainer."""
-    _begin_a_life_of_its_own()
+    begin_a_life_of_its_own()
     _write_to(output)
     control = Control(after_step=partial(reach, "step"))
     threading.Thread(target=_obey, args=(pipe, control), name="orders", daemon=True).start()
@@ -194,7 +194,7 @@ def _obey(pipe: Connection, control: Control) -> None:
                 return
 
 
-def _begin_a_life_of_its_own() -> None:
+def begin_a_life_of_its_own() -> None:
     """A session apart from the worker's, so that a Ctrl-C meant for it does not reach us; and no life beyond it."""
     os.setsid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)

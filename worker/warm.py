@@ -8,6 +8,7 @@ fork would leave the child with a lock that nobody holds, for ever.
 import json
 import multiprocessing
 import os
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection
@@ -17,7 +18,7 @@ from typing import Any, Literal
 
 from models import failpoints
 from worker.allocator import trainer_environment
-from worker.order import Order
+from worker.order import Order, PreviewOrder
 
 _context = multiprocessing.get_context("forkserver")
 Word = Literal["checkpoint", "stop"]
@@ -65,6 +66,37 @@ class Trainer:
         return self._process.exitcode
 
 
+class Unanswered(Exception):
+    """A process that was to answer has not; the message says why."""
+
+
+def preview(order: PreviewOrder, look: Callable[[], None]) -> dict[str, Any]:
+    """What a process of its own has to show.
+
+    Args:
+        look: called all the while; raises what ends the wait.
+
+    Raises:
+        Unanswered: it took too long, or died.
+    """
+    process, pipe = _start(_preview, order)
+    deadline = time.monotonic() + order.seconds
+    try:
+        while not pipe.poll(0.1):
+            look()
+            if time.monotonic() > deadline:
+                raise Unanswered(f"it took longer than {order.seconds} seconds")
+        answer: dict[str, Any] = json.loads(pipe.recv_bytes())
+    except (EOFError, OSError):
+        process.join()
+        raise Unanswered(f"the process that makes it ended with exit code {process.exitcode}") from None
+    finally:
+        process.kill()
+        process.join()
+        pipe.close()
+    return answer
+
+
 def start_server(threads: int, cache_dir: Path) -> dict[str, Any]:
     """Start the server and ask a first child what the machine computes with.
 
@@ -101,6 +133,12 @@ def _train(pipe: Connection, output: Connection, order: Order) -> None:
     from worker import trainer  # here, in the child: it was imported before the fork
 
     trainer.main(pipe, output, order)
+
+
+def _preview(pipe: Connection, order: PreviewOrder) -> None:
+    from worker import preview
+
+    preview.main(pipe, order)
 
 
 def _probe(pipe: Connection) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from .exits import Exit
+from .failures import Refused
 from .session import AsJson, JobName, Session, plain
 
 if TYPE_CHECKING:
@@ -77,6 +78,42 @@ def validate(
             ("checkpoint", bytes_text(estimate.checkpoint_bytes)),
         ]
         session.out.print(key_table(rows))
+
+
+def preview(
+    file: SpecArgument,
+    settings: Settings = [],  # noqa: B006
+    data: Data = None,
+    augmentation: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the first examples, as stored and as trained on: a PNG.")
+    ] = None,
+    timeout: Timeout = 120,
+    as_json: AsJson = False,
+) -> None:
+    """Show what a spec would do, and start nothing. Its learning rate, its layers at the start, and its examples."""
+    session, spec = _read(file, settings, data, as_json)
+    from .. import ValidationError
+
+    previews = session.client.previews
+    try:
+        schedule = previews.schedule(spec.value, timeout)
+        start = previews.initialization(spec.value, timeout)
+        examples = previews.augmentation(spec.value, timeout)
+    except ValidationError as error:
+        _show_mistakes(session, spec, error.errors)
+        raise typer.Exit(Exit.ERROR) from None
+    if augmentation is not None:
+        if not examples.urls:
+            raise Refused("these data are no images: there is no picture of them")
+        previews.save_picture(examples, augmentation)
+    if as_json:
+        shown = {"schedule": schedule, "initialization": start, "augmentation": examples}
+        session.print_json({name: each.model_dump(mode="json") for name, each in shown.items()})
+        return
+    from .tables import preview_tables
+
+    for table in preview_tables(schedule.result or {}, start.result or {}, examples.result or {}):
+        session.out.print(table)
 
 
 def ps(
@@ -183,7 +220,7 @@ def fork(
     _begun(session, forked, detach)
 
 
-COMMANDS = (run, validate, ps, show, watch, wait, logs, cancel, pause, resume, retry, fork)
+COMMANDS = (run, validate, preview, ps, show, watch, wait, logs, cancel, pause, resume, retry, fork)
 
 
 def _read(file: Path, settings: Sequence[str], data: Path | None, as_json: bool) -> tuple[Session, "SpecFile"]:

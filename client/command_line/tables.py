@@ -1,6 +1,7 @@
 """What is shown of the service's answers, as tables."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,8 +14,10 @@ from .session import plain
 from .sparkline import sparkline
 
 __all__ = ["bytes_text", "checkpoint_table", "comparison_tables", "curve_table", "dataset_table", "figure", "job_table",
-           "key_table", "manifest_table", "result_table", "sample_table", "skipped_facts"]  # fmt: skip
+           "key_table", "manifest_table", "preview_tables", "result_table", "sample_table",
+           "skipped_facts"]  # fmt: skip
 
+VERDICTS = {"healthy": "green", "vanishing": "yellow", "exploding": "red", "dead": "red"}
 COLORS = {"running": "cyan", "succeeded": "green", "ready": "green", "failed": "red", "cancelled": "yellow"}
 
 
@@ -115,6 +118,34 @@ def result_table(summary: Mapping[str, Any]) -> Table:
     return table
 
 
+def preview_tables(
+    schedule: Mapping[str, Any], start: Mapping[str, Any], examples: Mapping[str, Any]
+) -> Iterator[Table | Text]:
+    """The way of the learning rate, the verdict on the start, its layers, and what the augmentation changes."""
+    rate = _table("LEARNING RATE", "FIRST", "PEAK", "LAST", "STEPS")
+    bars = Text(sparkline(_evenly(schedule)), style="cyan")
+    ends = (figure(schedule["first"]), figure(schedule["peak"]), figure(schedule["last"]))
+    rate.add_row(bars, *ends, figure(schedule["total_steps"]))
+    yield rate
+    yield from (Text(plain(note), style="dim") for note in schedule["notes"])
+    yield Text.assemble((f"\n{start['verdict']}", VERDICTS.get(start["verdict"], "")), f": {plain(start['detail'])}")
+    if start["advice"]:
+        yield Text(plain(start["advice"]))
+    layers = _table("LAYER", "START", "WEIGHTS", "OUTPUTS", "DEAD", "GRADIENT", "VERDICT")
+    for layer in start["layers"]:
+        dead = "–" if layer["dead_share"] is None else f"{layer['dead_share']:.0%}"
+        spreads = (_spread(layer, "weight"), _spread(layer, "activation"))
+        verdict = Text(layer["verdict"], style=VERDICTS.get(layer["verdict"], ""))
+        layers.add_row(plain(layer["name"]), layer["start"], *spreads, dead, figure(layer["gradient_norm"]), verdict)
+    yield layers
+    if examples["operations"]:
+        changes = _table("AUGMENTATION", "CHANGED", "OF")
+        for each in examples["operations"]:
+            changed = figure(each["changed"]) if each["acts"] else "begins later"
+            changes.add_row(each["type"], changed, figure(examples["examples"]))
+        yield changes
+
+
 def key_table(rows: Sequence[tuple[str, str]]) -> Table:
     table = Table.grid(padding=(0, 2))
     for name, value in rows:
@@ -151,6 +182,18 @@ def bytes_text(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1000
     return f"{count:.1f} TB"
+
+
+def _spread(layer: Mapping[str, Any], what: str) -> str:
+    mean, std = layer[f"{what}_mean"], layer[f"{what}_std"]
+    return "–" if mean is None or std is None else f"{figure(mean)} ± {figure(std)}"
+
+
+def _evenly(schedule: Mapping[str, Any], points: int = 400) -> list[float]:
+    """The rate at even distances in time: the points of the curve lie closer where it turns."""
+    steps, rates, last = schedule["steps"], schedule["learning_rate"], schedule["total_steps"]
+    wanted = [1 + (last - 1) * place // max(points - 1, 1) for place in range(points)]
+    return [rates[max(0, bisect_right(steps, step) - 1)] for step in wanted]
 
 
 def _table(*columns: str) -> Table:

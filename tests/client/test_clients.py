@@ -11,6 +11,7 @@ PAIRS = [
     (ordinary_client.Datasets, async_client.AsyncDatasets),
     (ordinary_client.Jobs, async_client.AsyncJobs),
     (ordinary_client.Checkpoints, async_client.AsyncCheckpoints),
+    (ordinary_client.Previews, async_client.AsyncPreviews),
     (ordinary_client.Projects, async_client.AsyncProjects),
     (ordinary_client.Keys, async_client.AsyncKeys),
 ]

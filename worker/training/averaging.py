@@ -49,10 +49,6 @@ class Average:
         """Whether there is an average after so many steps; until then the raw weights are taken."""
         return not isinstance(self.technique, Swa) or step >= self.start
 
-    def learning_rate(self, step: int) -> float | None:
-        """The rate that takes the place of the schedule's at a step, counted from 0."""
-        return self.technique.learning_rate if isinstance(self.technique, Swa) and step >= self.start else None
-
     @contextmanager
     def shown(self, step: int) -> Iterator[None]:
         """The network has its averaged weights in here, and buffers that belong to them."""
@@ -94,6 +90,11 @@ class Average:
 def copy(these: list[Tensor], into: list[Tensor]) -> None:
     if these:
         torch._foreach_copy_(into, these)
+
+
+def rate_of_averaging(technique: Averaging | None, step: int, clock: Clock) -> float | None:
+    """The rate that takes the place of the schedule's at a step, counted from 0."""
+    return technique.learning_rate if isinstance(technique, Swa) and step >= clock.count(technique.start) else None
 
 
 def decay_of(ema: Ema, step: int, clock: Clock) -> float:

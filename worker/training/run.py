@@ -14,7 +14,7 @@ from torch import Tensor
 
 from models.spec.estimate import steps_per_epoch, total_steps
 from models.spec.job import JobSpec
-from worker.training.averaging import Average
+from worker.training.averaging import Average, rate_of_averaging
 from worker.training.clipping import Clipper
 from worker.training.copying import Copier
 from worker.training.data import Dataset
@@ -154,11 +154,7 @@ class Run:
 
     @property
     def learning_rate(self) -> float:
-        constant = None if self.average is None else self.average.learning_rate(self.position.step)
-        if constant is not None:
-            return constant
-        peak = self.spec.optimizer.learning_rate
-        return learning_rate(self.spec.schedule, peak, self.position.step, self.clock, self.position.plateau.scale)
+        return learning_rate_of(self.spec, self.position.step, self.clock, self.position.plateau.scale)
 
     @property
     def may_skip(self) -> bool:
@@ -333,6 +329,14 @@ class Run:
         assert position.ended is not None
         measured = position.best, position.last, position.report
         return Finished(position.step, position.epoch, position.ended, *measured, position.warm_start or None)
+
+
+def learning_rate_of(spec: JobSpec, step: int, clock: Clock, plateau_scale: float = 1.0) -> float:
+    """The rate of a step, counted from 0: the schedule's, or that of the averaging that has begun."""
+    constant = rate_of_averaging(spec.training.averaging, step, clock)
+    if constant is not None:
+        return constant
+    return learning_rate(spec.schedule, spec.optimizer.learning_rate, step, clock, plateau_scale)
 
 
 def environment_of(device: str) -> dict[str, str | int]:

@@ -80,6 +80,13 @@ def test_no_block_of_the_readme_is_left_untried() -> None:
     assert (ROOT / "README.md").read_text().count("```") == 2 * len(blocks("README.md"))
 
 
+def test_the_page_about_previews_can_be_followed(clone: Clone) -> None:
+    for kind, text in blocks("docs/how-to/look-before-you-run.md"):
+        (clone.folder / "examples.png").unlink(missing_ok=True)
+        clone.type(kind, text)
+    assert (clone.folder / "examples.png").stat().st_size > 1000
+
+
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the README's example with curl needs curl")
 def test_the_readme_runs_one_job_in_three_ways(clone: Clone) -> None:
     spec, *ways = [block for block in blocks("README.md", "## Your own job") if block[0] != "console"]

@@ -8,6 +8,7 @@ import { bytes, number } from "../parts/format.js";
 import { main, screen } from "../parts/frame.js";
 import { pretty } from "../parts/json.js";
 import { title } from "../parts/jobs.js";
+import { Previews } from "../parts/previews.js";
 import { Schema } from "../parts/schema.js";
 import { failed, loading, notAllowed, notice } from "../parts/states.js";
 
@@ -47,6 +48,7 @@ function show(schema, datasets, templates, jobs, from) {
   const verdict = element("div", { class: "card verdict", "aria-live": "polite" });
   const problems = element("div", { id: "problems" });
   const said = element("div", {});
+  const previews = new Previews();
   let [timer, controller, key] = [null, null, newKey()];
 
   const editor = new Editor({
@@ -55,6 +57,7 @@ function show(schema, datasets, templates, jobs, from) {
     changed: () => {
       key = newKey();
       submit.disabled = true;
+      previews.stop();
       clearTimeout(timer);
       timer = setTimeout(validate, PAUSE);
     },
@@ -81,6 +84,7 @@ function show(schema, datasets, templates, jobs, from) {
       editor.root,
       element("aside", { class: "side", "aria-label": "Check" }, verdict, problems),
     ),
+    previews.root,
   );
   submit.addEventListener("click", send);
   editor.text = `${pretty(first(datasets, templates, from))}\n`;
@@ -112,6 +116,7 @@ function show(schema, datasets, templates, jobs, from) {
     ].map((one) => ({ ...one, pointer: one.pointer ?? "", isKey: one.code === "unknown_key" }));
     editor.report(found);
     submit.disabled = !valid;
+    if (valid) previews.ask(editor.text);
     verdict.dataset.valid = String(valid);
     const counted = `${errors.length} ${errors.length === 1 ? "mistake" : "mistakes"}`;
     fill(
