@@ -12,7 +12,7 @@ from sqlalchemy import MetaData, inspect, select, text
 from models import audit, browser_sessions, checkpoints, discarded, exports, jobs, metrics, projects, usage
 from models.checkpoints import Saved
 from models.states import State
-from models.tables import Held, IdempotentReply, LogLine, Table, Worker
+from models.tables import Held, IdempotentReply, LogLine, MlflowRun, Preview, Table, UploadPart, Worker
 from tests.models.conftest import ROOT, Office
 
 Rows = dict[str, list[dict[str, Any]]]
@@ -49,6 +49,10 @@ def _fill(office: Office) -> str:
         now = datetime(2026, 1, 1, tzinfo=UTC)
         said = {"source": "worker", "level": "info", "message": "é", "logged_at": now}
         session.add(LogLine(id="log_1", job_id=running.id, attempt=1, **said))
+        session.add(UploadPart(dataset_id=running.dataset_id, number=1, key="part", bytes=1, sha256="0" * 64))
+        asked = {"project_id": office.project_id, "dataset_id": running.dataset_id, "spec": {}}
+        session.add(Preview(id="prv_1", kind="schedule", sha256="0" * 64, **asked))
+        session.add(MlflowRun(job_id=running.id))
         discarded.add(session, "jobs/job_gone")
         session.add(Worker(id="wrk_a", host="h", pid=1, slots=1, busy=0, device="cpu", state="online"))
     return waiting
