@@ -7,7 +7,7 @@ from fastapi.testclient import TestClient
 
 from api.dependencies import require_scopes, scopes_of
 from api.main import ROUTERS
-from tests.api.conftest import Json, Tenant
+from tests.api.conftest import Json, Tenant, spec_on
 
 ROUTES = [
     (method, route)
@@ -19,6 +19,12 @@ ROUTES = [
 KEYED = [(method, route) for method, route in ROUTES if scopes_of(route)]
 OWNED = [(method, route) for method, route in KEYED if "_id}" in route.path]
 PUBLIC = {"/healthz", "/readyz", "/version", "/openapi.json"}
+IDS = {"job_id": "job", "checkpoint_id": "ckpt", "dataset_id": "ds", "key_id": "key", "project_id": "prj"}
+IDS["preview_id"] = "prv"
+BODIES: dict[str, Json] = {
+    "/v1/datasets/{dataset_id}/complete": {"filename": "a.zip", "parts": 1, "sha256": "0" * 64},
+    "/v1/datasets/{dataset_id}/parts/{number}/sign": {"bytes": 1, "sha256": "0" * 64},
+}
 
 
 def _name(value: object) -> str:
@@ -56,8 +62,9 @@ def test_what_is_theirs_looks_like_what_is_not_there(
     found = {"job_id": job_id, "checkpoint_id": theirs.checkpoint(job_id).id, "dataset_id": theirs.dataset()}
     found["project_id"] = theirs.project_id
     found["key_id"] = theirs.admin.get("/v1/api-keys").json()["last_id"]
-    asked = [route.path.format(**found), _path(route, "0" * 32)]
-    body: dict[str, Json] = {"json": {}} if method in ("POST", "PATCH") else {}
+    found["preview_id"] = theirs.submitter.post("/v1/previews/schedule", json=spec_on(found["dataset_id"])).json()["id"]
+    asked = [route.path.format(**found, number=1), _path(route, "0" * 32)]
+    body = {"json": BODIES.get(route.path, {})} if method in ("POST", "PATCH") else {}
     foreign, unknown = (ours.admin.request(method, path, params={"filename": "a.zip"}, **body) for path in asked)
     assert foreign.status_code == unknown.status_code == 404
     if method != "HEAD":
@@ -96,6 +103,5 @@ def test_a_revoked_key_opens_nothing(ours: Tenant) -> None:
 
 
 def _path(route: APIRoute, number: str) -> str:
-    names = {"job_id": "job", "checkpoint_id": "ckpt", "dataset_id": "ds", "key_id": "key", "project_id": "prj"}
-    values = {name: f"{prefix}_{number}" for name, prefix in names.items()}
-    return route.path.format(**values, family="clipping", type_="global_norm")
+    values = {name: f"{prefix}_{number}" for name, prefix in IDS.items()}
+    return route.path.format(**values, number=1, family="clipping", type_="global_norm")

@@ -40,7 +40,7 @@ def said_of(error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     def train(*_: object) -> NoReturn:
         raise error
 
-    monkeypatch.setattr(trainer, "_begin_a_life_of_its_own", lambda: None)
+    monkeypatch.setattr(trainer, "begin_a_life_of_its_own", lambda: None)
     monkeypatch.setattr(trainer, "_obey", lambda *_: None)
     monkeypatch.setattr(trainer, "_write_to", lambda _: None)
     monkeypatch.setattr(trainer, "_train", train)
