@@ -21,11 +21,11 @@ SEED ?= 0
 SECONDS ?= 300
 FAULTS := tests/faults tests/test_job_life.py tests/local/test_killed.py tests/models/test_discarded.py tests/models/test_jobs.py \
 	tests/models/test_upgrades.py tests/api/test_datasets.py tests/api/test_idempotent.py \
-	tests/api/test_schema.py tests/test_interoperability.py \
+	tests/api/test_schema.py tests/test_hostile.py tests/test_interoperability.py tests/worker/test_mlflow.py \
 	tests/local/test_up.py::test_a_second_start_on_one_folder_is_refused \
 	tests/worker/training/test_loop.py::test_how_often_anything_is_saved_or_told_changes_nothing
 
-chaos: .venv/dev  ## every fault, the slow ones too; then SECONDS=300 of random ones, decided by SEED=0
+chaos: .venv/dev  ## every fault, and whatever else takes long; then SECONDS=300 of random ones, decided by SEED=0
 	@$(RUN) -m pytest -m "chaos or not chaos" $(FAULTS)
 	@$(RUN) -m tests.faults.punisher --seed $(SEED) --seconds $(SECONDS)
 

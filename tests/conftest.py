@@ -23,12 +23,18 @@ ROOT = Path(__file__).parents[1]
 Server = TypeVar("Server")
 
 
+HEAVY = {"s3_server_of_the_run", "installation", "machine", "_trainers"}
+"""Fixtures that start several processes, where tests share them."""
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The S3 server is heavy: whatever needs it runs in one of the test processes, which starts the only one."""
+    """The tests that share something heavy run in one of the test processes, which starts the only one."""
     for item in items:
-        if "s3_server_of_the_run" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("s3"))
+        fixtures = item._fixtureinfo.name2fixturedefs if isinstance(item, pytest.Function) else {}
+        for name in fixtures.keys() & HEAVY:
+            if fixtures[name][-1].scope != "function":
+                item.add_marker(pytest.mark.xdist_group(f"{name} of {fixtures[name][-1].baseid}"))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -38,8 +38,9 @@ def spec(dataset_id: str, **changes: Any) -> dict[str, Any]:
     }
 
 
-@pytest.fixture
-def running_service(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Service]:
+@pytest.fixture(params=["postgres", pytest.param("sqlite", marks=pytest.mark.chaos)])
+def running_service(request: pytest.FixtureRequest, redis_url: str, tmp_path: Path) -> Iterator[Service]:
+    database_url = request.getfixturevalue(f"{request.param}_url")
     with service(tmp_path, database_url, redis_url, TRAINWRIGHT_CHECKPOINT_SECONDS="0.3") as installation:
         installation.start_worker()
         yield installation
