@@ -44,8 +44,8 @@ def test_every_operation_keeps_to_its_description(sqlite_url: str, tmp_path: Pat
 @pytest.mark.chaos
 @pytest.mark.timeout(0)
 def test_twenty_thousand_requests_keep_to_the_description(sqlite_url: str, tmp_path: Path) -> None:
-    examples = int(os.environ.get("TRAINWRIGHT_SCHEMA_EXAMPLES", "800"))
-    assert _cases(sqlite_url, tmp_path, "examples,coverage,fuzzing,stateful", examples) >= 25 * examples
+    examples = int(os.environ.get("TRAINWRIGHT_SCHEMA_EXAMPLES", "1000"))
+    assert _cases(sqlite_url, tmp_path, "examples,coverage,fuzzing,stateful", examples) >= 20 * examples
 
 
 def _cases(url: str, folder: Path, phases: str, examples: int) -> int:
