@@ -55,8 +55,8 @@ async def upload_dataset(
 ) -> Response:
     """Upload the content of a data set, as it is.
 
-    A zip of folders of images (a folder per class), an npz, a csv or a parquet; `filename` says which. A sha256 in
-    `Repr-Digest` (RFC 9530: `sha-256=:<base64>:`) is checked. A worker then takes the content in.
+    A zip or tar of folders of images (a folder per class), an npz, a csv or a Parquet file; `filename` says which. A
+    sha256 in `Repr-Digest` (RFC 9530: `sha-256=:<base64>:`) is checked. A worker then takes the content in.
     """
     refuse_encoded(request)
     await run_in_threadpool(require_taking, services, caller.project_id, dataset_id)

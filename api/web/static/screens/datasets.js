@@ -30,7 +30,7 @@ async function show() {
         ? cards(datasets)
         : empty(
             "No data sets yet",
-            "Drop a zip with a folder of images for each class, an npz, or a csv above. It is checked and packed before anything trains on it.",
+            "Drop a zip or tar with a folder of images for each class, an npz, a csv or a Parquet file above. It is checked and packed before anything trains on it.",
           ),
     );
   } catch (problem) {
@@ -81,7 +81,7 @@ function uploadForm() {
       element(
         "p",
         { class: "soft small" },
-        "Drop it here. A zip of folders of images (a folder for each class), npz or csv.",
+        "Drop it here. A zip or tar with a folder of images for each class, an npz, a csv or a Parquet file.",
       ),
     ),
     element("div", { class: "field" }, element("label", { for: "name" }, "Name"), name),
