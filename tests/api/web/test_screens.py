@@ -1,10 +1,14 @@
 """Every screen in a real browser, in both themes: whole, calm, and open to everybody."""
 
 import re
+from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from numpy.typing import NDArray
+from PIL import Image
 from playwright.sync_api import expect
 
 from tests.api.web.browser import Theme, Visitor
@@ -176,7 +180,7 @@ def test_a_theme_that_was_chosen_stays(visit: Visit) -> None:
 
 
 def test_the_picture_in_the_readme(visit: Visit, site: Site) -> None:
-    """`TRAINWRIGHT_SCREENSHOTS=docs/images` with `-k readme` takes it anew."""
+    """`TRAINWRIGHT_SCREENSHOTS=docs/images` with `-k readme` takes it anew; it must look like the page, fonts apart."""
     spec = digits_spec(site.dataset_id, "digits, convolutions", epochs=12) | {
         "network": {"type": "cnn", "widths": [16, 32], "head": [64]},
         "augmentation": [{"type": "affine", "rotation": 10, "shift": [0.1, 0.1]}],
@@ -192,6 +196,14 @@ def test_the_picture_in_the_readme(visit: Visit, site: Site) -> None:
     expect(page.get_by_role("region", name="Confusion matrix", exact=True)).to_contain_text("Rows: what it is")
     page.wait_for_selector("canvas.picture[data-drawn]")
     somebody.picture("job", whole=False)
+    difference = np.abs(_blurred(PICTURE.read_bytes()) - _blurred(page.screenshot()))
+    assert difference.mean() < 3, "the page looks different now: take the picture in the README anew"
+
+
+def _blurred(picture: bytes) -> NDArray[np.float64]:
+    """(56, 64, 3), 0 … 255."""
+    with Image.open(BytesIO(picture)) as image:
+        return np.asarray(image.convert("RGB").resize((64, 56), Image.Resampling.BOX), np.float64)
 
 
 def test_the_picture_in_the_readme_is_small() -> None:
