@@ -38,14 +38,14 @@ EXPECTED = {
     "api/postgres": "`python -m benchmarks.api postgres`",
     "api/sqlite": "`python -m benchmarks.api sqlite`",
     "growth/postgres": "`python -m benchmarks.growth`",
+    "start": "`python -m benchmarks.start`",
 }
 """What has a benchmark, and how it is run."""
 
 UNMEASURED = """
 ## Not measured here
 
-{missing}The time from a POST to the first step and anything on a GPU have no benchmark yet. Nothing is claimed about
-them.
+{missing}Nothing here has run on a GPU, and nothing is claimed about one.
 """
 
 
