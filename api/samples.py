@@ -8,7 +8,7 @@ import random
 import struct
 import zlib
 from base64 import b64encode
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -40,8 +40,9 @@ MOST_BYTES = 64 * 1024**2
 """Of an image that is read to be shown."""
 MOST_VALUES = 100
 """Numbers of a vector, columns of a row, words of a text."""
-READERS = 8
-"""Objects are read side by side: a store answers in milliseconds, however little is asked for."""
+_readers = ThreadPoolExecutor(8, "samples")
+"""Objects are read side by side: a store answers in milliseconds, however little is asked for. So many at once, whoever
+asks."""
 
 Target = str | list[str] | list[float | None] | None
 
@@ -76,8 +77,7 @@ class Samples:
 
     def at(self, indices: Sequence[int]) -> list[Sample]:
         """These examples, in this order."""
-        with ThreadPoolExecutor(READERS) as readers:
-            return list(readers.map(self._sample, indices))
+        return list(_readers.map(self._sample, indices))
 
     def _sample(self, index: int) -> Sample:
         match self.manifest:
@@ -115,7 +115,8 @@ class Samples:
         length = height * width * channels
         png = None
         if length <= MOST_BYTES:
-            png = b64encode(thumbnail(self._bytes(split.inputs, first, length), height, width, channels)).decode()
+            pixels = self._pieces(split.inputs, first, length)
+            png = b64encode(thumbnail(pixels, height, width, channels)).decode()
         return Picture(height=height, width=width, png=png)
 
     def _table_row(self, split: TableSplit, index: int) -> Sample:
@@ -152,12 +153,14 @@ class Samples:
         return struct.unpack(f"<{count}{code}", self._bytes(file, first, count))
 
     def _bytes(self, file: ArrayFile, first: int, count: int) -> bytes:
+        return b"".join(self._pieces(file, first, count))
+
+    def _pieces(self, file: ArrayFile, first: int, count: int) -> Iterator[bytes]:
         """Elements of an array as they lie in its file, behind a header of whatever length."""
         size = struct.calcsize(CODES[file.dtype])
         begin = file.bytes - prod(file.shape) * size + first * size
-        if count == 0:
-            return b""
-        return b"".join(self.storage.read(f"{self.prefix}/{file.path}", begin, begin + count * size))
+        if count > 0:
+            yield from self.storage.read(f"{self.prefix}/{file.path}", begin, begin + count * size)
 
 
 def value_of(column: Column, value: float | None) -> str | float | None:
@@ -167,23 +170,29 @@ def value_of(column: Column, value: float | None) -> str | float | None:
     return value
 
 
-def thumbnail(pixels: bytes, height: int, width: int, channels: int) -> bytes:
-    """Pixels (height, width, channels) as a PNG (W3C PNG, third edition) of at most `LARGEST_SIDE` a side."""
+def thumbnail(pixels: Iterable[bytes], height: int, width: int, channels: int) -> bytes:
+    """Pixels (height, width, channels), in pieces, as a PNG (W3C PNG, third edition), `LARGEST_SIDE` a side at most."""
     step = -(-max(height, width) // LARGEST_SIDE)
     shown = -(-height // step), -(-width // step)
     header = struct.pack(">2I5B", shown[1], shown[0], 8, 0 if channels == 1 else 2, 0, 0, 0)
-    body = zlib.compress(b"".join(b"\0" + line for line in _lines(pixels, height, width * channels, channels, step)), 1)
+    body = zlib.compress(b"".join(b"\0" + line for line in _lines(pixels, width * channels, channels, step)), 1)
     chunks = b"".join(_chunk(name, data) for name, data in ((b"IHDR", header), (b"IDAT", body), (b"IEND", b"")))
     return b"\x89PNG\r\n\x1a\n" + chunks
 
 
-def _lines(pixels: bytes, height: int, length: int, channels: int, step: int) -> Iterator[bytes]:
-    for row in range(0, height, step):
-        line = pixels[row * length : (row + 1) * length]
-        thinned = bytearray(-(-length // (channels * step)) * channels)
-        for channel in range(channels):
-            thinned[channel::channels] = line[channel :: channels * step]
-        yield bytes(thinned)
+def _lines(pixels: Iterable[bytes], length: int, channels: int, step: int) -> Iterator[bytes]:
+    """Every `step`-th pixel of every `step`-th line; no more than a piece and a line are held."""
+    unread, row = bytearray(), 0
+    for piece in pixels:
+        unread += piece
+        while len(unread) >= length:
+            if row % step == 0:
+                thinned = bytearray(-(-length // (channels * step)) * channels)
+                for channel in range(channels):
+                    thinned[channel::channels] = unread[channel : length : channels * step]
+                yield bytes(thinned)
+            del unread[:length]
+            row += 1
 
 
 def _chunk(name: bytes, data: bytes) -> bytes:

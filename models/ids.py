@@ -6,7 +6,7 @@ from typing import Literal
 
 import uuid_utils
 
-Prefix = Literal["job", "ds", "ckpt", "evt", "exp", "key", "log", "aud", "prj", "prv", "req", "upl", "wrk"]
+Prefix = Literal["job", "ds", "ckpt", "evt", "exp", "key", "log", "aud", "prj", "prv", "req", "upl", "sgn", "wrk"]
 
 
 def new_id(prefix: Prefix) -> str:

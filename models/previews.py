@@ -5,7 +5,7 @@ import hashlib
 import json
 from typing import Any, Literal
 
-from sqlalchemy import delete, func, or_, select
+from sqlalchemy import case, delete, func, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, undefer
 from sqlalchemy.sql.elements import ColumnElement
@@ -45,23 +45,24 @@ def fingerprint(kind: Kind, resolved: Json, content_sha256: str) -> str:
 
 
 def ask(session: Session, project_id: str, kind: Kind, *, dataset: Dataset, resolved: Json) -> tuple[Preview, bool]:
-    """The preview of a resolved spec, queued if it was not asked for yet, and whether that was so."""
+    """The preview of a resolved spec, queued if it is not there yet, and whether one more waits for that now."""
     assert dataset.content_sha256 is not None
+    sha256 = fingerprint(kind, resolved, dataset.content_sha256)
+    wanted_already = (Preview.project_id == project_id) & (Preview.sha256 == sha256) & _is_wanted()
+    was_wanted = session.scalars(select(Preview.id).where(wanted_already)).one_or_none() is not None
     insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
-    new = new_id("prv")
     statement = insert(Preview).values(
-        id=new,
+        id=new_id("prv"),
         project_id=project_id,
         dataset_id=dataset.id,
         kind=kind,
-        sha256=fingerprint(kind, resolved, dataset.content_sha256),
+        sha256=sha256,
         spec=resolved,
     )
-    wanted = statement.on_conflict_do_update(
-        index_elements=["project_id", "sha256"], set_={"asked_at": now_plus()}
-    ).returning(Preview)
-    preview = session.scalars(wanted, execution_options={"populate_existing": True}).one()
-    return preview, preview.id == new
+    asked = case((Preview.state == ExportState.FAILED, Preview.asked_at), else_=now_plus())
+    wanted = statement.on_conflict_do_update(index_elements=["project_id", "sha256"], set_={"asked_at": asked})
+    preview = session.scalars(wanted.returning(Preview), execution_options={"populate_existing": True}).one()
+    return preview, preview.state not in ENDED and not was_wanted
 
 
 def waiting(session: Session, project_id: str) -> int:

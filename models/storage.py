@@ -290,10 +290,9 @@ class _FileWriter:
         return Stored(size, self._digest.hexdigest())
 
     def close(self) -> None:
-        try:
-            self._file.close()  # writes what is left, so a disk that was full is full again
-        finally:
-            self._temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # it writes what is left: a disk that was full is full again, and `commit` has said so
+            self._file.close()
+        self._temporary.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:

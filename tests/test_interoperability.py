@@ -18,7 +18,7 @@ from tests.service import service
 PINS = ROOT / "tests" / "tools.txt"
 SETTINGS = """
 package_name_override: trainwright_client
-content_type_overrides: {application/zip: application/octet-stream}
+content_type_overrides: {application/zip: application/octet-stream, image/png: application/octet-stream}
 """
 """The generator knows a few media types; of others it has to be told that they are bytes."""
 

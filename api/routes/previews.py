@@ -134,10 +134,10 @@ def _asked(services: Services, caller: Caller, kind: Kind, body: Any) -> str:
         runnable = make_runnable(session, caller.project_id, body)
         dataset = datasets.get(session, caller.project_id, runnable.dataset_id)
         assert dataset is not None, "it has been checked in this transaction"
-        preview, is_new = previews.ask(session, caller.project_id, kind, dataset=dataset, resolved=runnable.resolved)
-        if is_new and previews.waiting(session, caller.project_id) > MOST_WAITING:
+        preview, is_more = previews.ask(session, caller.project_id, kind, dataset=dataset, resolved=runnable.resolved)
+        if is_more and previews.waiting(session, caller.project_id) > MOST_WAITING:
             raise TooManyPreviews(f"{MOST_WAITING} previews of this project are waiting to be made")
-    if is_new:
+    if is_more:
         services.ringer.ring("preview", preview.id)
     return preview.id
 

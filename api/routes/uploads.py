@@ -1,9 +1,11 @@
 """The content of a data set: in one body, or by parts that can be sent again, in any order, past this service too."""
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Annotated, Unpack
+from weakref import WeakValueDictionary
 
-from anyio import CapacityLimiter, to_thread
+from anyio import CapacityLimiter, Lock, to_thread
 from fastapi import APIRouter, Depends, Path, Request, Response
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
@@ -41,6 +43,8 @@ router = APIRouter(tags=["datasets"])
 PartNumber = Annotated[int, Path(ge=1, le=MAX_PARTS, description=f"1 … {MAX_PARTS}: its place in the file.")]
 HASHING = CapacityLimiter(2)
 """Uploads that are read back at once: they must not keep threads from everybody else."""
+_turns: WeakValueDictionary[str, Lock] = WeakValueDictionary()
+"""Project → its turn: one of its uploads is completed at a time, and none is read once more that has been meanwhile."""
 
 
 @router.put(
@@ -128,7 +132,8 @@ def sign_dataset_part(
     """
     require_taking(services, caller.project_id, dataset_id)
     expires_at = datetime.now(UTC) + timedelta(seconds=SIGNED_SECONDS)
-    key = uploads.new_key(dataset_id)
+    with services.database.read() as session:
+        key = uploads.key_to_sign(session, dataset_id, number, body.sha256)
     signed = services.storage.presign_put(key, body.bytes, body.sha256, SIGNED_SECONDS)
     if signed is None:
         path = f"/v1/datasets/{dataset_id}/parts/{number}"
@@ -136,6 +141,9 @@ def sign_dataset_part(
         return reply(SignedPart(url=path, headers=headers, expires_at=expires_at))
     with services.database.write() as session:
         require_room_for_part(session, services.settings, caller.project_id, (dataset_id, number), body.bytes)
+        if uploads.signed_in_vain(session, dataset_id) >= uploads.MOST_SIGNED_IN_VAIN:
+            detail = f"too many parts were signed and then replaced: wait for {SIGNED_SECONDS} seconds"
+            raise Conflict(detail, code="signed_too_often")
         size, sha256 = body.bytes, body.sha256
         _put(session, caller, dataset_id, "signDatasetPart", number, key=key, size=size, sha256=sha256)
     return reply(SignedPart(url=signed.url, headers=dict(signed.headers), expires_at=expires_at))
@@ -174,16 +182,9 @@ async def complete_dataset_upload(
     filename = name_of(body.filename)
     if filename is None:
         raise Invalid([ProblemItem(pointer="/filename", code="invalid", detail="the name of a file, with its ending")])
-    parts = await run_in_threadpool(_parts, services, caller.project_id, dataset_id, body.parts)
-    if parts is not None:
-        found = await to_thread.run_sync(sha256_of, services.storage, parts, limiter=HASHING)
-        if found != body.sha256:
-            await run_in_threadpool(_give_up, services, dataset_id, parts)
-            detail = "the parts together do not have this sha256: they were deleted"
-            raise Invalid([ProblemItem(pointer="/sha256", code="digest_mismatch", detail=detail)])
 
-    def complete(session: Session) -> Done:
-        if parts is None:
+    def complete(parts: list[Row] | None, session: Session) -> Done:
+        if parts is None or not uploads.hold(session, dataset_id):
             raise has_content()
         keys = [part.key for part in parts]
         if [part.key for part in uploads.parts(session, dataset_id, up_to=body.parts)] != keys:
@@ -203,7 +204,15 @@ async def complete_dataset_upload(
         answer = Reply(202, _come_again(dataset), dataset.model_dump(mode="json"))
         return Done(answer, answer, after_commit=lambda: services.ringer.ring("ingest", dataset_id))
 
-    answer = await run_in_threadpool(once.do, caller, complete)
+    async with _turns.setdefault(caller.project_id, Lock()):
+        parts = await run_in_threadpool(_parts, services, caller.project_id, dataset_id, body.parts)
+        if parts is not None:
+            found = await to_thread.run_sync(sha256_of, services.storage, parts, limiter=HASHING)
+            if found != body.sha256:
+                await run_in_threadpool(_give_up, services, dataset_id, parts)
+                detail = "the parts together do not have this sha256: they were deleted"
+                raise Invalid([ProblemItem(pointer="/sha256", code="digest_mismatch", detail=detail)])
+        answer = await run_in_threadpool(once.do, caller, partial(complete, parts))
     answer.background = BackgroundTask(sweep_below, services, uploads.prefix(dataset_id))
     return answer
 
@@ -211,10 +220,16 @@ async def complete_dataset_upload(
 def _uploaded(session: Session, caller: Caller, dataset_id: str, action: str, **upload: Unpack[Upload]) -> Dataset:
     row = datasets.uploaded(session, dataset_id, **upload)
     if row is None:
-        raise Conflict("another upload of this data set was faster", code="already_uploaded")
+        raise _too_late(session, caller.project_id, dataset_id)
     usage.note_storage(session, caller.project_id)
     audit.record(session, caller.project_id, caller.key_id, action, dataset_id, bytes=upload["size"])
     return representations.dataset(row)
+
+
+def _too_late(session: Session, project_id: str, dataset_id: str) -> NotFound | Conflict:
+    if datasets.get(session, project_id, dataset_id) is None:
+        return NotFound()
+    return Conflict("another upload of this data set was faster", code="already_uploaded")
 
 
 def _put(
@@ -222,7 +237,7 @@ def _put(
 ) -> UploadPart:
     row = uploads.put(session, dataset_id, number, key=key, size=size, sha256=sha256)
     if row is None:
-        raise Conflict("another upload of this data set was faster", code="already_uploaded")
+        raise _too_late(session, caller.project_id, dataset_id)
     usage.note_storage(session, caller.project_id)
     audit.record(session, caller.project_id, caller.key_id, action, dataset_id, number=number, bytes=size)
     return representations.upload_part(row)

@@ -2,7 +2,9 @@
 
 import errno
 import hashlib
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,11 @@ import httpx
 import pytest
 from sqlalchemy import select, update
 
-from models import discarded, uploads
+from api.uploads import sha256_of
+from models import datasets, discarded, uploads
 from models.clock import now_plus
+from models.datasets import Upload
+from models.storage import SignedPut, Storage
 from models.tables import Audit, Discarded, UploadPart
 from tests.api.conftest import Tenant, digest_of
 
@@ -90,6 +95,39 @@ def test_a_whole_that_is_not_what_was_said_leaves_nothing(ours: Tenant) -> None:
     assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/sha256")
     assert (_objects(ours, path), _rows(ours, path)) == ([], [])
     assert ours.reader.get(path).json()["status"] == "uploading"
+
+
+def test_a_wrong_sha256_costs_nothing_once_somebody_else_was_right(
+    ours: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = _create(ours)
+    _put(ours, path, 1, WHOLE)
+
+    def read_while_another_completes(storage: Storage, parts: list[UploadPart]) -> str | None:
+        with ours.world.services.database.write() as session:
+            upload = Upload(filename="a.zip", key=None, parts=[parts[0].key], size=len(WHOLE), sha256=SHA256)
+            assert datasets.uploaded(session, Path(path).name, **upload) is not None
+        return sha256_of(storage, parts)
+
+    monkeypatch.setattr("api.routes.uploads.sha256_of", read_while_another_completes)
+    assert _complete(ours, path, parts=1, sha256="0" * 64).status_code == 422
+    assert (len(_objects(ours, path)), len(_rows(ours, path))) == (1, 1)
+
+
+def test_however_many_complete_it_at_once_it_is_read_once(ours: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, read = _create(ours), []
+    _put(ours, path, 1, WHOLE)
+
+    def slowly(storage: Storage, parts: list[UploadPart]) -> str | None:
+        read.append(len(parts))
+        time.sleep(0.3)
+        return sha256_of(storage, parts)
+
+    monkeypatch.setattr("api.routes.uploads.sha256_of", slowly)
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda _: _complete(ours, path, parts=1), range(4)))
+    assert sorted(answer.status_code for answer in answers) == [202, 409, 409, 409]
+    assert read == [1]
 
 
 def test_what_is_missing_is_named_and_the_rest_kept(ours: Tenant) -> None:
@@ -183,6 +221,22 @@ def test_where_the_store_signs_nothing_a_part_comes_to_the_service(ours: Tenant)
     assert ours.submitter.put(signed["url"], content=PARTS[0], headers=signed["headers"]).status_code == 200
 
 
+def test_what_is_signed_again_and_again_does_not_go_on_for_ever(ours: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, services = _create(ours), ours.world.services
+    monkeypatch.setattr(type(services.storage), "presign_put", lambda *_: SignedPut("https://store/part", {}))
+
+    def sign(content: bytes) -> httpx.Response:
+        asked = {"bytes": len(content), "sha256": _sha256(content)}
+        return ours.submitter.post(f"{path}/parts/1/sign", json=asked)
+
+    answers = [sign(b"same") for _ in range(30)]
+    assert {answer.status_code for answer in answers} == {200}
+    assert len(_rows(ours, path)) == 1
+    answers = [sign(b"%d" % number) for number in range(uploads.MOST_SIGNED_IN_VAIN + 1)]
+    assert [answer.status_code for answer in answers] == [200] * uploads.MOST_SIGNED_IN_VAIN + [409]
+    assert answers[-1].json()["error"]["code"] == "signed_too_often"
+
+
 def test_a_full_disk_keeps_the_parts_that_are_there(ours: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -215,6 +269,17 @@ def test_an_upload_that_takes_too_long_is_refused(ours: Tenant, monkeypatch: pyt
     monkeypatch.setattr("models.discarded.keep", lambda *_: False)
     assert _put(ours, path, 1).status_code == 408
     assert _objects(ours, path) == []
+
+
+def test_what_is_deleted_while_it_is_sent_is_not_there(ours: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = _create(ours)
+
+    def deleted(*_: object) -> None:
+        assert ours.admin.delete(path).status_code == 204
+
+    monkeypatch.setattr("api.routes.uploads.require_kept", deleted)
+    monkeypatch.setattr("api.routes.uploads.require_room_for_part", lambda *_: None)
+    assert _put(ours, path, 1).status_code == 404
 
 
 def test_a_deleted_data_set_takes_its_parts_along(ours: Tenant) -> None:

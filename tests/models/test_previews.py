@@ -8,7 +8,7 @@ from sqlalchemy import update
 from models import datasets, previews
 from models.clock import now_plus
 from models.ownership import OwnershipLost
-from models.previews import KEPT_SECONDS, WAITED_SECONDS
+from models.previews import FAILED_KEPT_SECONDS, KEPT_SECONDS, WAITED_SECONDS
 from models.states import ExportState
 from models.tables import Dataset, Preview
 from tests.models.conftest import Office
@@ -73,6 +73,24 @@ def test_what_nobody_waits_for_is_not_made_unless_it_is_asked_for_again(office: 
     assert claim(office) is None
     ask(office)
     assert claim(office) is not None
+
+
+def test_who_asks_again_for_what_was_forgotten_makes_one_more_wait(office: Office) -> None:
+    assert ask(office)[1]
+    let_pass(office, WAITED_SECONDS + 1)
+    assert [ask(office)[1] for _ in range(2)] == [True, False]
+
+
+def test_asking_for_what_failed_does_not_keep_it_failed(office: Office) -> None:
+    failed, _ = ask(office)
+    assert claim(office) is not None
+    with office.database.write() as session:
+        previews.fail(session, failed.id, 1, "no")
+    let_pass(office, FAILED_KEPT_SECONDS + 1)
+    assert ask(office)[0].id == failed.id
+    with office.database.write() as session:
+        previews.forget_old(session)
+    assert ask(office)[0].id != failed.id
 
 
 def test_what_nobody_has_wanted_for_long_goes(office: Office) -> None:

@@ -93,6 +93,27 @@ except OSError:
     assert list((tmp_path / "objects").iterdir()) == []
 
 
+def test_closing_says_nothing_that_committing_has_said(tmp_path: Path) -> None:
+    """What is still in Python's buffer does not fit at either."""
+    command = """
+import resource, signal, sys
+from pathlib import Path
+from models.storage import Folder
+
+writer = Folder(Path(sys.argv[1]) / "objects").writer("small")
+writer.write(bytes(2000))
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
+try:
+    writer.commit()
+except OSError:
+    writer.close()
+    sys.exit(3)
+"""
+    assert subprocess.run([sys.executable, "-c", command, tmp_path], check=False).returncode == 3
+    assert list((tmp_path / "objects").iterdir()) == []
+
+
 def test_what_is_not_there_is_said_to_be(storage: Storage) -> None:
     with pytest.raises(NotThere):
         b"".join(storage.read("nothing"))

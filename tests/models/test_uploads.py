@@ -1,5 +1,8 @@
 """The rows of uploads by parts."""
 
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
 from sqlalchemy import update
 
 from models import datasets, discarded, uploads, usage
@@ -41,6 +44,25 @@ def test_parts_count_once_as_stored_before_and_after_they_are_complete(office: O
         assert datasets.upload_keys(session, row) == ["datasets/a", "datasets/b"]
     with office.database.write() as session:
         assert uploads.put(session, office.dataset_id, 3, key="c", size=1, sha256="0" * 64) is None
+
+
+def test_while_an_upload_is_completed_its_parts_stay_as_they_are(office: Office) -> None:
+    put(office, 1, "datasets/a")
+    with ThreadPoolExecutor(1) as other:
+        with office.database.write() as session:
+            assert uploads.hold(session, office.dataset_id)
+            late = other.submit(put_late, office)
+            with pytest.raises(TimeoutError):
+                late.result(timeout=0.3)
+            upload = datasets.Upload(filename="a", key=None, parts=["datasets/a"], size=3, sha256="0" * 64)
+            assert datasets.uploaded(session, office.dataset_id, **upload) is not None
+        assert late.result(timeout=10) is None
+    assert keys(office) == ["datasets/a"]
+
+
+def put_late(office: Office) -> UploadPart | None:
+    with office.database.write() as session:
+        return uploads.put(session, office.dataset_id, 1, key="datasets/b", size=3, sha256="1" * 64)
 
 
 def test_an_upload_that_nobody_goes_on_with_is_given_up(office: Office) -> None:

@@ -222,7 +222,7 @@ def test_a_real_server_that_goes_away_and_a_worker_that_dies_leave_one_whole_run
             with mlflow_server(tmp_path, port):
                 job_id = here.submit(long_job(dataset_id))
                 here.reach_step(job_id, 100)
-            kill_all_of(here.owner_of(job_id))
+                kill_all_of(here.owner_of(job_id))
             here.start_worker()
             assert here.finish(job_id)["status"] == "succeeded", "while the server is away"
             weights = here.http.get(f"/v1/jobs/{job_id}/checkpoints/best").json()["sha256"]
