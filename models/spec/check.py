@@ -83,7 +83,10 @@ def check(
         _normalization(spec, manifest),
     )
     if task is not None:
-        errors += chain(_class_weights(spec, task), _smoothing(spec, task), _lengths(spec, task))
+        errors += chain(
+            _class_weights(spec, task), _weighed_activity(spec), _smoothing(spec, task), _noise(spec, task),
+            _lengths(spec, task),
+        )  # fmt: skip
     if task is not None and layers:
         errors += chain(
             _last_layer(spec, task, layers),
@@ -206,6 +209,24 @@ def _class_weights(spec: JobSpec, task: Task) -> Iterator[SpecError]:
         yield SpecError(pointer, "wrong_length", detail, task.classes[:100])
     elif not any(weights):
         yield SpecError(pointer, "all_zero", "Weights of 0 for every class leave nothing to learn")
+
+
+def _weighed_activity(spec: JobSpec) -> Iterator[SpecError]:
+    """A mean over examples and one over their weights are not parts of the same whole, where a step has several."""
+    is_weighed = isinstance(spec.loss, CrossEntropy) and spec.loss.class_weights != "none"
+    if not is_weighed or spec.training.replicas * spec.training.accumulate == 1:
+        return
+    for index, technique in enumerate(spec.regularization):
+        if isinstance(technique, Activity):
+            detail = "`activity` with class weights needs whole batches: neither `accumulate` nor `replicas`"
+            yield SpecError(f"/regularization/{index}", "conflict", detail)
+
+
+def _noise(spec: JobSpec, task: Task) -> Iterator[SpecError]:
+    for index, technique in enumerate(spec.regularization):
+        if isinstance(technique, InjectedNoise) and technique.on == "inputs" and task.vocabulary:
+            detail = "Tokens are numbers of words and have no values: noise goes on `weights` or `gradients`"
+            yield SpecError(f"/regularization/{index}/on", "not_values", detail, ["weights", "gradients"])
 
 
 def _smoothing(spec: JobSpec, task: Task) -> Iterator[SpecError]:

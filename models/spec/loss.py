@@ -15,9 +15,10 @@ class CrossEntropy(Technique):
     """Softmax cross-entropy of one class per example: −w_y · log softmax(z)_y, divided by the sum of the w_y of the
     batch.
 
-    `class_weights`: `none`; `balanced`, n / (classes · n_c) from the training part; or one number per class in the
-    order of the classes. Where targets are shares s of classes (mixed or smoothed), it is −Σ_c w_c · s_c · log
-    softmax(z)_c, divided by the sum of w_c · s_c of the batch; PyTorch divides smoothed targets by the sum of the w_y.
+    `class_weights`: `none`; `balanced`, n / (classes · n_c) from the training part, 0 for a class that it lacks; or one
+    number per class in the order of the classes. Where targets are shares s of classes (mixed or smoothed), it is −Σ_c
+    w_c · s_c · log softmax(z)_c, divided by the sum of w_c · s_c of the batch; PyTorch divides smoothed targets by the
+    sum of the w_y.
 
     Reference: Goodfellow et al. 2016, "Deep learning", section 6.2.2.3; PyTorch's `cross_entropy`.
     """

@@ -48,8 +48,8 @@ class Training(Technique):
     """
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     """Of the products in the network; weights, loss, gradients and the update are float32 always. `float16` scales the
-    loss, and halves the scale wherever a gradient overflows: such steps are skipped, `max_grad_failures` in a row at
-    most.
+    loss, and halves the scale wherever a gradient overflows: such steps are skipped, in a row at most
+    `max_grad_failures` and the 24 that bring the largest scale down to 1.
     """
     averaging: Averaging | None = None
     early_stopping: EarlyStopping | None = None

@@ -1,6 +1,6 @@
 """Averages of the weights: what is evaluated and saved, while training goes on from the raw weights."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import assert_never
 
@@ -12,6 +12,8 @@ from models.spec.duration import Duration
 from worker.training.layers import BatchNorm
 from worker.training.schedule import Clock
 
+BUFFERS = "averaging/has_buffers"
+
 
 class Average:
     """The averaged weights of a network. When a step has which effect is a function of its number alone."""
@@ -22,6 +24,8 @@ class Average:
         self.buffers: list[Tensor] = list(network.buffers())
         self.averaged = [parameter.detach().clone() for parameter in self.parameters]
         self.averaged_buffers = [buffer.clone() for buffer in self.buffers]
+        self.has_buffers = torch.zeros(())
+        """1 once there are statistics that belong to the averaged weights."""
 
     @torch.no_grad()
     def update(self, step: int) -> bool:
@@ -58,7 +62,8 @@ class Average:
         held: list[Tensor] = list(self.parameters)
         shown = list(self.averaged)
         if isinstance(self.technique, Swa):
-            held, shown = [*held, *self.buffers], [*shown, *self.averaged_buffers]
+            held += self.buffers
+            shown += self.averaged_buffers if self.has_buffers else self.buffers
         with torch.no_grad():
             raw = [tensor.clone() for tensor in held]
             copy(shown, held)
@@ -72,11 +77,20 @@ class Average:
     def take(self) -> None:
         """The network's present weights and buffers become the averaged ones."""
         copy(self.parameters, self.averaged)
-        self.take_buffers()
+        copy(self.buffers, self.averaged_buffers)
 
     @torch.no_grad()
     def take_buffers(self) -> None:
+        """The network's present buffers belong to the averaged weights."""
         copy(self.buffers, self.averaged_buffers)
+        self.has_buffers.fill_(1.0)
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {BUFFERS: self.has_buffers}
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """What an earlier release has saved says nothing of it: there the buffers counted from the first step on."""
+        self.has_buffers.copy_(tensors.get(BUFFERS, torch.ones(())))
 
     @property
     def start(self) -> int:

@@ -20,8 +20,15 @@ CLIP_EPSILON = 1e-6
 
 def gradient_norm(gradients: list[Tensor], norm_type: float = 2.0) -> Tensor:
     """The norm of all gradients taken as one vector: a scalar tensor."""
-    norm: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients, norm_type)), norm_type)
-    return norm
+    return norms([norms(gradients, norm_type)], norm_type)[0]
+
+
+def norms(tensors: list[Tensor], norm_type: float) -> Tensor:
+    """(tensors,) the norm of each. High powers leave float32, so those are taken of shares of the largest entry."""
+    if norm_type <= 2.0 or norm_type == torch.inf:
+        return torch.stack(torch._foreach_norm(tensors, norm_type))
+    largest = torch.stack(torch._foreach_norm(tensors, torch.inf)).clamp(min=torch.finfo(torch.float32).tiny)
+    return torch.stack(torch._foreach_norm(torch._foreach_div(tensors, list(largest.unbind())), norm_type)) * largest
 
 
 def clip_by_global_norm(gradients: list[Tensor], norm: Tensor, max_norm: float) -> Tensor:
@@ -37,7 +44,7 @@ def clip_by_norm(gradients: list[Tensor], max_norm: float, norm_type: float = 2.
     """Scales each gradient, in place, by min(1, max_norm / (its norm + 1e-6)) and says whether one of these was below
     1.
     """
-    scales = max_norm / (torch.stack(torch._foreach_norm(gradients, norm_type)) + CLIP_EPSILON)
+    scales = max_norm / (norms(gradients, norm_type) + CLIP_EPSILON)
     torch._foreach_mul_(gradients, list(scales.clamp(max=1.0).unbind()))
     return (scales < 1.0).any()
 

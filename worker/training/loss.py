@@ -27,14 +27,16 @@ LEAST_WEIGHT = torch.finfo(torch.float32).tiny
 
 
 def class_weights(loss: Loss, training: Part, classes: int) -> Tensor | None:
-    """(classes,) float32, or None where all count alike. `balanced` is n / (classes · n_c) of the training part."""
+    """(classes,) float32, or None where all count alike. `balanced` is n / (classes · n_c) of the training part, and 0
+    for a class that it lacks: of that only label smoothing would see anything.
+    """
     if not isinstance(loss, CrossEntropy) or loss.class_weights == "none":
         return None
     if loss.class_weights != "balanced":
         return torch.tensor(loss.class_weights)
     targets = training.all_targets
     counts = torch.bincount(targets, minlength=classes)
-    return (len(targets) / (classes * counts.clamp(min=1))).float()
+    return torch.where(counts > 0, len(targets) / (classes * counts.clamp(min=1)), 0.0).float()
 
 
 def measure(loss: Loss, outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:

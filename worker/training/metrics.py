@@ -73,15 +73,20 @@ def metrics_of(task: Task, sums: Tensor) -> dict[str, float]:
     return {f"train/{name}": value for name, value in metrics.items()}
 
 
+ROUNDING = 1e-12
+"""Of the targets' squares: a variation that is smaller is what is left of rounding."""
+
+
 def regression_metrics(outputs: int, examples: float, sums: list[float]) -> dict[str, float]:
     """r2 is 1 − Σ(y − ŷ)² / Σ(y − ȳ)² with both sums over all outputs; NaN where the targets do not vary."""
     absolute, squared, *rest = sums
     totals, squares = rest[:outputs], rest[outputs:]
     variation = sum(square - ratio(total**2, examples) for total, square in zip(totals, squares, strict=True))
+    variation = variation if variation > ROUNDING * sum(squares) else 0.0
     return {
         "mae": ratio(absolute, examples * outputs),
         "rmse": ratio(squared, examples * outputs) ** 0.5,
-        "r2": 1.0 - ratio(squared, max(variation, 0.0)),
+        "r2": 1.0 - ratio(squared, variation),
     }
 
 

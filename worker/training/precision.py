@@ -5,6 +5,7 @@ divided by it after; the scale adapts (Micikevicius et al. 2018, "Mixed precisio
 numbers of PyTorch's GradScaler), all of it on the device.
 """
 
+import math
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 
@@ -24,6 +25,8 @@ class Precision:
         self.precision = training.precision
         self.kind = torch.device(device).type
         self.scales = training.precision == "float16"
+        self.halvings = int(math.log2(LARGEST_SCALE)) if self.scales else 0
+        """So many overflows in a row may be the scale's fault, and no fault of the gradients."""
         self.scale = torch.tensor(FIRST_SCALE if self.scales else 1.0, device=device)
         self.good = torch.zeros((), device=device)
         """Steps since the scale has changed."""

@@ -38,6 +38,12 @@ class Replica:
         return dropout
 
     @property
+    def moving(self) -> list[Tensor]:
+        """Buffers that a pass changes."""
+        frozen = {id(buffer) for norm in self.norms if norm.frozen for buffer in norm.buffers()}
+        return [buffer for buffer in self.buffers if id(buffer) not in frozen]
+
+    @property
     def gradients(self) -> list[Tensor]:
         """Of the parameters that learn, in their order; none before a backward pass."""
         return [parameter.grad for parameter in self.parameters if parameter.grad is not None]
@@ -105,10 +111,10 @@ class Replicas:
         for replica in worked:
             torch._foreach_add_(self.first.gradients, replica.gradients)
             tally.take(replica.feed.tally)
-        if worked and self.first.buffers:
+        if worked and (own := self.first.moving):
             for replica in worked:
-                torch._foreach_add_(self.first.buffers, replica.buffers)
-            torch._foreach_div_(self.first.buffers, 1 + len(worked))
+                torch._foreach_add_(own, replica.moving)
+            torch._foreach_div_(own, 1 + len(worked))
 
 
 def copy(these: list[Tensor], into: list[Tensor]) -> None:

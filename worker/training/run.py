@@ -97,7 +97,7 @@ class Run:
         self.freezer = Freezer(spec, data.task, self.network, self.clock)
         self.precision = Precision(spec.training, device)
         self.penalties = penalties_of(spec, self.network)
-        self.ascent = ascent_of(spec, self.network)
+        self.ascent = ascent_of(spec, self.network, self.spectral.tensors().values())
         averaging = spec.training.averaging
         self.average = None if averaging is None else Average(averaging, self.network, self.clock)
         weights = class_weights(spec.loss, data.training, data.task.outputs)
@@ -246,7 +246,7 @@ class Run:
 
     def judge(self, columns: Mapping[str, list[float]]) -> None:
         """Every skipped step is seen here once, so the verdict does not depend on how often steps are flushed."""
-        allowed = self.spec.training.max_grad_failures if self.may_skip else 0
+        allowed = self.spec.training.max_grad_failures + self.precision.halvings if self.may_skip else 0
         for step, skipped, loss, rate in zip(
             columns["step"], columns["skipped"], columns["train/loss"], columns["learning_rate"], strict=True
         ):

@@ -1,6 +1,6 @@
 """Sharpness-aware minimization: the gradient that a step takes is that of a point uphill."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -18,11 +18,11 @@ SMALLEST_NORM = 1e-12
 class Ascent:
     """The way from the weights to the point within `rho` where a linear loss is highest."""
 
-    def __init__(self, technique: Sam, network: nn.Module) -> None:
+    def __init__(self, technique: Sam, network: nn.Module, others: Iterable[Tensor]) -> None:
         self.technique = technique
         self.rho = usual_rho(technique)
         self.named: list[tuple[str, Tensor]] = list(network.named_parameters())
-        self.buffers: list[Tensor] = list(network.buffers())
+        self.buffers: list[Tensor] = [*network.buffers(), *others]
 
     @contextmanager
     def uphill(self) -> Iterator[None]:
@@ -55,6 +55,10 @@ class Ascent:
         return weights.abs() + SMALLEST_WEIGHT
 
 
-def ascent_of(spec: JobSpec, network: nn.Module) -> Ascent | None:
-    """That of a job that asks for `sam`."""
-    return next((Ascent(one, network) for one in spec.regularization if isinstance(one, Sam)), None)
+def ascent_of(spec: JobSpec, network: nn.Module, others: Iterable[Tensor]) -> Ascent | None:
+    """That of a job that asks for `sam`.
+
+    Args:
+        others: what a pass changes beside the network's buffers.
+    """
+    return next((Ascent(one, network, others) for one in spec.regularization if isinstance(one, Sam)), None)

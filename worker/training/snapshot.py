@@ -31,6 +31,8 @@ def checkpoint(run: Run, kind: Kind | None = None) -> CheckpointReady:
             "totals": run.totals,
         }
     )
+    if run.average is not None:
+        tensors |= run.copier.copies(run.average.tensors())
     if run.average is not None or run.spectral.kernels:
         tensors |= run.copier.copies(under("raw/", run.network.state_dict()))
     own = {**under("weights/", weights), **tensors}
@@ -91,6 +93,7 @@ def take_up(run: Run, resume: Resume) -> None:
     run.load_source(below(tensors, "averaged/") or resume.weights)
     if run.average is not None:
         run.average.take()
+        run.average.load(tensors)
     if raw := below(tensors, "raw/"):
         run.network.load_state_dict(raw)
     run.spectral.load(tensors)

@@ -472,3 +472,20 @@ def test_a_column_that_is_read_as_tokens_is_not_left_out() -> None:
 )
 def test_embeddings_are_estimated(network: dict[str, Any], parameters: int) -> None:
     assert estimate(spec(dataset=TOKENS, network=network), REVIEWS).parameters == parameters
+
+
+@pytest.mark.parametrize(("on", "refused"), [("inputs", True), ("weights", False), ("gradients", False)])
+def test_tokens_take_no_noise(on: str, refused: bool) -> None:
+    noise = {"type": "gaussian_noise", "on": on}
+    found = conflicts(REVIEWS, dataset=TOKENS, network={"type": "lstm"}, regularization=[noise])
+    assert set(found) == ({"/regularization/0/on"} if refused else set())
+
+
+@pytest.mark.parametrize("several", [{"accumulate": 2}, {"replicas": 2}])
+def test_activity_and_class_weights_need_whole_batches(several: dict[str, Any]) -> None:
+    words: dict[str, Any] = {"regularization": [{"type": "activity"}]}
+    words["training"] = {"epochs": 1, "batch_size": 8, **several}
+    assert not conflicts(images(), **words)
+    weighed = {"loss": {"type": "cross_entropy", "class_weights": "balanced"}, **words}
+    assert conflicts(images(), **weighed)["/regularization/0"].code == "conflict"
+    assert not conflicts(images(), **{**weighed, "training": {"epochs": 1, "batch_size": 8}})

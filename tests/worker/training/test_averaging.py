@@ -74,3 +74,20 @@ def test_refreshed_norms_are_those_of_pytorchs_update_bn() -> None:
     update_bn(batches, theirs)
     for name in ("running_mean", "running_var"):
         torch.testing.assert_close(ours.state_dict()[f"0.{name}"], theirs.state_dict()[f"module.0.{name}"])
+
+
+def test_until_there_are_statistics_of_the_average_the_raw_ones_are_shown() -> None:
+    network = nn.Sequential(BatchNorm(2))
+    technique = AVERAGING.validate_python({"type": "swa", "start": "1 steps", "every": "1 steps"})
+    average = Average(technique, network, CLOCK)
+    network.train()
+    network(torch.randn(16, 2) * 3)
+    average.update(1)
+    raw = network.state_dict()["0.running_var"].clone()
+    with average.shown(1):
+        torch.testing.assert_close(network.state_dict()["0.running_var"], raw)
+        refresh_norms(network, [torch.ones(4, 2)])
+        average.take_buffers()
+    torch.testing.assert_close(network.state_dict()["0.running_var"], raw)
+    with average.shown(1):
+        assert not network.state_dict()["0.running_var"].any()

@@ -82,3 +82,14 @@ def test_a_percentile_is_numpys_over_the_last_norms(percentile: float) -> None:
         history.add(torch.tensor(float("nan")), torch.ones(()))
         expected = np.percentile(norms[max(0, index - 7) : index + 1], percentile)
         assert history.percentile(percentile).item() == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("size", [1e-3, 1.0, 1e6])
+def test_high_norms_do_not_leave_float32(size: float) -> None:
+    gradients = [size * torch.tensor([0.3, -1.0]), size * torch.tensor([[0.9]])]
+    expected = size * sum(entry**100 for entry in (0.3, 1.0, 0.9)) ** 0.01
+    torch.testing.assert_close(gradient_norm(gradients, 100.0), torch.tensor(expected))
+    assert clip_by_norm(gradients, 0.5 * size, 100.0)
+    torch.testing.assert_close(gradients[1], torch.tensor([[0.5 * size]]), rtol=1e-2, atol=0.0)
+    assert not gradient_norm([torch.tensor([torch.inf, 1.0])], 100.0).isfinite()
+    assert gradient_norm([torch.zeros(2)], 100.0) == 0.0

@@ -99,3 +99,9 @@ def test_of_labels_the_loss_is_the_mean_over_examples_and_labels() -> None:
     focal = LOSS.validate_python({"type": "focal", "gamma": 1.5, "alpha": (0.75, 0.25)})
     expected = (torch.where(labels == 1, 0.25, 0.75) * -((1 - p) ** 1.5) * p.log()).mean()
     torch.testing.assert_close(measure(focal, logits, labels), expected)
+
+
+def test_a_class_that_is_not_there_has_no_balanced_weight() -> None:
+    loss = LOSS.validate_python({"type": "cross_entropy", "class_weights": "balanced"})
+    part = Part(torch.zeros(4, 1), torch.tensor([0, 0, 0, 1]), torch.arange(4))
+    torch.testing.assert_close(class_weights(loss, part, 3), torch.tensor([4 / 9, 4 / 3, 0.0]))

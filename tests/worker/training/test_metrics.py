@@ -1,12 +1,14 @@
 """The sums of a training epoch."""
 
+from math import isnan
+
 import pytest
 import torch
 
 from models.spec import Task
 from models.spec.loss import BinaryCrossEntropy, CrossEntropy, Loss, MeanSquaredError
 from worker.training.loss import measure
-from worker.training.metrics import empty_sums, metrics_of, sums_of
+from worker.training.metrics import empty_sums, metrics_of, regression_metrics, sums_of
 
 
 def over_batches(
@@ -46,3 +48,10 @@ def test_errors_of_a_regression_with_two_outputs() -> None:
     assert metrics["train/mae"] == pytest.approx(errors.abs().mean().item())
     assert metrics["train/rmse"] == pytest.approx(errors.square().mean().sqrt().item())
     assert metrics["train/r2"] == pytest.approx(1 - (errors.square().sum() / spread.square().sum()).item(), rel=1e-5)
+
+
+def test_targets_that_do_not_vary_have_no_r2() -> None:
+    """Sums of squares differ from squares of sums by rounding even then."""
+    targets = [0.1] * 51
+    sums = [1.0, 1.0, sum(targets), sum(target**2 for target in targets)]
+    assert isnan(regression_metrics(1, 51.0, sums)["r2"])

@@ -61,3 +61,10 @@ def test_gradients_are_unscaled_before_they_are_clipped(packed: Path) -> None:
     other = last_of(run(packed, {**words, "training": {"steps": 3, "batch_size": 16, "precision": "float16"}}))
     assert other.metrics["train/gradient_norm"] == pytest.approx(plain.metrics["train/gradient_norm"], rel=0.05)
     assert other.metrics["train/clipped_share"] == 0.0
+
+
+def test_a_scale_that_settles_slowly_is_no_divergence(packed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision_module, "FIRST_SCALE", 2.0**24)
+    training = {"steps": 20, "batch_size": 16, "precision": "float16", "max_grad_failures": 0}
+    events = run(packed, {"network": CNN, "training": training})
+    assert last_of(events).step == 20

@@ -14,6 +14,7 @@ from tests.models.spec.specs import conflicts
 from tests.worker.training.little import bars, last_of, load, pack_images, run
 from tests.worker.training.test_loop import EVERYTHING, interrupted, poison, same_bits
 from worker.training import State, StepsDone
+from worker.training import precision as precision_module
 from worker.training import run as run_module
 from worker.training.run import Run
 
@@ -139,3 +140,17 @@ def test_what_is_frozen_stays_where_it_is_uphill_too(packed: Path) -> None:
 
 def test_sam_stands_once() -> None:
     assert conflicts(images(), regularization=[{"type": "sam"}, {"type": "sam"}])["/regularization/1"].code == "twice"
+
+
+def test_an_overflow_uphill_leaves_the_spectral_norms_alone(packed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each halves the scale of float16 until it fits; what the power method finds there is not kept."""
+    monkeypatch.setattr(precision_module, "FIRST_SCALE", 2.0**22)
+    words = {
+        "network": {"type": "mlp", "hidden": [16]},
+        "regularization": [{"type": "sam"}, {"type": "spectral_norm"}],
+        "training": {"steps": 14, "batch_size": 16, "precision": "float16"},
+    }
+    events = run(packed, words)
+    skipped = sum(sum(event.columns["skipped"]) for event in events if isinstance(event, StepsDone))
+    assert 0 < skipped < 14
+    assert all(tensor.isfinite().all() for tensor in last_of(events).weights.values())
