@@ -45,7 +45,7 @@ BOMBS: list[tuple[Callable[[Path], Path], str]] = [
     (parquet_of_one_page_of_zeros, "ratio"),
     (npz_of_a_gigabyte_of_zeros, "ratio"),
     (bomb_of_pixels, "ratio"),
-    (truncated_png, "too_many_damaged"),
+    (truncated_png, "damaged_images"),
     (table_of_one_endless_line, "row_too_large"),
     (table_of_wide_cells, "cell_too_large"),
     (bomb_of_many_gigabytes, "ratio"),
