@@ -33,7 +33,7 @@ PATIENCE = {
 UNSAYABLE = ["2xx", "3xx", "401", "403", "404", "409", "422", "429", "5xx"]
 """What may become of a request that has the right form. 422: no schema can say that a spec's data set is there and
 fits, or that an `Idempotency-Key` has not been used for something else."""
-LONG = ["createJob", "validateJob"]
+LONG = ["createJob", "validateJob", "previewSchedule", "previewAugmentation", "previewInitialization"]
 """Their schema is the whole job spec: to cover its every branch takes the tool half an hour and 4 GB."""
 
 
@@ -44,8 +44,8 @@ def test_every_operation_keeps_to_its_description(sqlite_url: str, tmp_path: Pat
 @pytest.mark.chaos
 @pytest.mark.timeout(0)
 def test_twenty_thousand_requests_keep_to_the_description(sqlite_url: str, tmp_path: Path) -> None:
-    examples = int(os.environ.get("TRAINWRIGHT_SCHEMA_EXAMPLES", "1000"))
-    assert _cases(sqlite_url, tmp_path, "examples,coverage,fuzzing,stateful", examples) >= 20 * examples
+    examples = int(os.environ.get("TRAINWRIGHT_SCHEMA_EXAMPLES", "900"))
+    assert _cases(sqlite_url, tmp_path, "examples,coverage,fuzzing,stateful", examples) >= 22 * examples
 
 
 def _cases(url: str, folder: Path, phases: str, examples: int) -> int:
