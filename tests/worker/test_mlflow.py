@@ -248,15 +248,19 @@ def long_job(dataset_id: str) -> dict[str, Any]:
 
 def whole_run(url: str, job_id: str) -> dict[str, Any]:
     """The only run of a job, once it has ended, with one value for each epoch."""
-    experiment = httpx.get(f"{url}/api/2.0/mlflow/experiments/get-by-name?experiment_name=trainwright").json()
-    ids = [experiment["experiment"]["experiment_id"]]
+    named = f"{url}/api/2.0/mlflow/experiments/get-by-name?experiment_name=trainwright"
     deadline = time.monotonic() + 150
     while True:
-        (run,) = ask(url, "runs/search", experiment_ids=ids, max_results=10)["runs"]
-        tags = {tag["key"] for tag in run["data"]["tags"]}
-        if run["info"]["status"] == "FINISHED" and "trainwright.artifact" in tags:
-            break
-        assert time.monotonic() < deadline, run
+        answer = httpx.get(named)
+        if answer.is_success:
+            ids = [answer.json()["experiment"]["experiment_id"]]
+            runs = ask(url, "runs/search", experiment_ids=ids, max_results=10)["runs"]
+            assert len(runs) <= 1
+            tags = {tag["key"] for run in runs for tag in run["data"]["tags"]}
+            if runs and runs[0]["info"]["status"] == "FINISHED" and "trainwright.artifact" in tags:
+                (run,) = runs
+                break
+        assert time.monotonic() < deadline, answer.text
         time.sleep(0.5)
     query = {"run_id": run["info"]["run_id"], "metric_key": "validation/accuracy"}
     history = httpx.get(f"{url}/api/2.0/mlflow/metrics/get-history", params=query).json()["metrics"]
