@@ -156,7 +156,7 @@ def test_a_data_set_in_use_stays(ours: Tenant) -> None:
 
 @pytest.mark.parametrize("races", [20, pytest.param(200, marks=pytest.mark.chaos)])
 def test_p20_deleting_and_using_at_once_never_leaves_a_job_without_data(ours: Tenant, races: int) -> None:
-    submitter = ours.submitter
+    submitter = ours.limited(active_jobs=races).submitter
     with ThreadPoolExecutor(2) as pool:
         for _ in range(races):
             dataset_id = ours.dataset()
