@@ -23,7 +23,7 @@ def test_a_job_is_taken_up_soon_after_its_worker_died(
         "TRAINWRIGHT_HEARTBEAT_SECONDS": str(beat),
         "TRAINWRIGHT_LEASE_SECONDS": str(lease),
         "TRAINWRIGHT_RECONCILE_SECONDS": str(period),
-        "TRAINWRIGHT_FRUITLESS_ATTEMPTS": "1000",
+        "TRAINWRIGHT_FRUITLESS_ATTEMPTS": "100",
     }
     for _ in range(2):
         installation.start_worker(**timings)

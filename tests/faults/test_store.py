@@ -31,15 +31,15 @@ def test_p17_a_store_that_refuses_half_of_all_requests_costs_no_bit(
             "TRAINWRIGHT_S3_REGION": s3.region,
             "TRAINWRIGHT_S3_ACCESS_KEY_ID": s3.access_key,
             "TRAINWRIGHT_S3_SECRET_ACCESS_KEY": s3.secret_key,
-            "TRAINWRIGHT_CHECKPOINT_SECONDS": "1",
+            "TRAINWRIGHT_CHECKPOINT_SECONDS": "0.2",
         }
         with service(tmp_path, postgres_url, redis_url, **settings) as installation:
             installation.start_worker()
             dataset_id = installation.upload(DIGITS)
-            undisturbed = installation.submit(quick(dataset_id, epochs=3))
+            undisturbed = installation.submit(quick(dataset_id, epochs=30))
             assert installation.finish(undisturbed)["status"] == "succeeded"
             store.share = 0.5
-            job_id = installation.submit(quick(dataset_id, epochs=3))
+            job_id = installation.submit(quick(dataset_id, epochs=30))
             job = installation.finish(job_id, seconds=600)
             store.share = 0
             assert (job["status"], job["failure"]) == ("succeeded", None)
