@@ -53,7 +53,7 @@ def record(name: str, result: dict[str, Any]) -> None:
     """Keep a result in place of the last one of its name, and write the page anew."""
     results = read()
     results[name] = result
-    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
+    RESULTS.write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n")
     write()
 
 
