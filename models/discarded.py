@@ -5,7 +5,7 @@ Nothing that a row points at is ever deleted: which those are is looked up when 
 prefix that is named here has lost the right to write rows.
 """
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from models.clock import now_plus
@@ -34,6 +34,12 @@ def keep(session: Session, prefix: str) -> bool:
     """Take back what was given up in advance; False if it is too late, and a collector may be at it."""
     ahead = delete(Discarded).where(Discarded.prefix == prefix, Discarded.discarded_at > now_plus())
     return session.execute(ahead.returning(Discarded.prefix)).first() is not None
+
+
+def ahead(session: Session, beginning: str) -> int:
+    """How much of what begins so was given up in advance: it may still be written."""
+    of_these = Discarded.prefix.startswith(beginning, autoescape=True) & (Discarded.discarded_at > now_plus())
+    return session.scalars(select(func.count()).where(of_these)).one()
 
 
 def below(session: Session, prefix: str, *, limit: int = 100) -> list[str]:

@@ -6,7 +6,7 @@ later. What a row does not point at any more is given up in the same transaction
 
 from collections.abc import Iterable
 
-from sqlalchemy import delete, exists, func, select
+from sqlalchemy import delete, exists, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
@@ -15,7 +15,7 @@ from models import discarded
 from models.clock import now_plus
 from models.ids import new_id
 from models.states import DatasetState
-from models.tables import Dataset, Discarded, UploadPart
+from models.tables import Dataset, UploadPart
 
 TAKING = (DatasetState.UPLOADING, DatasetState.FAILED)
 """States in which a data set takes an upload."""
@@ -46,8 +46,7 @@ def key_to_sign(session: Session, dataset_id: str, number: int, sha256: str) -> 
 
 def signed_in_vain(session: Session, dataset_id: str) -> int:
     """How many parts were given up that may still be sent past us."""
-    alive = Discarded.prefix.startswith(_signed(dataset_id), autoescape=True) & (Discarded.discarded_at > now_plus())
-    return session.scalars(select(func.count()).where(alive)).one()
+    return discarded.ahead(session, _signed(dataset_id))
 
 
 def _signed(dataset_id: str) -> str:

@@ -23,8 +23,8 @@ ROOT = Path(__file__).parents[1]
 Server = TypeVar("Server")
 
 
-HEAVY = {"s3_server_of_the_run", "installation", "machine", "_trainers"}
-"""Fixtures that start several processes, where tests share them."""
+HEAVY = ("s3_server_of_the_run", "installation", "machine", "_trainers")
+"""Fixtures that start several processes, where tests share them; the first one decides."""
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -32,9 +32,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The tests that share something heavy run in one of the test processes, which starts the only one."""
     for item in items:
         fixtures = item._fixtureinfo.name2fixturedefs if isinstance(item, pytest.Function) else {}
-        for name in fixtures.keys() & HEAVY:
-            if fixtures[name][-1].scope != "function":
-                item.add_marker(pytest.mark.xdist_group(f"{name} of {fixtures[name][-1].baseid}"))
+        shared = [name for name in HEAVY if name in fixtures and fixtures[name][-1].scope != "function"]
+        if shared:
+            item.add_marker(pytest.mark.xdist_group(f"{shared[0]} of {fixtures[shared[0]][-1].baseid}"))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -86,7 +86,7 @@ class Average:
         self.has_buffers.fill_(1.0)
 
     def tensors(self) -> dict[str, Tensor]:
-        return {BUFFERS: self.has_buffers}
+        return {BUFFERS: self.has_buffers} if isinstance(self.technique, Swa) else {}
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
         """What an earlier release has saved says nothing of it: there the buffers counted from the first step on."""
