@@ -48,7 +48,7 @@ class Database:
                 "max_overflow": 10,
                 "pool_timeout": 10,
             }
-            connect = {"connect_timeout": 5, "application_name": "trainwright", "prepare_threshold": None}
+            connect = {"connect_timeout": 5, "application_name": "trainwright"}
             self._writer = create_engine(url, connect_args=connect | _FAR_SIDE_IS_GONE, **options)
             event.listen(self._writer, "checkout", _look_whether_alive)
             # What only reads needs no transaction: two trips to the server less.

@@ -15,6 +15,7 @@ from sqlalchemy import (
     MetaData,
     String,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
@@ -204,6 +205,9 @@ class UploadPart(Table):
     created_at: Mapped[datetime] = mapped_column(default=now_plus())
 
 
+_IS_QUEUED = text("state = 'queued'")
+
+
 class Job(Owned, Table):
     __tablename__ = "jobs"
     __table_args__ = (
@@ -213,6 +217,10 @@ class Job(Owned, Table):
         Index("ix_jobs_project_id_state_id", "project_id", "state", "id"),
         Index("ix_jobs_state_id", "state", "id"),
         Index("ix_jobs_dataset_id", "dataset_id"),
+        # Ids sort by time and so do jobs in the table: that the queue lies at its end only an index of its own knows.
+        Index("ix_jobs_queued", "id", postgresql_where=_IS_QUEUED, sqlite_where=_IS_QUEUED),
+        Index("ix_jobs_tags", text("(tags::jsonb)"), postgresql_using="gin").ddl_if("postgresql"),
+        Index("ix_jobs_metadata", text("(metadata::jsonb)"), postgresql_using="gin").ddl_if("postgresql"),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
