@@ -30,7 +30,7 @@ from models.states import State
 from tests.conftest import migrate
 
 QUEUED = 100_000
-WARM_UP = 10
+WARM_UP = 30
 """Calls of each question: so many, and the server has chosen the plan that it keeps for it."""
 POINTS_OF_A_JOB, POINTS_OF_A_CHUNK = 10_000, 100
 Question = Callable[[Session], object]
