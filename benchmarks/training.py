@@ -78,7 +78,7 @@ def contestants(workload: str, everybody: bool) -> list[Contestant]:
         return chosen
     backends = {backend: {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "2"} for backend in ("tensorflow", "jax")}
     low = ["--precision=bfloat16"]
-    chosen += [Contestant("accelerate", "accelerate_loop", python)]
+    chosen += [Contestant("accelerate", "accelerate_loop", python), Contestant("timm's style", "timm_style")]
     chosen += [Contestant(f"Keras on {name}", "keras_fit", python, (), words) for name, words in backends.items()]
     if workload != "vectors":
         chosen += [

@@ -30,12 +30,16 @@ class Samples(Dataset[tuple[Tensor, int]]):
 
 
 def prepared(values: np.ndarray) -> Tensor:
+    return torch.from_numpy(transformed(values)).permute(2, 0, 1).float().div_(255.0).sub_(0.5).div_(0.25)
+
+
+def transformed(values: np.ndarray) -> np.ndarray:
+    """(height, width, channels) of uint8, and so the result."""
     image = Image.fromarray(values.squeeze())
     image = image.transform(image.size, Image.Transform.AFFINE, drawn_map(*image.size), Image.Resampling.BILINEAR)
     if random.random() < 0.5:  # noqa: S311
         image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    array = np.asarray(image, dtype=np.uint8).reshape(values.shape)
-    return torch.from_numpy(array.copy()).permute(2, 0, 1).float().div_(255.0).sub_(0.5).div_(0.25)
+    return np.asarray(image, dtype=np.uint8).reshape(values.shape).copy()
 
 
 def drawn_map(width: int, height: int) -> tuple[float, ...]:

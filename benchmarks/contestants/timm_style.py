@@ -1,0 +1,65 @@
+"""A loop in the style of timm's training script: workers hand over bytes, the batch is normalized as a whole, the loss
+is read now and then only. Written after it, not run from it: timm needs torchvision, which asks for another torch.
+"""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from benchmarks.contestants.networks import loss_of, network_of, optimizer_of, rate_at
+from benchmarks.contestants.race import Race, enter
+from benchmarks.contestants.samples import Samples, transformed
+
+LOG_EVERY = 50
+
+
+class Bytes(Samples):
+    """Examples as they come out of the transforms, (channels, height, width) of uint8."""
+
+    def __getitem__(self, place: int) -> tuple[Tensor, int]:
+        values, target = self.inputs[place], int(self.targets[place])
+        array = transformed(values) if self.is_image else values
+        return torch.from_numpy(array.transpose(2, 0, 1) if self.is_image else array), target
+
+
+def collate(examples: list[tuple[Tensor, int]]) -> tuple[Tensor, Tensor]:
+    """Into one tensor that is there already."""
+    batch = torch.empty((len(examples), *examples[0][0].shape), dtype=torch.uint8)
+    for place, (values, _) in enumerate(examples):
+        batch[place].copy_(values)
+    return batch, torch.tensor([target for _, target in examples])
+
+
+def batches(race: Race) -> Iterator[tuple[Tensor, Tensor]]:
+    options = {"num_workers": 2, "collate_fn": collate, "drop_last": True, "persistent_workers": True}
+    loader: DataLoader[tuple[Tensor, int]] = DataLoader(Bytes(race), race.batch_size, shuffle=True, **options)  # type: ignore[arg-type]
+    while True:
+        for inputs, targets in loader:
+            values = inputs.float()
+            yield (values.sub_(127.5).div_(63.75) if race.is_image else values), targets
+
+
+def run(race: Race) -> None:
+    torch.set_num_threads(race.threads)
+    network = network_of(race).train()
+    optimizer = optimizer_of(race, network)
+    rates = [group["lr"] for group in optimizer.param_groups]
+    total = 0.0
+    for step, (inputs, targets) in enumerate(batches(race)):
+        loss = loss_of(race, network, inputs, targets)
+        loss.backward()
+        if race.is_image:
+            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        for group, rate in zip(optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate * rate_at(step + 1)
+        if step % LOG_EVERY == 0:
+            total += loss.item()
+        race.step_done()
+
+
+if __name__ == "__main__":
+    run(enter("torch", "pillow"))
