@@ -25,8 +25,8 @@ def cnn() -> Any:
     kernel = keras.regularizers.L2(1e-4)
     return keras.Sequential(
         [
-            layers.Conv2D(32, 3, activation="relu", use_bias=False, kernel_regularizer=kernel),
-            layers.Conv2D(64, 3, activation="relu", use_bias=False, kernel_regularizer=kernel),
+            layers.Conv2D(32, 3, activation="relu", kernel_regularizer=kernel),
+            layers.Conv2D(64, 3, activation="relu", kernel_regularizer=kernel),
             layers.MaxPooling2D(),
             layers.Flatten(),
             layers.Dense(128, activation="relu", kernel_regularizer=kernel),

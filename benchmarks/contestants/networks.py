@@ -17,8 +17,8 @@ class Cnn(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(1, 32, 3, bias=False)
-        self.conv2 = nn.Conv2d(32, 64, 3, bias=False)
+        self.conv1 = nn.Conv2d(1, 32, 3)
+        self.conv2 = nn.Conv2d(32, 64, 3)
         self.head = nn.Linear(9216, 128)
         self.output = nn.Linear(128, LABELS)
 
