@@ -4,7 +4,8 @@ A module's children are named as `models.spec.layers` names them: a dense or con
 `norm`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Literal, assert_never
 
 import torch
@@ -180,6 +181,15 @@ class NamedDropout(nn.Module):
                 return drop_block(x, technique.rate, technique.block_size, self.generator)
             case _:
                 assert_never(technique)
+
+    @contextmanager
+    def counting(self, tally: Tally) -> Iterator[Tally]:
+        """What happens in here is counted there."""
+        own, self.tally = self.tally, tally
+        try:
+            yield tally
+        finally:
+            self.tally = own
 
     def take_activity(self) -> Tensor | None:
         """The activity penalties of the last forward pass as one scalar in the graph, or None if there are none."""

@@ -164,26 +164,40 @@ def learn(
     """A replica's part of the gradient of the mean over so many `examples`, from numbered batches of their positions;
     the parts that it adds to the loss, the penalty on activations, the weight of all, and the epoch's sums.
     """
-    spec, training, weights = run.spec, run.data.training, run.class_weights
+    training, position, weights = run.data.training, run.position, run.class_weights
     loss, activity, whole = torch.zeros(3, device=run.device)
     sums = run.no_sums()
     for index, batch in batches:
-        inputs, targets = replica.feed.training_batch(training, batch, run.position.epoch, run.position.step, index)
-        with run.precision.autocast():
-            outputs = replica.network(inputs)
-        outputs = outputs.float()
-        mean = measure(run.loss, outputs, targets, weights)
-        of_activity = replica.dropout.take_activity()
-        minimized = mean if of_activity is None else mean + of_activity
-        is_all = len(batch) == examples
-        part = 1.0 if is_all else share(run.loss, targets, weights) / examples
-        torch.autograd.backward(run.precision.scaled(minimized if is_all else minimized * part))
-        with torch.no_grad():
-            loss, whole = loss + mean * part, whole + part
-            activity = activity if of_activity is None else activity + of_activity * part
-            top_k = spec.evaluation.top_k
-            sums += sums_of(run.data.task, run.loss, top_k, outputs, targets, mean, weights)
+        inputs, targets = replica.feed.training_batch(training, batch, position.epoch, position.step, index)
+        if len(batch) == examples:
+            work, part = partial(pass_through, run, None), 1.0
+            done = (work if run.recorder is None else partial(run.recorder.run, work))(replica, inputs, targets)
+        else:
+            part = share(run.loss, targets, weights) / examples
+            done = pass_through(run, part, replica, inputs, targets)
+        mean, of_activity, counted = done
+        loss, activity, whole = loss + mean * part, activity + of_activity * part, whole + part
+        sums += counted
     return loss, activity, whole, sums
+
+
+def pass_through(
+    run: Run, part: Tensor | float | None, replica: Replica, inputs: Tensor, targets: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Forward and backward over a batch that counts `part` of a step, or is all of it. The mean loss, the penalty on
+    activations, and what the batch adds to the epoch's sums.
+    """
+    with run.precision.autocast():
+        outputs = replica.network(inputs)
+    outputs = outputs.float()
+    mean = measure(run.loss, outputs, targets, run.class_weights)
+    activity = replica.dropout.take_activity()
+    minimized = mean if activity is None else mean + activity
+    torch.autograd.backward(run.precision.scaled(minimized if part is None else minimized * part))
+    with torch.no_grad():
+        top_k = run.spec.evaluation.top_k
+        sums = sums_of(run.data.task, run.loss, top_k, outputs, targets, mean, run.class_weights)
+    return mean.detach(), torch.zeros_like(mean) if activity is None else activity.detach(), sums
 
 
 def sum_of(numbers: Sequence[Tensor]) -> Tensor:

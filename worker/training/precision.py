@@ -50,8 +50,8 @@ class Precision:
             return
         grown = self.good + 1.0 >= GROWTH_STEPS
         kept = torch.where(grown, (self.scale * 2.0).clamp(max=LARGEST_SCALE), self.scale)
-        self.good = torch.where(skipped.bool() | grown, 0.0, self.good + 1.0)
-        self.scale = torch.where(skipped.bool(), self.scale * 0.5, kept)
+        self.good.copy_(torch.where(skipped.bool() | grown, 0.0, self.good + 1.0))
+        self.scale.copy_(torch.where(skipped.bool(), self.scale * 0.5, kept))
 
     def tensors(self) -> dict[str, Tensor]:
         return {"precision/scale": self.scale, "precision/good": self.good} if self.scales else {}

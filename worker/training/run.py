@@ -1,10 +1,12 @@
 """The state of a run: what a step changes, what a checkpoint holds, what a resume takes up again."""
 
+import json
 import platform
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, replace
+from functools import cached_property
 from math import isfinite
 
 import numpy
@@ -39,6 +41,7 @@ from worker.training.position import Position
 from worker.training.precision import Precision
 from worker.training.randomness import permutation
 from worker.training.read_ahead import ReadAhead
+from worker.training.recording import recorder_of
 from worker.training.regularization import penalties_of
 from worker.training.replicas import Replica, Replicas
 from worker.training.schedule import Clock, learning_rate
@@ -109,6 +112,7 @@ class Run:
         self.guarded: list[Tensor] = []
         self.guard()
         self.replicas = self.replicated()
+        self.recorder = recorder_of(spec.training, device)
         self.ordered: tuple[int, Tensor] | None = None
         self.ahead = ReadAhead(self.data.training.inputs)
         self.improved = False
@@ -323,6 +327,29 @@ class Run:
                 'it learns best near 0 and 1: {"dataset": {"normalize": "auto"}}'
             )
             yield Warned("inputs_not_normalized", detail)
+
+    @cached_property
+    def card(self) -> dict[str, str]:
+        """A model card, equal in equal runs: what there is to know of the weights, whichever step they are from.
+
+        `spec` is the resolved one, `data_sha256` the hash of the packed data's manifest; all but plain
+        words is JSON.
+        """
+        data = self.data
+        said = {
+            "spec": self.spec.model_dump(mode="json"),
+            "task": asdict(data.task),
+            "vocabularies": data.vocabularies,
+            "normalization": asdict(data.normalization),
+            "environment": self.environment,
+        }
+        return {
+            "format": "pt",
+            "classes": json.dumps(data.task.classes),
+            "input_shape": json.dumps(data.task.input_shape),
+            "data_sha256": data.sha256,
+            **{name: json.dumps(value, sort_keys=True) for name, value in said.items()},
+        }
 
     def finished(self) -> Finished:
         position = self.position

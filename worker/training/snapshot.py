@@ -60,25 +60,12 @@ def kind_of(run: Run) -> Kind:
 
 
 def weights_metadata(run: Run) -> dict[str, str]:
-    """What somebody needs who has only the weights: a model card, equal in equal runs.
-
-    `spec` is the resolved one, `data_sha256` the hash of the packed data's manifest, `metrics` are those of the last
-    evaluation; all but plain words and numbers are JSON.
-    """
-    task = run.data.task
+    """What somebody needs who has only the weights: the run's card, and when they are from."""
     return {
-        "format": "pt",
-        "spec": json.dumps(run.spec.model_dump(mode="json"), sort_keys=True),
-        "classes": json.dumps(task.classes),
-        "input_shape": json.dumps(task.input_shape),
-        "task": json.dumps(asdict(task), sort_keys=True),
-        "vocabularies": json.dumps(run.data.vocabularies, sort_keys=True),
-        "normalization": json.dumps(asdict(run.data.normalization), sort_keys=True),
+        **run.card,
         "step": str(run.position.step),
         "epoch": str(run.position.epoch),
-        "data_sha256": run.data.sha256,
         "metrics": json.dumps(strict(run.position.last), sort_keys=True),
-        "environment": json.dumps(run.environment, sort_keys=True),
     }
 
 

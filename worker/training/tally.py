@@ -46,11 +46,15 @@ class Tally:
 
     def take(self, other: "Tally") -> None:
         """Counts what another one has counted, which begins anew."""
+        self.include(other)
+        other.clear()
+
+    def include(self, other: "Tally") -> None:
+        """Counts what another one has counted."""
         for name, amount in other.known.items():
             self.add(name, amount)
         for name, total in other.counted.items():
             self.count(name, total)
-        other.clear()
 
     def read(self) -> dict[str, float]:
         """All of them, by name; waits for the device once."""
