@@ -7,6 +7,7 @@ that was interrupted ends with the same bits as one that was not.
 
 from collections.abc import Iterator, Sequence
 from functools import partial, reduce
+from operator import add
 
 import torch
 from torch import Tensor
@@ -139,46 +140,47 @@ def differentiate(run: Run) -> tuple[Tensor, Tensor, Tensor]:
     first = (position.step - position.epoch * run.clock.steps_per_epoch) * spec.training.examples_per_step
     positions = run.order(position.epoch)[first : first + spec.training.examples_per_step]
     batches = torch.split(positions, spec.training.batch_size)
-    parts = [batch.tensor_split(min(len(replicas), len(batch))) for batch in batches]
-    of_replicas = [
-        [(index * len(replicas) + place, split[place]) for index, split in enumerate(parts) if place < len(split)]
-        for place in range(max(map(len, parts)))
-    ]
+    learn = partial(learned, run, len(positions))
 
     run.read_ahead(first + len(positions))
     replicas.begin(spec.seed, position.step)
-    learned = replicas.each(partial(learn, run, len(positions)), of_replicas)
+    of_parts = [one for place, batch in enumerate(batches) for one in replicas.each(learn, parts_of(run, batch, place))]
     replicas.gather(run.tally)
-    loss, activity, whole, sums = map(sum_of, zip(*learned, strict=True))
+    loss, activity, whole, sums = map(sum_of, zip(*of_parts, strict=True))
 
     run.precision.unscale(replicas.first.gradients)
-    if run.class_weights is not None and sum(map(len, parts)) > 1:
+    if run.class_weights is not None and len(of_parts) > 1:
         torch._foreach_div_(replicas.first.gradients, whole.clamp(min=LEAST_WEIGHT))
         loss, activity = weighed(loss, whole), weighed(activity, whole)
     return loss, activity, sums
 
 
-def learn(
-    run: Run, examples: int, replica: Replica, batches: Sequence[tuple[int, Tensor]]
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """A replica's part of the gradient of the mean over so many `examples`, from numbered batches of their positions;
-    the parts that it adds to the loss, the penalty on activations, the weight of all, and the epoch's sums.
+def parts_of(run: Run, batch: Tensor, place: int) -> list[tuple[Tensor, Tensor]]:
+    """What each replica gets, inputs and targets, of the batch at this place in the step.
+
+    Made here, one after the other: threads that have many little things to do keep each other waiting for Python.
     """
-    training, position, weights = run.data.training, run.position, run.class_weights
-    loss, activity, whole = torch.zeros(3, device=run.device)
-    sums = run.no_sums()
-    for index, batch in batches:
-        inputs, targets = replica.feed.training_batch(training, batch, position.epoch, position.step, index)
-        if len(batch) == examples:
-            work, part = partial(pass_through, run, None), 1.0
-            done = (work if run.recorder is None else partial(run.recorder.run, work))(replica, inputs, targets)
-        else:
-            part = share(run.loss, targets, weights) / examples
-            done = pass_through(run, part, replica, inputs, targets)
-        mean, of_activity, counted = done
-        loss, activity, whole = loss + mean * part, activity + of_activity * part, whole + part
-        sums += counted
-    return loss, activity, whole, sums
+    replicas, position = run.replicas, run.position
+    return [
+        replica.feed.training_batch(run.data.training, part, position.epoch, position.step, index)
+        for index, (replica, part) in enumerate(replicas.share_out(batch), place * len(replicas))
+    ]
+
+
+def learned(
+    run: Run, examples: int, replica: Replica, batch: tuple[Tensor, Tensor]
+) -> tuple[Tensor, Tensor, Tensor | float, Tensor]:
+    """A replica's part of the gradient of the mean over so many `examples`; what it adds to the loss, to the penalty on
+    activations, to the weight of all, and to the epoch's sums.
+    """
+    inputs, targets = batch
+    if len(targets) < examples:
+        part = share(run.loss, targets, run.class_weights) / examples
+        mean, activity, sums = pass_through(run, part, replica, inputs, targets)
+        return mean * part, activity * part, part, sums
+    work = partial(pass_through, run, None)
+    mean, activity, sums = (work if run.recorder is None else partial(run.recorder.run, work))(replica, inputs, targets)
+    return mean, activity, 1.0, sums
 
 
 def pass_through(
@@ -202,4 +204,4 @@ def pass_through(
 
 def sum_of(numbers: Sequence[Tensor]) -> Tensor:
     """In their order."""
-    return reduce(torch.add, numbers)
+    return reduce(add, numbers)

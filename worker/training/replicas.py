@@ -79,6 +79,11 @@ class Replicas:
                 norm.frozen = followed.frozen
             copy(self.first.buffers, replica.buffers)
 
+    def share_out(self, batch: Tensor) -> list[tuple[Replica, Tensor]]:
+        """A part of the batch for each; the last replicas have none where there are too few examples."""
+        parts = batch.tensor_split(min(len(self), len(batch)))
+        return list(zip([self.first, *self.others], parts, strict=False))
+
     def each(self, work: Callable[[Replica, Part], Result], parts: Sequence[Part]) -> list[Result]:
         """The results of every replica's work on its part, at the same time where there are cores; the last replicas
         have nothing to do where there are fewer parts. From here on this thread has a replica's share of the cores.
