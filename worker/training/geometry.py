@@ -19,51 +19,51 @@ NEAREST_TO_THE_HORIZON = 1e-3
 """The least depth that is divided by; the centre of the image has 1."""
 
 
+IDENTITY = torch.eye(3)
+Entry = Tensor | float
+"""One for each sample, (samples,), or 0 or 1 for all."""
+
+
 def identity(samples: int) -> Tensor:
     """(samples, 3, 3) identity maps."""
-    return torch.eye(3).repeat(samples, 1, 1)
+    return IDENTITY.repeat(samples, 1, 1)
+
+
+def affine(first: tuple[Entry, Entry, Entry], second: tuple[Entry, Entry, Entry]) -> Tensor:
+    """(samples, 3, 3) maps of these two rows; the third is 0, 0, 1."""
+    samples = next(len(entry) for entry in (*first, *second) if isinstance(entry, Tensor))
+    same = {0.0: torch.zeros(samples), 1.0: torch.ones(samples)}
+    entries = (*first, *second, 0.0, 0.0, 1.0)
+    each = [entry if isinstance(entry, Tensor) else same[entry] for entry in entries]
+    return torch.stack(each, dim=1).view(samples, 3, 3)
 
 
 def rotation(angle: Tensor) -> Tensor:
     """`[[cos, −sin], [sin, cos]]`; `angle` (samples,) in radians."""
-    matrix = identity(len(angle))
-    matrix[:, 0, 0] = matrix[:, 1, 1] = angle.cos()
-    matrix[:, 1, 0] = angle.sin()
-    matrix[:, 0, 1] = -matrix[:, 1, 0]
-    return matrix
+    cosine, sine = angle.cos(), angle.sin()
+    return affine((cosine, -sine, 0.0), (sine, cosine, 0.0))
 
 
 def translation(rows: Tensor, columns: Tensor) -> Tensor:
     """Reads from `rows`, `columns` (samples,) pixels further down and right: the picture moves up and left."""
-    matrix = identity(len(rows))
-    matrix[:, 0, 2] = rows
-    matrix[:, 1, 2] = columns
-    return matrix
+    return affine((1.0, 0.0, rows), (0.0, 1.0, columns))
 
 
 def angular_shear(angle: Tensor) -> Tensor:
     """Keras's shear, `[[1, −sin], [0, cos]]`; `angle` (samples,) in radians."""
-    matrix = identity(len(angle))
-    matrix[:, 0, 1] = -angle.sin()
-    matrix[:, 1, 1] = angle.cos()
-    return matrix
+    return affine((1.0, -angle.sin(), 0.0), (0.0, angle.cos(), 0.0))
 
 
 def shear(slope: Tensor) -> Tensor:
     """`[[1, 0], [slope, 1]]`: a row that lies d pixels off the centre is moved sideways by slope · d pixels; `slope`
     (samples,).
     """
-    matrix = identity(len(slope))
-    matrix[:, 1, 0] = slope
-    return matrix
+    return affine((1.0, 0.0, 0.0), (slope, 1.0, 0.0))
 
 
 def scaling(rows: Tensor, columns: Tensor) -> Tensor:
     """Reads with strides `rows`, `columns` (samples,): above 1 the picture gets smaller."""
-    matrix = identity(len(rows))
-    matrix[:, 0, 0] = rows
-    matrix[:, 1, 1] = columns
-    return matrix
+    return affine((rows, 0.0, 0.0), (0.0, columns, 0.0))
 
 
 def homography(seen: Tensor, meant: Tensor) -> Tensor:
@@ -92,7 +92,7 @@ def resample(
     height, width; rows and columns) is added to each place before it is mapped.
     """
     height, width = images.shape[-2:]
-    straight = displacement is None and bool((maps[:, 2] == torch.tensor([0.0, 0.0, 1.0])).all())
+    straight = displacement is None and torch.equal(maps[:, 2], IDENTITY[2].expand(len(maps), 3))
     maps = maps.to(images.device)
     grid = read_positions(maps, height, width) if straight else bent_positions(maps, height, width, displacement)
     match fill:

@@ -92,12 +92,12 @@ def move(images: Tensor, operations: Sequence[Geometric], draws: Draws) -> tuple
     sampling = shared(operations)
     assert sampling is not None
     drawn = [draw_maps(operation, draws, (images.shape[2], images.shape[3])) for operation in operations]
-    moved = [(maps != torch.eye(3)).flatten(1).any(1) for maps, _ in drawn]
+    moved = [(maps != geometry.IDENTITY).flatten(1).any(1) for maps, _ in drawn]
     last, chosen = operations[-1], drawn[-1][1]
     displacement = None
     if isinstance(last, Elastic):
         displacement, moved[-1] = displaced(images, last, draws)
-    whole = reduce(torch.matmul, (maps for maps, _ in drawn), geometry.identity(draws.samples))
+    whole = reduce(torch.matmul, (maps for maps, _ in drawn))
     fill, interpolation = sampling.fill or "nearest", sampling.interpolation or "nearest"
     images = geometry.resample(images, whole, fill, interpolation, displacement=displacement)
     if isinstance(last, ImageDataGenerator) and last.recolors:
@@ -130,7 +130,8 @@ def draw_maps(operation: Geometric, draws: Draws, size: tuple[int, int]) -> tupl
     spared.
     """
     maps, chosen = draw_operation(operation, draws, size), draws.chosen(operation.p)
-    return torch.where(chosen[:, None, None], maps, torch.eye(3)), chosen
+    spared = operation.p < 1.0
+    return torch.where(chosen[:, None, None], maps, geometry.IDENTITY) if spared else maps, chosen
 
 
 def draw_operation(operation: Geometric, draws: Draws, size: tuple[int, int]) -> Tensor:
