@@ -6,6 +6,7 @@ conventions of Keras's `ImageDataGenerator` and of `scipy.ndimage.affine_transfo
 applied to an image in that order, the map of the whole is `map_1 @ map_2 @ … @ map_k`.
 """
 
+from functools import cache
 from typing import Literal
 
 import torch
@@ -19,14 +20,19 @@ NEAREST_TO_THE_HORIZON = 1e-3
 """The least depth that is divided by; the centre of the image has 1."""
 
 
-IDENTITY = torch.eye(3)
 Entry = Tensor | float
 """One for each sample, (samples,), or 0 or 1 for all."""
 
 
+@cache
+def unmoved() -> Tensor:
+    """The identity map, (3, 3). Made when it is needed: trainers are forked from a process that must not compute."""
+    return torch.eye(3)
+
+
 def identity(samples: int) -> Tensor:
     """(samples, 3, 3) identity maps."""
-    return IDENTITY.repeat(samples, 1, 1)
+    return unmoved().repeat(samples, 1, 1)
 
 
 def affine(first: tuple[Entry, Entry, Entry], second: tuple[Entry, Entry, Entry]) -> Tensor:
@@ -92,7 +98,7 @@ def resample(
     height, width; rows and columns) is added to each place before it is mapped.
     """
     height, width = images.shape[-2:]
-    straight = displacement is None and torch.equal(maps[:, 2], IDENTITY[2].expand(len(maps), 3))
+    straight = displacement is None and torch.equal(maps[:, 2], unmoved()[2].expand(len(maps), 3))
     maps = maps.to(images.device)
     grid = read_positions(maps, height, width) if straight else bent_positions(maps, height, width, displacement)
     match fill:

@@ -92,7 +92,7 @@ def move(images: Tensor, operations: Sequence[Geometric], draws: Draws) -> tuple
     sampling = shared(operations)
     assert sampling is not None
     drawn = [draw_maps(operation, draws, (images.shape[2], images.shape[3])) for operation in operations]
-    moved = [(maps != geometry.IDENTITY).flatten(1).any(1) for maps, _ in drawn]
+    moved = [(maps != geometry.unmoved()).flatten(1).any(1) for maps, _ in drawn]
     last, chosen = operations[-1], drawn[-1][1]
     displacement = None
     if isinstance(last, Elastic):
@@ -131,7 +131,7 @@ def draw_maps(operation: Geometric, draws: Draws, size: tuple[int, int]) -> tupl
     """
     maps, chosen = draw_operation(operation, draws, size), draws.chosen(operation.p)
     spared = operation.p < 1.0
-    return torch.where(chosen[:, None, None], maps, geometry.IDENTITY) if spared else maps, chosen
+    return torch.where(chosen[:, None, None], maps, geometry.unmoved()) if spared else maps, chosen
 
 
 def draw_operation(operation: Geometric, draws: Draws, size: tuple[int, int]) -> Tensor:
