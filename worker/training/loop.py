@@ -5,8 +5,9 @@ whatever happens between two steps (a flush, an evaluation, a checkpoint) change
 that was interrupted ends with the same bits as one that was not.
 """
 
-from collections.abc import Iterator, Sequence
-from functools import partial, reduce
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache, partial, reduce
+from math import prod
 from operator import add
 
 import torch
@@ -155,25 +156,36 @@ def differentiate(run: Run) -> tuple[Tensor, Tensor, Tensor]:
     return loss, activity, sums
 
 
-def parts_of(run: Run, batch: Tensor, place: int) -> list[tuple[Tensor, Tensor]]:
-    """What each replica gets, inputs and targets, of the batch at this place in the step.
+LARGE_BATCH = 500_000
+"""Numbers in a batch from which on it is worth the replicas' while to make their parts at the same time."""
+Batch = tuple[Tensor, Tensor]
+"""Inputs and targets."""
 
-    Made here, one after the other: threads that have many little things to do keep each other waiting for Python.
+
+def parts_of(run: Run, batch: Tensor, place: int) -> list[Callable[[], Batch]]:
+    """How each replica gets its part of the batch at this place in the step.
+
+    Small ones are made here, one after the other: threads that have many little things to do keep each other waiting
+    for Python.
     """
     replicas, position = run.replicas, run.position
-    return [
-        replica.feed.training_batch(run.data.training, part, position.epoch, position.step, index)
+    makes: list[Callable[[], Batch]] = [
+        cache(partial(replica.feed.training_batch, run.data.training, part, position.epoch, position.step, index))
         for index, (replica, part) in enumerate(replicas.share_out(batch), place * len(replicas))
     ]
+    if len(batch) * prod(run.data.task.input_shape) < LARGE_BATCH:
+        for make in makes:
+            make()
+    return makes
 
 
 def learned(
-    run: Run, examples: int, replica: Replica, batch: tuple[Tensor, Tensor]
+    run: Run, examples: int, replica: Replica, make: Callable[[], Batch]
 ) -> tuple[Tensor, Tensor, Tensor | float, Tensor]:
     """A replica's part of the gradient of the mean over so many `examples`; what it adds to the loss, to the penalty on
     activations, to the weight of all, and to the epoch's sums.
     """
-    inputs, targets = batch
+    inputs, targets = make()
     if len(targets) < examples:
         part = share(run.loss, targets, run.class_weights) / examples
         mean, activity, sums = pass_through(run, part, replica, inputs, targets)
