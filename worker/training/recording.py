@@ -94,9 +94,7 @@ class Recorder:
             return work(replica, inputs, targets)
         return self.first(form, work, replica, inputs, targets)
 
-    def first(
-        self, form: Hashable, work: Pass, replica: Replica, inputs: Tensor, targets: Tensor
-    ) -> Results:
+    def first(self, form: Hashable, work: Pass, replica: Replica, inputs: Tensor, targets: Tensor) -> Results:
         """Do a pass as it is, make a recording, and keep it if it does the same."""
         before = Standing.of(replica)
         results = work(replica, inputs, targets)
