@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from psycopg.errors import FeatureNotSupported
 from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event, exc, text
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import QueuePool
@@ -121,6 +122,8 @@ def _look_whether_alive(connection: Any, _record: object, _proxy: object) -> Non
 def _count(context: ExceptionContext) -> None:
     if isinstance(context.sqlalchemy_exception, OUTAGES):
         meters.DATABASE_ERRORS.inc()
+    if isinstance(context.original_exception, FeatureNotSupported):
+        context.is_disconnect = True  # a statement was prepared for columns that have another type by now
 
 
 def _reach(*_: object) -> None:

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import NotSupportedError
 
 from models.database import OUTAGES, Database
 from models.projects import create_project
@@ -64,3 +65,20 @@ def test_a_server_that_vanished_is_noticed_within_half_a_minute(postgres_url: st
             wire.detach()
     database.close()
     assert found == [10, 5, 3, 30_000]
+
+
+def test_a_statement_that_was_prepared_for_another_type_fails_once_at_most(postgres_url: str) -> None:
+    """As after an upgrade under a process that lives on."""
+    database, upgrade = open_database(postgres_url), open_database(postgres_url)
+    names = text("SELECT name FROM projects")
+    for _ in range(10):
+        with database.read() as session:
+            session.execute(names)
+    with upgrade.write() as session:
+        session.execute(text("ALTER TABLE projects ALTER COLUMN name TYPE text"))
+    with pytest.raises(NotSupportedError), database.read() as session:
+        session.execute(names)
+    with database.read() as session:
+        assert session.scalars(names).all() == []
+    database.close()
+    upgrade.close()

@@ -20,8 +20,10 @@ def sums_of(
     task: Task, loss: Loss, top_k: int | None, outputs: Tensor, targets: Tensor, mean: Tensor, weights: Tensor | None
 ) -> Tensor:
     """One batch's sums, (n,) float64; `mean` is its loss."""
-    part = torch.as_tensor(share(loss, targets, weights), dtype=torch.float64, device=outputs.device)
-    head = torch.stack([mean.double() * part, part, torch.full_like(part, len(targets))])
+    counted = share(loss, targets, weights)
+    whole = outputs.new_full((), len(targets), dtype=torch.float64)
+    part = counted.double() if isinstance(counted, Tensor) else whole
+    head = torch.stack([mean.double() * part, part, whole])
     return torch.cat([head, torch.stack(task_sums(task, top_k, predictions(loss, outputs), targets)).double()])
 
 

@@ -10,6 +10,8 @@ NVIDIA 2024, "CUDA C++ programming guide", 3.2.8.7; the rules for what may be re
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
+from math import nan
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -45,13 +47,25 @@ Make = Callable[[Callable[[], Left], torch.Generator], tuple[Replay, Left]]
 """Records what a function does on the device, with numbers of a generator: to do it again, into the same tensors."""
 
 
-def on_cuda(work: Callable[[], Left], generator: torch.Generator) -> tuple[Replay, Left]:
-    """Raises RuntimeError where something in it waits for the device."""
-    graph = torch.cuda.CUDAGraph()
-    graph.register_generator_state(generator)
-    with torch.cuda.graph(graph):
-        left = work()
-    return graph.replay, left
+class OnCuda:
+    """Records CUDA graphs, which have their memory in common: what one leaves is used up before another is launched."""
+
+    def __init__(self, device: str) -> None:
+        self.device = torch.device(device)
+        self.pool: Any = None
+
+    def __call__(self, work: Callable[[], Left], generator: torch.Generator) -> tuple[Replay, Left]:
+        """Raises RuntimeError where something in it waits for the device, or there is no memory for it."""
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.device(self.device):
+            if torch.cuda.mem_get_info()[0] < torch.cuda.max_memory_allocated():
+                raise torch.OutOfMemoryError("a recording has memory of its own, beside that of an evaluation")
+            graph.register_generator_state(generator)
+            aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+            with torch.cuda.stream(torch.cuda.current_stream()), torch.cuda.graph(graph, self.pool, aside):
+                left = work()
+        self.pool = graph.pool()
+        return graph.replay, left
 
 
 @dataclass
@@ -62,6 +76,11 @@ class Recording:
     targets: Tensor
     replay: Replay
     left: Left
+
+    def forget(self) -> None:
+        """What was left is gone: only a replay brings it back."""
+        for tensor in self.left.tensors():
+            tensor.detach().fill_(nan if tensor.is_floating_point() else -1)
 
     def run(self, replica: Replica, inputs: Tensor, targets: Tensor) -> Results:
         self.inputs.copy_(inputs)
@@ -76,7 +95,7 @@ class Recording:
 class Recorder:
     """Does passes, from recordings where it can."""
 
-    def __init__(self, make: Make = on_cuda) -> None:
+    def __init__(self, make: Make) -> None:
         self.make = make
         self.seen: Counter[Hashable] = Counter()
         self.recordings: dict[Hashable, Recording | None] = {}
@@ -99,12 +118,15 @@ class Recorder:
         before = Standing.of(replica)
         results = work(replica, inputs, targets)
         after = Standing.of(replica)
+        if not after.is_finite():  # numbers that are none are alike: another batch will tell
+            return results
         before.restore(replica)
         try:
             recording = self.recorded(work, replica, inputs, targets)
             before.restore(replica)
+            recording.forget()
             again = recording.run(replica, inputs, targets)
-            same = after.is_that_of(replica) and all(map(same_bits, results, again))
+            same = after.is_that_of(replica) and all(map(torch.equal, results, again))
         except RuntimeError:
             recording, same = None, False
         after.restore(replica)
@@ -153,6 +175,10 @@ class Standing:
         tally.known.update(self.known)
         tally.counted.update(self.counted)
         replica.dropout.generator.set_state(self.generator)
+        replica.dropout.activity = []  # of a pass that did not reach its end
+
+    def is_finite(self) -> bool:
+        return all(bool(gradient.isfinite().all()) for gradient in self.gradients if gradient is not None)
 
     def is_that_of(self, replica: Replica) -> bool:
         """Whether gradients, statistics and counts are the same, bit by bit."""
@@ -163,10 +189,7 @@ class Standing:
 
 
 def same_bits(one: Tensor | None, other: Tensor | None) -> bool:
-    """Whatever kind of NaN there is."""
-    if one is None or other is None:
-        return one is other
-    return torch.equal(one.isnan(), other.isnan()) and torch.equal(one.nan_to_num(), other.nan_to_num())
+    return one is other if one is None or other is None else torch.equal(one, other)
 
 
 def form_of(replica: Replica, inputs: Tensor, targets: Tensor) -> Hashable:
@@ -182,4 +205,4 @@ def form_of(replica: Replica, inputs: Tensor, targets: Tensor) -> Hashable:
 def recorder_of(training: Training, device: str) -> Recorder | None:
     """None where a step is no single pass on a GPU."""
     is_one_pass = training.replicas == 1 and training.accumulate == 1
-    return Recorder() if is_one_pass and device.startswith("cuda") else None
+    return Recorder(OnCuda(device)) if is_one_pass and device.startswith("cuda") else None

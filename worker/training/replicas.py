@@ -65,8 +65,10 @@ class Replicas:
 
     def begin(self, seed: int, step: int) -> None:
         """Before a pass: no gradients, masks that are a function of (seed, step), everything else as the first one
-        has it.
+        has it. From here on this thread has a replica's share of the cores.
         """
+        if self.pool is not None:
+            torch.set_num_threads(self.each_has)
         for place, replica in enumerate([self.first, *self.others]):
             position = (step, place) if place else (step,)
             replica.dropout.generator.manual_seed(derive_seed(seed, "dropout", *position))
@@ -86,13 +88,12 @@ class Replicas:
 
     def each(self, work: Callable[[Replica, Part], Result], parts: Sequence[Part]) -> list[Result]:
         """The results of every replica's work on its part, at the same time where there are cores; the last replicas
-        have nothing to do where there are fewer parts. From here on this thread has a replica's share of the cores.
+        have nothing to do where there are fewer parts.
         """
         working = [self.first, *self.others][: len(parts)]
         if self.pool is None or len(parts) == 1:
             return list(map(work, working, parts))
         waiting = [self.pool.submit(work, replica, part) for replica, part in zip(working[1:], parts[1:], strict=True)]
-        torch.set_num_threads(self.each_has)
         return [work(self.first, parts[0]), *(one.result() for one in waiting)]
 
     def together(self) -> None:

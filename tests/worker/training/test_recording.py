@@ -16,7 +16,8 @@ from tests.worker.training.test_loop import EVERYTHING, interrupted, same_bits
 from worker.training import run as run_module
 from worker.training import train
 from worker.training.loop import step
-from worker.training.recording import Left, Make, Recorder, Replay, on_cuda, recorder_of
+from worker.training.loss import measure
+from worker.training.recording import Left, Make, OnCuda, Recorder, Replay, recorder_of
 from worker.training.run import Run
 
 WAYS: list[dict[str, Any]] = [
@@ -58,6 +59,17 @@ def impossible(_work: Callable[[], Left], _generator: torch.Generator) -> tuple[
     raise RuntimeError("operation not permitted when stream is capturing")
 
 
+def broken_off(work: Callable[[], Left], _generator: torch.Generator) -> tuple[Replay, Left]:
+    """In the middle: something in it waited for the device."""
+    work()
+    raise RuntimeError("operation not permitted when stream is capturing")
+
+
+def empty(work: Callable[[], Left], _generator: torch.Generator) -> tuple[Replay, Left]:
+    """Recorded nothing, on another device."""
+    return lambda: None, work()
+
+
 def record(monkeypatch: pytest.MonkeyPatch, make: Make) -> list[Recorder]:
     """Every run from now on does so; theirs are in the list."""
     made: list[Recorder] = []
@@ -95,13 +107,37 @@ def test_an_interrupted_run_ends_with_the_same_bits(
     assert same_bits(last_of(run(packed, EVERYTHING)), interrupted(packed, EVERYTHING, tmp_path, 3, 11))
 
 
-@pytest.mark.parametrize("make", [ByHand(error=1e-6), impossible])
+@pytest.mark.parametrize("make", [ByHand(error=1e-6), impossible, broken_off, empty])
 def test_what_differs_or_cannot_be_recorded_goes_on_as_it_is(
     packed: Path, monkeypatch: pytest.MonkeyPatch, make: Make
 ) -> None:
     plain = last_of(run(packed, EVERYTHING))
     made = record(monkeypatch, make)
     assert same_bits(last_of(run(packed, EVERYTHING)), plain)
+    assert set(made[0].recordings.values()) == {None}
+
+
+def test_a_pass_that_broke_off_leaves_no_penalty_behind(packed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = words_of({"regularization": [{"type": "activity", "l2": 1e-3}]})
+    plain = last_of(run(packed, words))
+    recording = False
+
+    def breaking(*arguments: Any) -> torch.Tensor:
+        if recording:
+            raise RuntimeError("operation not permitted when stream is capturing")
+        return measure(*arguments)
+
+    def make(work: Callable[[], Left], _generator: torch.Generator) -> tuple[Replay, Left]:
+        nonlocal recording
+        recording = True
+        try:
+            return lambda: None, work()
+        finally:
+            recording = False
+
+    monkeypatch.setattr("worker.training.loop.measure", breaking)
+    made = record(monkeypatch, make)
+    assert same_bits(last_of(run(packed, words)), plain)
     assert set(made[0].recordings.values()) == {None}
 
 
@@ -146,6 +182,6 @@ def test_a_gpu_records(packed: Path, monkeypatch: pytest.MonkeyPatch, way: dict[
     monkeypatch.setattr(run_module, "recorder_of", lambda *_: None)
     spec, data = load(packed, words_of(way))
     plain = last_of(list(train(spec, data, device="cuda")))
-    made = record(monkeypatch, on_cuda)
+    made = record(monkeypatch, OnCuda("cuda"))
     assert same_bits(last_of(list(train(spec, data, device="cuda"))), plain)
     assert None not in made[0].recordings.values()
