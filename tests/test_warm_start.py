@@ -74,10 +74,10 @@ def test_a_worker_killed_on_either_side_of_the_thaw_costs_no_bit(running_service
     dataset_id = running_service.upload(DIGITS)
     start = {"checkpoint": best_of(running_service, trained(running_service, dataset_id))["id"], "freeze": "body"}
     thawing = {**start, "freeze_until": "100 steps"}
-    undisturbed = running_service.submit(spec(dataset_id, 4, warm_start=thawing))
+    undisturbed = running_service.submit(spec(dataset_id, 16, warm_start=thawing))
     running_service.finish(undisturbed)
     for kill_at in (50, 120):
-        job_id = running_service.submit(spec(dataset_id, 4, warm_start=thawing))
+        job_id = running_service.submit(spec(dataset_id, 16, warm_start=thawing))
         running_service.reach_step(job_id, kill_at)
         kill_all_of(running_service.owner_of(job_id))
         running_service.start_worker()
