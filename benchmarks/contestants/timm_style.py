@@ -25,7 +25,7 @@ class Bytes(Samples):
 
 
 def collate(examples: list[tuple[Tensor, int]]) -> tuple[Tensor, Tensor]:
-    """Into one tensor that is there already."""
+    """Inputs as one tensor of bytes, (examples, …), and targets."""
     batch = torch.empty((len(examples), *examples[0][0].shape), dtype=torch.uint8)
     for place, (values, _) in enumerate(examples):
         batch[place].copy_(values)
@@ -33,8 +33,15 @@ def collate(examples: list[tuple[Tensor, int]]) -> tuple[Tensor, Tensor]:
 
 
 def batches(race: Race) -> Iterator[tuple[Tensor, Tensor]]:
-    options = {"num_workers": 2, "collate_fn": collate, "drop_last": True, "persistent_workers": True}
-    loader: DataLoader[tuple[Tensor, int]] = DataLoader(Bytes(race), race.batch_size, shuffle=True, **options)  # type: ignore[arg-type]
+    loader = DataLoader(
+        Bytes(race),
+        race.batch_size,
+        shuffle=True,
+        num_workers=2,
+        collate_fn=collate,
+        drop_last=True,
+        persistent_workers=True,
+    )
     while True:
         for inputs, targets in loader:
             values = inputs.float()

@@ -53,7 +53,8 @@ class Replicas:
     """The first one is the run's own network, which all others follow."""
 
     def __init__(self, all_of_them: Sequence[Replica], device: str) -> None:
-        self.first, *self.others = all_of_them
+        self.all = list(all_of_them)
+        self.first, *self.others = self.all
         self.threads = torch.get_num_threads()
         self.each_has = max(1, self.threads // len(all_of_them))
         self.pool: ThreadPoolExecutor | None = None
@@ -61,7 +62,7 @@ class Replicas:
             self.pool = ThreadPoolExecutor(len(self.others), "replica", torch.set_num_threads, (self.each_has,))
 
     def __len__(self) -> int:
-        return 1 + len(self.others)
+        return len(self.all)
 
     def begin(self, seed: int, step: int) -> None:
         """Before a pass: no gradients, masks that are a function of (seed, step), everything else as the first one
@@ -69,7 +70,7 @@ class Replicas:
         """
         if self.pool is not None:
             torch.set_num_threads(self.each_has)
-        for place, replica in enumerate([self.first, *self.others]):
+        for place, replica in enumerate(self.all):
             position = (step, place) if place else (step,)
             replica.dropout.generator.manual_seed(derive_seed(seed, "dropout", *position))
             for parameter in replica.parameters:
@@ -84,13 +85,13 @@ class Replicas:
     def share_out(self, batch: Tensor) -> list[tuple[Replica, Tensor]]:
         """A part of the batch for each; the last replicas have none where there are too few examples."""
         parts = batch.tensor_split(min(len(self), len(batch)))
-        return list(zip([self.first, *self.others], parts, strict=False))
+        return list(zip(self.all, parts, strict=False))
 
     def each(self, work: Callable[[Replica, Part], Result], parts: Sequence[Part]) -> list[Result]:
         """The results of every replica's work on its part, at the same time where there are cores; the last replicas
         have nothing to do where there are fewer parts.
         """
-        working = [self.first, *self.others][: len(parts)]
+        working = self.all[: len(parts)]
         if self.pool is None or len(parts) == 1:
             return list(map(work, working, parts))
         waiting = [self.pool.submit(work, replica, part) for replica, part in zip(working[1:], parts[1:], strict=True)]

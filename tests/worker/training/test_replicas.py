@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from tests.worker.training.little import bars, last_of, load, pack_images, run
 from tests.worker.training.test_loop import EVERYTHING, interrupted, same_bits
 from worker.training import EpochDone
+from worker.training import loop as loop_module
 from worker.training import run as run_module
 from worker.training.layers import BatchNorm
 from worker.training.loop import step
@@ -105,6 +106,33 @@ def test_an_interrupted_run_of_replicas_ends_with_the_same_bits(
     training = {**EVERYTHING["training"], "replicas": 3, **way.get("training", {})}
     words = {**EVERYTHING, **way, "training": training}
     assert same_bits(last_of(run(packed, words)), interrupted(packed, words, tmp_path, 3, 7))
+
+
+def test_who_makes_the_parts_of_a_batch_changes_nothing(packed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = {**EVERYTHING, "training": {**EVERYTHING["training"], "replicas": 2}}
+    by_one = last_of(run(packed, words))
+    monkeypatch.setattr(loop_module, "LARGE_BATCH", 1)
+    assert same_bits(last_of(run(packed, words)), by_one)
+
+
+def test_a_batch_behind_an_evaluation_is_made_with_as_many_threads_as_any(
+    packed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.set_num_threads(2)
+    several = replicated(packed, PLAIN, 2)
+    threads = []
+    make = several.feed.training_batch
+
+    def noted(*arguments: Any) -> tuple[Tensor, Tensor]:
+        threads.append(torch.get_num_threads())
+        return make(*arguments)
+
+    monkeypatch.setattr(several.feed, "training_batch", noted)
+    step(several)
+    several.replicas.together()
+    step(several)
+    several.replicas.close()
+    assert threads == [1, 1]
 
 
 def test_counts_of_all_replicas_are_counted(packed: Path) -> None:
