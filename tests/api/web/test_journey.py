@@ -131,7 +131,8 @@ def test_a_job_is_cancelled_after_a_question(visit: Visit, site: Site) -> None:
     page.get_by_role("button", name="Cancel").click()
     page.get_by_role("button", name="Cancel the job").click()
     expect(page.locator(".chip", has_text="cancelled")).to_be_visible(timeout=60_000)
-    expect(page.get_by_text("A cancel was asked for")).to_be_visible()
+    expect(page.get_by_text("A cancel was asked for", exact=True)).to_be_visible()
+    expect(page.locator(".lead")).not_to_contain_text("stopping")
 
 
 def test_a_job_is_paused_goes_on_is_cancelled_and_tried_again(visit: Visit, site: Site) -> None:

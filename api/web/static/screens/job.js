@@ -167,9 +167,10 @@ async function show(first) {
   ].map(([pause, work]) => seldom(pause, () => work().catch(() => {})));
   const stop = follow(job, events.at(-1)?.id, (event) => {
     if (event.object === "job.progress") {
-      job = { ...job, status: event.status, progress: event.progress };
+      job = { ...job, progress: event.progress };
       head();
       soonMeasure();
+      if (event.status !== job.status) soonLook();
       return;
     }
     if (!events.some((known) => known.id === event.id)) events.push(event);
