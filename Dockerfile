@@ -1,7 +1,8 @@
 # Two images from one file: `api` (no torch, about 0.3 GB) and `worker` (with torch; the CPU build by default).
 #   docker build --target api -t trainwright-api .
 #   docker build --target worker -t trainwright-worker .
-#   docker build --target worker --build-arg TORCH_INDEX= -t trainwright-worker-gpu .       PyPI's build, which brings CUDA
+#   docker build --target worker --build-arg TORCH_INDEX= --build-arg COMPILER=g++ -t trainwright-worker-gpu .
+# The last is PyPI's build of torch, which brings CUDA, with a compiler for jobs that ask for `compile`.
 # Both run as user 10001, write nothing outside /tmp and /var/lib/trainwright, and so run with a read-only root.
 
 ARG PYTHON=3.13-slim-bookworm
@@ -13,7 +14,7 @@ RUN groupadd --gid 10001 trainwright \
     && install --directory --owner=10001 --group=10001 --mode=0700 /var/lib/trainwright
 WORKDIR /srv/trainwright
 
-# Every package we pin comes as a wheel: no compiler is ever installed.
+# Every package we pin comes as a wheel: none is ever built here.
 FROM base AS install
 RUN python -m venv /opt/venv
 COPY pyproject.toml constraints.txt ./
@@ -43,6 +44,10 @@ HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
 CMD ["uvicorn", "api.main:create_app", "--factory", "--host", "0.0.0.0", "--port", "8000", "--timeout-graceful-shutdown", "5"]
 
 FROM base AS worker
+ARG COMPILER=
+RUN if [ -n "$COMPILER" ]; then \
+        apt-get update && apt-get install --yes --no-install-recommends "$COMPILER" && rm -rf /var/lib/apt/lists/*; \
+    fi
 COPY --from=install-worker /opt/venv /opt/venv
 COPY LICENSE pyproject.toml ./
 COPY models models

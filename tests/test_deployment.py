@@ -103,7 +103,15 @@ def test_the_api_image_has_no_torch_and_no_worker() -> None:
 def test_images_are_installed_from_the_pins_and_compile_nothing() -> None:
     installs = re.findall(r"pip install .*", DOCKERFILE)
     assert all("--constraint constraints.txt" in install and "--no-cache-dir" in install for install in installs)
-    assert not re.search(r"apt-get|build-essential|gcc", DOCKERFILE)
+    packages = r"apt-get|build-essential|gcc|g\+\+"
+    assert not any(re.search(packages, stage(name)) for name in ("base", "install", "install-api", "install-worker", "api"))
+
+
+def test_only_a_worker_that_is_to_compile_has_a_compiler() -> None:
+    assert "ARG COMPILER=\n" in stage("worker")
+    assert re.search(r'if \[ -n "\$COMPILER" \]; then +apt-get', stage("worker"))
+    compiles = {name for name, one in COMPOSE["services"].items() if "COMPILER" in (one.get("build") or {}).get("args", {})}
+    assert compiles == {"worker-gpu"}
 
 
 @pytest.mark.parametrize("target", ["api", "worker"])

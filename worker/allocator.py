@@ -4,11 +4,11 @@ KEEP_FREED_BYTES = 4 * 1024**3
 
 
 def trainer_environment(threads: int = 1) -> dict[str, str]:
-    """Variables to set before a trainer's Python starts; glibc and OpenMP read them only then.
+    """Variables to set before a trainer's Python starts; glibc, OpenMP and PyTorch's compiler read them only then.
 
     glibc hands large freed blocks back to the kernel, so that every training step pays for mapping and zeroing its
     activations anew; with high thresholds they stay with the process. One arena keeps what one thread freed usable by
-    the others.
+    the others. Networks are compiled by the trainer itself: it has no children that could outlive it.
     """
     return {
         "MALLOC_MMAP_THRESHOLD_": str(KEEP_FREED_BYTES),
@@ -16,4 +16,5 @@ def trainer_environment(threads: int = 1) -> dict[str, str]:
         "MALLOC_TOP_PAD_": str(64 * 1024**2),
         "OMP_NUM_THREADS": str(threads),
         "MKL_NUM_THREADS": str(threads),
+        "TORCHINDUCTOR_COMPILE_THREADS": "1",
     }

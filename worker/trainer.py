@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch._dynamo.exc import TorchDynamoException
 
 from models.failpoints import reach
 from models.spec import parse_spec
@@ -212,6 +213,11 @@ def _write_to(output: Connection) -> None:
     warnings.formatwarning = lambda message, category, *_, **__: f"{category.__name__}: {message}\n"
 
 
+COMPILER_ADVICE = (
+    "leave out `compile`, or give the workers what it needs: a C++ compiler, and with a GPU a C compiler and Triton"
+)
+
+
 def _fail(saver: _Saver, voice: _Voice, error: Exception) -> None:
     """Say why there is no end. What kept a checkpoint from being written comes first."""
     try:
@@ -224,7 +230,8 @@ def _fail(saver: _Saver, voice: _Voice, error: Exception) -> None:
     code, message = _code(error), _first_line(error)
     if code == "internal":
         message = f"{type(error).__name__}: {message}"
-    voice.say("failed", code=code, message=message, advice=None, trace="".join(traceback.format_exception(error)))
+    advice = COMPILER_ADVICE if isinstance(error, TorchDynamoException) else None
+    voice.say("failed", code=code, message=message, advice=advice, trace="".join(traceback.format_exception(error)))
 
 
 def _code(error: Exception) -> str:
@@ -233,7 +240,7 @@ def _code(error: Exception) -> str:
             return "out_of_memory"
         case RuntimeError() if "out of memory" in str(error) or "can't allocate memory" in str(error):
             return "out_of_memory"
-        case torch.AcceleratorError():
+        case torch.AcceleratorError() | TorchDynamoException():
             return "device_error"
         case OSError(errno=errno.ENOSPC):
             return "storage_full"

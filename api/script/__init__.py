@@ -64,6 +64,7 @@ def _look_through(spec: JobSpec, refusals: Refusals) -> None:
     refusals.unless(training.replicas == 1, "/training/replicas", "replicas of the network are not written")
     refusals.unless(training.accumulate == 1, "/training/accumulate", "steps of many batches are not written")
     refusals.unless(training.precision == "float32", "/training/precision", "only float32 is written")
+    refusals.unless(not training.compile, "/training/compile", "compiled networks are not written")
     refusals.unless(training.averaging is None, "/training/averaging", "averaged weights are not written")
     refusals.unless(training.early_stopping is None, "/training/early_stopping", "early stopping is not written")
     refusals.unless(training.time_limit is None, "/training/time_limit", "a limit of time is not written")

@@ -50,7 +50,7 @@ from .regularization import (
 )
 from .resolve import SATURATING, resolve, with_embedding
 from .schedule_check import schedule_errors, schedule_warnings
-from .sequences import Lstm
+from .sequences import Lstm, RecurrentNetwork
 from .starts import start_errors, start_warnings
 from .task import Task, task_of
 from .technique import Technique
@@ -58,6 +58,7 @@ from .training import MAX_STEPS
 from .warm_start_check import Earlier, warm_start_errors, warm_start_warnings
 
 SMALLEST_CLIP = 1e-6
+COMPILING_STEPS = 10_000
 LARGEST_MEMORY = 256 * 10**9
 """Bytes: more than any worker has, where nothing is known of the workers."""
 
@@ -80,6 +81,7 @@ def check(
         optimizer_errors(spec, layers),
         start_errors(spec, layers) if layers else (),
         _precision(spec),
+        _compiling(spec),
         _normalization(spec, manifest),
     )
     if task is not None:
@@ -185,6 +187,12 @@ def _precision(spec: JobSpec) -> Iterator[SpecError]:
     if spec.training.precision == "float16" and isinstance(spec.network, Lstm):
         detail = "PyTorch has no LSTM in float16 for processors: take bfloat16 (or a gru)"
         yield SpecError("/training/precision", "network_does_not_fit", detail, ["float32", "bfloat16"], "bfloat16")
+
+
+def _compiling(spec: JobSpec) -> Iterator[SpecError]:
+    if spec.training.compile and isinstance(spec.network, RecurrentNetwork):
+        detail = f"The steps of a {spec.network.type} are one operation already: there is nothing to compile"
+        yield SpecError("/training/compile", "network_does_not_fit", detail, [False], "false")
 
 
 def _normalization(spec: JobSpec, manifest: Manifest) -> Iterator[SpecError]:
@@ -316,6 +324,9 @@ def _warnings(spec: JobSpec, manifest: Manifest, task: Task) -> Iterator[SpecWar
     cost = estimate(spec, manifest)
     yield from schedule_warnings(spec, cost.steps_per_epoch, cost.steps)
     yield from idle_warnings(spec, cost.steps_per_epoch, cost.steps)
+    if spec.training.compile and cost.steps < COMPILING_STEPS:
+        detail = f"To compile takes half a minute and longer, which a run of {cost.steps:,} steps hardly makes up for"
+        yield SpecWarning("/training/compile", "compiled_for_few_steps", detail)
     yield from augmentation_warnings(spec, task)
     yield from _table_defaults(spec, manifest, task)
     yield from _raw_pixels(spec, manifest)

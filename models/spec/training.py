@@ -51,6 +51,11 @@ class Training(Technique):
     loss, and halves the scale wherever a gradient overflows: such steps are skipped, in a row at most
     `max_grad_failures` and the 24 that bring the largest scale down to 1.
     """
+    compile: bool = False
+    """The network's pass in kernels that are written for it (`torch.compile`). Writing them takes half a minute to some
+    minutes at the start, and a second the next time on the same machine: it pays on a GPU, where the run takes several
+    times as long. A processor is no faster with it. The last bits are others than without.
+    """
     averaging: Averaging | None = None
     early_stopping: EarlyStopping | None = None
     time_limit: Annotated[int, Field(ge=1, le=30 * 24 * 3600)] | None = None

@@ -127,10 +127,12 @@ def test_what_cannot_be_written_is_named(tmp_path: Path) -> None:
         "regularization": [{"type": "max_norm"}],
         "optimizer": {"type": "lion"},
         "schedule": {"type": "one_cycle"},
+        "training": {"epochs": 1, "compile": True},
     }
     packed = pack_images(tmp_path, train=bars(70))
     spec, _ = load(packed, words)
     with pytest.raises(CannotWrite) as refused:
         write_script("A run", spec, read_manifest(packed))
     pointers = {pointer for pointer, _ in refused.value.refusals}
-    assert pointers == {"/network/type", "/augmentation", "/regularization/0", "/optimizer/type", "/schedule/type"}
+    named = {"/network/type", "/augmentation", "/regularization/0", "/optimizer/type", "/schedule/type"}
+    assert pointers == named | {"/training/compile"}

@@ -20,9 +20,9 @@ MOST_BYTES = 2**30
 
 def listed(data: Dataset, spec: JobSpec, device: str) -> Dataset:
     """The data with its inputs as lists, where all of them are 0 or 1 and few are 1, and a dense layer gets them as
-    they are; on a CPU.
+    they are; on a CPU, in a network that is not compiled.
     """
-    if device != "cpu" or not reads_lists(data, spec):
+    if device != "cpu" or spec.training.compile or not reads_lists(data, spec):
         return data
     parts = [part for part in (data.training, data.validation) if part is not None]
     lists = [lists_of(part) for part in parts]

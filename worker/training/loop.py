@@ -202,7 +202,7 @@ def pass_through(
     activations, and what the batch adds to the epoch's sums.
     """
     with run.precision.autocast():
-        outputs = replica.network(inputs)
+        outputs = replica.forward(inputs)
     outputs = outputs.float()
     mean = measure(run.loss, outputs, targets, run.class_weights)
     activity = replica.dropout.take_activity()

@@ -12,6 +12,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from worker.training.compilation import Forward, compiled
 from worker.training.inputs import Feed
 from worker.training.layers import BatchNorm, NamedDropout
 from worker.training.randomness import derive_seed
@@ -24,12 +25,13 @@ Result = TypeVar("Result")
 class Replica:
     """A network on the weights of the run, with gradients, running statistics, masks and counts of its own."""
 
-    def __init__(self, network: nn.Module, feed: Feed) -> None:
+    def __init__(self, network: nn.Module, feed: Feed, *, compiles: bool = False) -> None:
         self.network, self.feed = network, feed
         self.parameters = list(network.parameters())
         self.buffers: list[Tensor] = list(network.buffers())
         self.norms = [module for module in network.modules() if isinstance(module, BatchNorm)]
         self.dropout.tally = feed.tally
+        self.forward: Forward = compiled(network, self.dropout) if compiles else network
 
     @property
     def dropout(self) -> NamedDropout:

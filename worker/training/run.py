@@ -181,14 +181,16 @@ class Run:
 
     def replicated(self) -> Replicas:
         """This network and, where the spec asks for replicas, others on its weights."""
+        training = self.spec.training
         others = [
             Replica(
                 on_the_same_weights(self.spec, self.data.task, self.network, self.device),
                 Feed(self.spec, self.data, self.clock, self.device),
+                compiles=training.compile,
             )
-            for _ in range(self.spec.training.replicas - 1)
+            for _ in range(training.replicas - 1)
         ]
-        return Replicas([Replica(self.network, self.feed), *others], self.device)
+        return Replicas([Replica(self.network, self.feed, compiles=training.compile), *others], self.device)
 
     # What a step leaves
 
@@ -315,6 +317,9 @@ class Run:
     def warnings(self) -> Iterator[Warned]:
         count = min(len(self.data.training), EVALUATION_BATCH)
         inputs = self.feed.evaluation_batch(self.data.training, torch.arange(count))[0]
+        if self.spec.training.compile and self.device == "cpu":
+            detail = "On a processor a compiled network is no faster, and the run begins later: leave out `compile`"
+            yield Warned("compiled_on_a_processor", detail)
         if self.other_words:
             detail = "The checkpoint reads text by other words than this job: its first layer means something else here"
             yield Warned("other_vocabulary", detail)

@@ -32,6 +32,12 @@ REFUSALS: list[tuple[Manifest, dict[str, Any], str, str]] = [
     ),
     (
         images(),
+        {"network": {"type": "gru"}, "training": {"epochs": 2, "compile": True}},
+        "/training/compile",
+        "network_does_not_fit",
+    ),
+    (
+        images(),
         {"training": {"epochs": 2, "averaging": {"type": "swa", "start": "2 epochs"}}},
         "/training/averaging/start",
         "never_acts",
@@ -354,6 +360,12 @@ def test_what_does_nothing_is_warned_about_and_what_does_something_is_not(
 ) -> None:
     assert code in warnings(images(), **idle)
     assert code not in warnings(images(), **acting)
+
+
+def test_a_run_of_few_steps_is_not_worth_compiling() -> None:
+    few, many = ({"training": {"steps": steps, "compile": True}} for steps in (9_999, 10_000))
+    assert "compiled_for_few_steps" in warnings(images(), **few)
+    assert "compiled_for_few_steps" not in warnings(images(), **many)
 
 
 def test_classes_that_are_only_numbered_are_not_taken_for_digits() -> None:

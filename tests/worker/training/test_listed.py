@@ -79,8 +79,9 @@ def test_others_stay_rows(rows: np.ndarray[Any, Any]) -> None:
         {"augmentation": [{"type": "feature_dropout", "rate": 0.1}]},
         {"regularization": [{"type": "gaussian_noise", "on": "inputs", "std": 0.1}]},
         {"network": {"type": "sequential", "layers": [{"type": "layer_norm"}, {"type": "dense", "units": 1}]}},
+        {"training": {"epochs": 1, "compile": True}},
     ],
-    ids=["perturbed", "noisy", "normalized"],
+    ids=["perturbed", "noisy", "normalized", "compiled"],
 )
 def test_inputs_that_something_changes_stay_rows(packed: Path, words: dict[str, Any]) -> None:
     spec, data = load(packed, {**WORDS, **words})

@@ -33,7 +33,7 @@ SEQUENTIAL = [
     {"type": "activation", "activation": "relu"},
     {"type": "dense", "units": 4},
 ]
-NETWORKS = [
+NETWORKS: list[dict[str, Any]] = [
     {"type": "mlp"},
     {"type": "mlp", "hidden": [], "activation": "tanh"},
     {"type": "mlp", "hidden": [9, 8], "norm": "batch"},

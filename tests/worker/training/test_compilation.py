@@ -1,0 +1,101 @@
+"""A compiled network computes what the network does, but for rounding, and the same bits each time."""
+
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch._dynamo.exc import TorchDynamoException
+
+from models.spec.sequences import RecurrentNetwork
+from tests.worker.training.little import bars, last_of, load, pack_images, run
+from tests.worker.training.test_loop import EVERYTHING, interrupted, same_bits
+from tests.worker.training.test_network import NETWORKS, built, pictures, spec_of
+from worker.training import Warned
+from worker.training.compilation import compiled
+from worker.training.run import Run
+
+needs_a_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
+PLAIN: dict[str, Any] = {**EVERYTHING, "network": {"type": "mlp", "hidden": [9, 8], "norm": "batch"}}
+PLAIN["training"] = {"epochs": 2, "batch_size": 16, "replicas": 2}
+WORDS: dict[str, Any] = {**PLAIN, "training": {**PLAIN["training"], "compile": True}}
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return pack_images(tmp_path_factory.mktemp("bars"), train=bars(90), test=bars(30, seed=1))
+
+
+@pytest.fixture(autouse=True)
+def compiler(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """That of a trainer, which has compiled nothing yet in its life, and keeps what it compiles for the next one."""
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path_factory.getbasetemp() / "torchinductor"))
+    torch._dynamo.reset()
+    yield
+    torch._dynamo.reset()
+
+
+KINDS = {type(spec_of(network).network): network for network in NETWORKS}
+"""One network of each."""
+
+
+def gradients(network: Any, forward: Any, inputs: Tensor) -> list[Tensor]:
+    network.zero_grad()
+    network.dropout.generator.manual_seed(0)
+    outputs = forward(inputs)
+    outputs.square().mean().backward()
+    return [outputs, *(parameter.grad for parameter in network.parameters() if parameter.grad is not None)]
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if not issubclass(kind, RecurrentNetwork)])
+def test_the_pass_of_every_network_is_what_is_compiled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type
+) -> None:
+    """As PyTorch takes it down, before kernels are written for it: so the bits are the same."""
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+    module: Any = built(tmp_path, KINDS[kind])[0]
+    forward = compiled(module, module.dropout)
+    for examples in (3, 2):
+        inputs = pictures(examples).to(memory_format=torch.channels_last)
+        expected = gradients(module.train(), module, inputs)
+        assert all(map(torch.equal, gradients(module, forward, inputs), expected))
+
+
+@needs_a_compiler
+def test_a_compiled_run_is_the_run_but_for_rounding(packed: Path) -> None:
+    plain, of_kernels = last_of(run(packed, PLAIN)), last_of(run(packed, WORDS))
+    assert plain.metrics == pytest.approx(dict(of_kernels.metrics), rel=1e-4)
+    for name, weights in plain.weights.items():
+        torch.testing.assert_close(of_kernels.weights[name], weights, rtol=1e-4, atol=1e-6)
+
+
+@needs_a_compiler
+def test_an_interrupted_run_ends_with_the_same_bits(packed: Path, tmp_path: Path) -> None:
+    assert same_bits(last_of(run(packed, WORDS)), interrupted(packed, WORDS, tmp_path, 3, 11))
+
+
+def test_a_worker_without_a_compiler_says_so(packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a process of its own, which has looked for none before."""
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with ProcessPoolExecutor(1, get_context("spawn")) as process:
+        assert "No working C++ compiler" in process.submit(why_not, packed).result()
+
+
+def why_not(packed: Path) -> str:
+    try:
+        run(packed, WORDS)
+    except TorchDynamoException as error:
+        return str(error)
+    return ""
+
+
+def test_on_a_processor_it_is_warned_about(packed: Path) -> None:
+    said = [list(Run(*load(packed, words), "cpu").warnings()) for words in (PLAIN, WORDS)]
+    assert [[one.code for one in of if isinstance(one, Warned)] for of in said] == [[], ["compiled_on_a_processor"]]

@@ -1,0 +1,42 @@
+"""Networks in compiled form, for the pass of a step: `torch.compile` fuses the many small operations between the large
+ones (Ansel et al. 2024, "PyTorch 2: Faster machine learning through dynamic Python bytecode transformation and graph
+compilation", ASPLOS).
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from worker.training.layers import NamedDropout
+
+Forward = Callable[[Tensor], Tensor]
+
+FORMS = 1000
+"""Of a batch, and of what learns: each is compiled for itself."""
+
+
+def compiled(network: nn.Module, dropout: NamedDropout) -> Forward:
+    """The network's pass; what it computes is a function of the inputs and not of what was compiled before, so it is
+    never widened to many shapes, and never given up for the network as it is.
+
+    Its first call for each form takes half a minute, or a second where it was compiled on this machine before.
+    """
+    from torch._dynamo import config  # a second of importing, for nothing where nothing is compiled
+
+    # It draws by a generator and counts: that stays as it is, between compiled parts.
+    dropout.act = torch.compiler.disable(dropout.act)  # type: ignore[method-assign, no-untyped-call]
+    forward = torch.compile(network, dynamic=False)
+    known: dict[str, Any] = {
+        "recompile_limit": FORMS,
+        "accumulated_recompile_limit": FORMS,
+        "fail_on_recompile_limit_hit": True,
+    }
+
+    def run(inputs: Tensor) -> Tensor:
+        with config.patch(**known):  # which holds for one thread, and each replica has its own
+            outputs: Tensor = forward(inputs)
+        return outputs
+
+    return run
