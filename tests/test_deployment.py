@@ -104,13 +104,17 @@ def test_images_are_installed_from_the_pins_and_compile_nothing() -> None:
     installs = re.findall(r"pip install .*", DOCKERFILE)
     assert all("--constraint constraints.txt" in install and "--no-cache-dir" in install for install in installs)
     packages = r"apt-get|build-essential|gcc|g\+\+"
-    assert not any(re.search(packages, stage(name)) for name in ("base", "install", "install-api", "install-worker", "api"))
+    assert not any(
+        re.search(packages, stage(name)) for name in ("base", "install", "install-api", "install-worker", "api")
+    )
 
 
 def test_only_a_worker_that_is_to_compile_has_a_compiler() -> None:
     assert "ARG COMPILER=\n" in stage("worker")
     assert re.search(r'if \[ -n "\$COMPILER" \]; then +apt-get', stage("worker"))
-    compiles = {name for name, one in COMPOSE["services"].items() if "COMPILER" in (one.get("build") or {}).get("args", {})}
+    compiles = {
+        name for name, one in COMPOSE["services"].items() if "COMPILER" in (one.get("build") or {}).get("args", {})
+    }
     assert compiles == {"worker-gpu"}
 
 
