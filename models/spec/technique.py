@@ -2,7 +2,8 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 
 class Technique(BaseModel):
@@ -27,7 +28,18 @@ MAX_LAYERS = 512
 Width = Annotated[int, Field(ge=1, le=MAX_WIDTH)]
 """Units of a dense layer, channels of a convolution."""
 
-Rate = Annotated[float, Field(ge=0.0, lt=1.0)]
+FINEST_RATE = 2.0**-16
+"""What masks are exact to."""
+
+
+def _not_too_fine(rate: float) -> float:
+    if 0.0 < rate < FINEST_RATE:
+        detail = "Masks are exact to 1/65,536, so a rate below that would do nothing: say 0"
+        raise PydanticCustomError("too_fine", detail)
+    return rate
+
+
+Rate = Annotated[float, Field(ge=0.0, lt=1.0), AfterValidator(_not_too_fine)]
 """A share of what there is; 1 would leave nothing."""
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0, description="The probability with which it acts on an example.")]

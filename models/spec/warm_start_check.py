@@ -6,6 +6,7 @@ from itertools import islice
 from typing import Literal
 
 from .errors import SpecError, SpecWarning, closest
+from .estimate import steps_per_epoch, total_steps
 from .job import JobSpec
 from .layers import plan_of
 from .network import Network
@@ -219,15 +220,20 @@ def warm_start_warnings(
             "category. Sets that were prepared together have the same ones"
         )
         yield SpecWarning("/warm_start/layers", "other_inputs", detail)
-    yield from _idle(spec, start, layers)
+    yield from _idle(spec, task, start, layers)
     differences = _differences(spec.network, earlier.spec.network)
     if differences:
         detail = f"The shapes fit, and the networks compute differently: {', '.join(differences)}"
         yield SpecWarning("/network", "networks_differ", detail)
 
 
-def _idle(spec: JobSpec, start: WarmStart, layers: Sequence[PlannedLayer]) -> Iterator[SpecWarning]:
-    """Techniques on layers all of which are frozen for good."""
+def _idle(spec: JobSpec, task: Task, start: WarmStart, layers: Sequence[PlannedLayer]) -> Iterator[SpecWarning]:
+    """A thaw behind the run's end, and techniques on layers all of which are frozen for good."""
+    per_epoch = steps_per_epoch(task.train, spec.training.examples_per_step)
+    steps = total_steps(spec.training, per_epoch)
+    if start.freeze_until is not None and start.freeze_until.in_steps(per_epoch, steps) >= steps:
+        detail = f"The run ends after {steps:,} steps: what is frozen never learns"
+        yield SpecWarning("/warm_start/freeze_until", "never_reached", detail)
     frozen = frozen_layers(start, layers) if start.freeze_until is None else ()
     for index, technique in enumerate(spec.regularization):
         target = getattr(technique, "target", None)

@@ -34,6 +34,7 @@ MISTAKES: list[tuple[dict[str, Any], tuple[str, str, str | None]]] = [
     ({"schedule": {"typ": "cosine"}}, ("/schedule/typ", "unknown_key", "type")),
     ({"schedule": {}}, ("/schedule/type", "missing", None)),
     ({"regularization": [{"type": "dropout", "rate": 1}]}, ("/regularization/0/rate", "less_than", None)),
+    ({"regularization": [{"type": "dropout", "rate": 1e-5}]}, ("/regularization/0/rate", "too_fine", None)),
     ({"regularization": [{"type": "l2", "target": "kernel"}]}, ("/regularization/0/target", "not_allowed", "kernels")),
     ({"augmentation": [{"type": "affine", "zoom": [1]}]}, ("/augmentation/0/zoom", "too_short", None)),
     ({"training": {"epochs": 1, "precision": "float32x"}}, ("/training/precision", "not_allowed", "float32")),

@@ -292,6 +292,7 @@ def test_a_sequential_is_matched_by_the_names_of_its_author() -> None:
 WARNINGS: list[tuple[Manifest, Earlier, dict[str, Any], str]] = [
     (images(DIGITS), CLOTHES_CNN, {"network": CNN, **starting(output="keep")}, "other_classes"),
     (LETTERS, CLOTHES_CNN, {"network": CNN, **starting(freeze=["output"])}, "frozen_at_random"),
+    (images(), CLOTHES_CNN, {"network": CNN, **starting(freeze="body", freeze_until="99 epochs")}, "never_reached"),
     (images(), CLOTHES_CNN, {"network": {**CNN, "activation": "tanh"}}, "networks_differ"),
     (WINE, earlier(WINE, network=MLP), {"network": MLP, "dataset": {"id": "ds_2"}}, "other_inputs"),
     (
