@@ -4,11 +4,14 @@ KEEP_FREED_BYTES = 4 * 1024**3
 
 
 def trainer_environment(threads: int = 1) -> dict[str, str]:
-    """Variables to set before a trainer's Python starts; glibc, OpenMP and PyTorch's compiler read them only then.
+    """Variables to set before a trainer's Python starts; glibc, OpenMP, cuBLAS and PyTorch's compiler read
+    them only then.
 
     glibc hands large freed blocks back to the kernel, so that every training step pays for mapping and zeroing its
     activations anew; with high thresholds they stay with the process. One arena keeps what one thread freed usable by
-    the others. Networks are compiled by the trainer itself: it has no children that could outlive it.
+    the others. cuBLAS leaves the same bits each time only where its workspaces have a fixed size. Networks are compiled
+    by the trainer itself, not by a pool of workers that could outlive it, and to kernels that are chosen by rules, not
+    by a race: the winner might be another one the next time.
     """
     return {
         "MALLOC_MMAP_THRESHOLD_": str(KEEP_FREED_BYTES),
@@ -16,5 +19,7 @@ def trainer_environment(threads: int = 1) -> dict[str, str]:
         "MALLOC_TOP_PAD_": str(64 * 1024**2),
         "OMP_NUM_THREADS": str(threads),
         "MKL_NUM_THREADS": str(threads),
+        "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
         "TORCHINDUCTOR_COMPILE_THREADS": "1",
+        "TORCHINDUCTOR_DETERMINISTIC": "1",
     }

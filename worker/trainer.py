@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch._dynamo.exc import TorchDynamoException
+from torch._dynamo.exc import FailOnRecompileLimitHit, TorchDynamoException
 
 from models.failpoints import reach
 from models.spec import parse_spec
@@ -230,7 +230,7 @@ def _fail(saver: _Saver, voice: _Voice, error: Exception) -> None:
     code, message = _code(error), _first_line(error)
     if code == "internal":
         message = f"{type(error).__name__}: {message}"
-    advice = COMPILER_ADVICE if isinstance(error, TorchDynamoException) else None
+    advice = COMPILER_ADVICE if isinstance(error, TorchDynamoException | FailOnRecompileLimitHit) else None
     voice.say("failed", code=code, message=message, advice=advice, trace="".join(traceback.format_exception(error)))
 
 
@@ -240,7 +240,7 @@ def _code(error: Exception) -> str:
             return "out_of_memory"
         case RuntimeError() if "out of memory" in str(error) or "can't allocate memory" in str(error):
             return "out_of_memory"
-        case torch.AcceleratorError() | TorchDynamoException():
+        case torch.AcceleratorError() | TorchDynamoException() | FailOnRecompileLimitHit():
             return "device_error"
         case OSError(errno=errno.ENOSPC):
             return "storage_full"

@@ -108,7 +108,9 @@ def start_server(threads: int, cache_dir: Path) -> dict[str, Any]:
     secret = [name for name in os.environ if name.startswith(("TRAINWRIGHT_", "AWS_"))]
     for name in set(secret) - {failpoints.VARIABLE}:
         del os.environ[name]
-    os.environ.update(trainer_environment(threads), TORCHINDUCTOR_CACHE_DIR=str(cache_dir / "torchinductor"))
+    os.environ.update(trainer_environment(threads))
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(cache_dir / "torchinductor")
+    os.environ["TRITON_CACHE_DIR"] = str(cache_dir / "triton")
     _context.set_forkserver_preload(["worker.forkserver"])
     process, pipe = _start(_probe)
     try:

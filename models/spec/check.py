@@ -193,6 +193,10 @@ def _compiling(spec: JobSpec) -> Iterator[SpecError]:
     if spec.training.compile and isinstance(spec.network, RecurrentNetwork):
         detail = f"The steps of a {spec.network.type} are one operation already: there is nothing to compile"
         yield SpecError("/training/compile", "network_does_not_fit", detail, [False], "false")
+    for index, technique in enumerate(spec.regularization):
+        if spec.training.compile and isinstance(technique, Activity):
+            detail = "`activity` adds up what comes from each layer, which a compiled network does not keep"
+            yield SpecError(f"/regularization/{index}", "not_compiled", detail)
 
 
 def _normalization(spec: JobSpec, manifest: Manifest) -> Iterator[SpecError]:

@@ -7,6 +7,7 @@ from .layers import dropout_after, dropout_places, layer_name
 from .network import DropoutLayer, Network, Resnet, Sequential
 from .plan import PlannedLayer
 from .regularization import Activity, AlphaDropout, DropBlock, Dropout, DropPath, Regularization, SpatialDropout
+from .technique import FINEST_RATE
 
 Planned = tuple[PlannedLayer, ...]
 Acting = Dropout | SpatialDropout | AlphaDropout | DropPath | DropBlock | Activity
@@ -78,7 +79,8 @@ def path_rates(drop_path: DropPath, count: int) -> list[float]:
     """The rate of each of `count` branches: 0 at the first and the whole rate at the last, or the same for all."""
     if drop_path.mode == "uniform" or count == 1:
         return [drop_path.rate] * count
-    return [drop_path.rate * index / (count - 1) for index in range(count)]
+    rates = (drop_path.rate * index / (count - 1) for index in range(count))
+    return [rate if rate >= FINEST_RATE else 0.0 for rate in rates]
 
 
 def image_places(network: Network, plan: Planned) -> tuple[str, ...]:

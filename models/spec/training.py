@@ -54,7 +54,8 @@ class Training(Technique):
     compile: bool = False
     """The network's pass in kernels that are written for it (`torch.compile`). Writing them takes half a minute to some
     minutes at the start, and a second the next time on the same machine: it pays on a GPU, where the run takes several
-    times as long. A processor is no faster with it. The last bits are others than without.
+    times as long. A processor is no faster with it. The last bits are others than without. A pause or a cancel waits
+    until it is done.
     """
     averaging: Averaging | None = None
     early_stopping: EarlyStopping | None = None
@@ -65,7 +66,9 @@ class Training(Technique):
     as diverged.
     """
     deterministic: bool = True
-    """Only algorithms that give the same bits each time."""
+    """On a GPU only algorithms that give the same bits each time; where PyTorch has none, the job's log says so. On a
+    processor all of ours do.
+    """
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:

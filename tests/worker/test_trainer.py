@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 import pytest
 import torch
-from torch._dynamo.exc import TorchDynamoException
+from torch._dynamo.exc import FailOnRecompileLimitHit, TorchDynamoException
 
 from worker import trainer
 from worker.order import Order
@@ -59,8 +59,11 @@ def test_a_technique_without_effect_is_a_bug_of_ours(tmp_path: Path, monkeypatch
     assert "invert has had no effect" in said["message"]
 
 
-def test_a_worker_that_cannot_compile_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    said = said_of(TorchDynamoException("InvalidCxxCompiler: No working C++ compiler found"), tmp_path, monkeypatch)
+@pytest.mark.parametrize("kind", [TorchDynamoException, FailOnRecompileLimitHit])
+def test_a_worker_that_cannot_compile_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[Exception]
+) -> None:
+    said = said_of(kind("InvalidCxxCompiler: No working C++ compiler found"), tmp_path, monkeypatch)
     assert said["code"] == "device_error"
     assert "No working C++ compiler" in said["message"]
     assert "`compile`" in said["advice"]

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from worker.training.layers import NamedDropout
+from worker.training.dropout import NamedDropout
 
 Forward = Callable[[Tensor], Tensor]
 
@@ -18,16 +18,14 @@ FORMS = 1000
 
 
 def compiled(network: nn.Module, dropout: NamedDropout) -> Forward:
-    """The network's pass; what it computes is a function of the inputs and not of what was compiled before, so it is
-    never widened to many shapes, and never given up for the network as it is.
+    """The network's pass. What it computes is a function of the inputs and not of what was compiled before: it is one
+    graph for each form of a batch, never widened to many, and never in part the network as it is.
 
     Its first call for each form takes half a minute, or a second where it was compiled on this machine before.
     """
     from torch._dynamo import config  # a second of importing, for nothing where nothing is compiled
 
-    # It draws by a generator and counts: that stays as it is, between compiled parts.
-    dropout.act = torch.compiler.disable(dropout.act)  # type: ignore[method-assign, no-untyped-call]
-    forward = torch.compile(network, dynamic=False)
+    forward = torch.compile(network, fullgraph=True, dynamic=False)
     known: dict[str, Any] = {
         "recompile_limit": FORMS,
         "accumulated_recompile_limit": FORMS,
@@ -35,7 +33,7 @@ def compiled(network: nn.Module, dropout: NamedDropout) -> Forward:
     }
 
     def run(inputs: Tensor) -> Tensor:
-        with config.patch(**known):  # which holds for one thread, and each replica has its own
+        with config.patch(**known), dropout.drawing():  # both hold for one thread, and each replica has its own
             outputs: Tensor = forward(inputs)
         return outputs
 

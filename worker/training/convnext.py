@@ -9,7 +9,8 @@ from models.spec.image_layers import CONVNEXT_EXPANSION
 from models.spec.images import Convnext
 from models.spec.plan import FEATURES
 from models.spec.task import Task
-from worker.training.layers import BranchScale, ChannelNorm, Convolution, Dense, NamedDropout
+from worker.training.dropout import NamedDropout
+from worker.training.layers import BranchScale, ChannelNorm, Convolution, Dense
 
 NORM_EPSILON = 1e-6
 

@@ -16,7 +16,8 @@ from models.spec.plan import FEATURES
 from models.spec.sequence_layers import PROJECTIONS, hidden_width
 from models.spec.sequences import Transformer
 from models.spec.task import Task
-from worker.training.layers import Convolution, Dense, Embedding, LearnedRows, NamedDropout, step_mean
+from worker.training.dropout import NamedDropout
+from worker.training.layers import Convolution, Dense, Embedding, LearnedRows, step_mean
 from worker.training.recurrent import aligned, steps
 
 NORM_EPSILON = 1e-6

@@ -48,30 +48,31 @@ class Feed:
         ]
 
     def training_batch(
-        self, part: Part, positions: Tensor, epoch: int, step: int, index: int = 0
+        self, part: Part, positions: Tensor, epoch: int, step: int, index: int = 0, tally: Tally | None = None
     ) -> tuple[Tensor, Tensor]:
         """Inputs (batch, channels, height, width), (batch, features) or (batch, tokens), and targets; changed as (seed,
-        epoch, step, index) say. `index` is that of the batch within the step.
+        epoch, step, index) say. `index` is that of the batch within the step; `tally` counts what is done.
         """
+        tally = self.tally if tally is None else tally
         inputs, targets = self.numbers(part, positions)
         place = (epoch, step, index)
         if self.runs:
             generator = generator_for(self.seed, "augmentation", *place)
-            inputs = augment(inputs, self.runs, step, generator, self.zero, self.tally)
+            inputs = augment(inputs, self.runs, step, generator, self.zero, tally)
         inputs = self.normalized(inputs)
         if self.perturbing:
             generator = generator_for(self.seed, "perturbation", *place)
-            inputs = perturb(inputs, self.perturbing, step, generator, self.tally)
+            inputs = perturb(inputs, self.perturbing, step, generator, tally)
         if self.mixing:
             generator = generator_for(self.seed, "mixing", *place)
-            inputs, targets = mix(inputs, targets, self.mixing, step, generator, self.task, self.tally)
+            inputs, targets = mix(inputs, targets, self.mixing, step, generator, self.task, tally)
         if self.noise:
             generator = generator_for(self.seed, "noise on inputs", *place, device=inputs.device)
             inputs = inputs + torch.empty_like(inputs).normal_(0.0, self.noise, generator=generator)
-            self.tally.add("gaussian_noise/inputs", inputs.numel())
+            tally.add("gaussian_noise/inputs", inputs.numel())
         if self.smoothing:
             targets = smooth(targets, self.smoothing, self.task)
-            self.tally.add("label_smoothing/examples", len(targets))
+            tally.add("label_smoothing/examples", len(targets))
         return inputs, targets
 
     def evaluation_batch(self, part: Part, positions: Tensor) -> tuple[Tensor, Tensor]:

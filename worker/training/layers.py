@@ -4,8 +4,6 @@ A module's children are named as `models.spec.layers` names them: a dense or con
 `norm`.
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from typing import Literal, assert_never
 
 import torch
@@ -13,12 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.spec.network import Activation, Padding
-from models.spec.places import Acting
-from models.spec.regularization import Activity, AlphaDropout, DropBlock, Dropout, DropPath, SpatialDropout
 from models.spec.words import PADDING
 from worker.training.column_sums import PLACES, summed
-from worker.training.randomness import random_mask
-from worker.training.tally import Tally
 
 LEAKY_SLOPE = 0.01
 
@@ -129,115 +123,6 @@ def parts_of(layer: nn.Module) -> int:
     if isinstance(layer, nn.Conv2d):
         return layer.groups
     return layer.parts if isinstance(layer, Dense) else 1
-
-
-class NamedDropout(nn.Module):
-    """What acts on the numbers between the layers of a network, in training only, at the places that have something.
-
-    One generator serves all places; the loop seeds it anew at every step, so the masks are a function of (seed, step).
-    """
-
-    def __init__(self, acting: Mapping[str, tuple[Acting, ...]], device: str) -> None:
-        super().__init__()
-        self.acting = acting
-        self.generator = torch.Generator(device)
-        self.activity: list[Tensor] = []
-        self.tally = Tally(device)
-
-    def forward(self, x: Tensor, place: str) -> Tensor:
-        """`x` (examples, …): what comes from a layer, or a residual branch before its sum."""
-        if not self.training:
-            return x
-        for technique in self.acting.get(place, ()):
-            x = self.act(technique, x, place)
-        return x
-
-    def act(self, technique: Acting, x: Tensor, place: str) -> Tensor:
-        if isinstance(technique, Activity):
-            penalty = activity_of(x, technique.l1, technique.l2)
-            self.activity.append(penalty)
-            self.tally.add(f"activity/{place}/forwards", 1)
-            self.tally.count(f"activity/{place}/penalty", penalty.detach())
-            return x
-        x, kept = self.dropped(technique, x)
-        self.tally.add(f"{technique.type}/{place}/numbers", kept.numel())
-        self.tally.count(f"{technique.type}/{place}/kept", kept)
-        return x
-
-    def dropped(
-        self, technique: Dropout | SpatialDropout | AlphaDropout | DropPath | DropBlock, x: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """What is left, and the mask of what was kept."""
-        match technique:
-            case Dropout():
-                return drop(x, technique.rate, x.shape, self.generator)
-            case SpatialDropout():
-                return drop(x, technique.rate, torch.Size((*x.shape[:2], *[1] * (x.dim() - 2))), self.generator)
-            case AlphaDropout():
-                return alpha_dropout(x, technique.rate, self.generator)
-            case DropPath():
-                return drop(x, technique.rate, torch.Size((len(x), *[1] * (x.dim() - 1))), self.generator)
-            case DropBlock():
-                return drop_block(x, technique.rate, technique.block_size, self.generator)
-            case _:
-                assert_never(technique)
-
-    @contextmanager
-    def counting(self, tally: Tally) -> Iterator[Tally]:
-        """What happens in here is counted there."""
-        own, self.tally = self.tally, tally
-        try:
-            yield tally
-        finally:
-            self.tally = own
-
-    def take_activity(self) -> Tensor | None:
-        """The activity penalties of the last forward pass as one scalar in the graph, or None if there are none."""
-        if not self.activity:
-            return None
-        total = torch.stack(self.activity).sum()
-        self.activity = []
-        return total
-
-
-def drop(x: Tensor, rate: float, shape: torch.Size, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Inverted dropout by a mask of `shape`, which is that of `x` with 1 where values go together."""
-    kept = random_mask(shape, 1.0 - rate, generator)
-    return x * (kept.to(x.dtype) * (1.0 / (1.0 - rate))), kept
-
-
-SELU_FLOOR = -1.0507009873554805 * 1.6732632423543772
-"""The lowest value of SELU: −scale · alpha."""
-
-
-def alpha_dropout(x: Tensor, rate: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Klambauer et al. 2017, 1706.02515: dropped values take SELU's floor, then mean and variance are restored."""
-    kept = random_mask(x.shape, 1.0 - rate, generator)
-    scale: float = ((1.0 - rate) * (1.0 + rate * SELU_FLOOR**2)) ** -0.5
-    return torch.where(kept, x, SELU_FLOOR) * scale - scale * rate * SELU_FLOOR, kept
-
-
-def drop_block(x: Tensor, rate: float, block_size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Ghiasi et al. 2018, arXiv:1810.12890; `x` (examples, channels, height, width)."""
-    examples, channels, height, width = x.shape
-    block = min(block_size, height, width)
-    rows, columns = height - block + 1, width - block + 1
-    chance = min(1.0, rate * height * width / (block**2 * rows * columns))
-    corners = ~random_mask(torch.Size((examples, channels, rows, columns)), 1.0 - chance, generator)
-    blocks = F.max_pool2d(F.pad(corners.to(x.dtype), (block - 1,) * 4), block, 1)
-    kept = 1.0 - blocks
-    return x * kept * (kept.numel() / kept.sum(dtype=torch.float32).clamp(min=1.0)).to(x.dtype), kept
-
-
-def activity_of(x: Tensor, l1: float, l2: float) -> Tensor:
-    """l1 · Σ|a| + l2 · Σa², as a mean over the examples."""
-    x = x.float()
-    total = torch.zeros((), device=x.device)
-    if l1:
-        total = total + l1 * x.abs().sum()
-    if l2:
-        total = total + l2 * x.square().sum()
-    return total / len(x)
 
 
 class Flattened(nn.Module):

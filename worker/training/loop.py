@@ -5,9 +5,8 @@ whatever happens between two steps (a flush, an evaluation, a checkpoint) change
 that was interrupted ends with the same bits as one that was not.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from functools import cache, partial, reduce
-from math import prod
+from collections.abc import Iterator, Sequence
+from functools import partial, reduce
 from operator import add
 
 import torch
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from models.spec.job import JobSpec
 from worker.training.applied import applied, begin, unseen, verify
+from worker.training.batches import Make, Place
 from worker.training.clipping import gradient_norm
 from worker.training.control import Control
 from worker.training.data import Dataset
@@ -23,6 +23,7 @@ from worker.training.events import Applied, Event
 from worker.training.loss import LEAST_WEIGHT, measure, share, weighed
 from worker.training.lsuv import calibrate
 from worker.training.metrics import sums_of
+from worker.training.randomness import choose_algorithms
 from worker.training.replicas import Replica
 from worker.training.run import Run
 from worker.training.snapshot import checkpoint, restore, take_up, will_restore
@@ -45,6 +46,7 @@ def train(
     Yields `Started`, then what happens, then `Finished`; after `control.request_stop()` a checkpoint of the current
     step comes last instead. Raises `Diverged` when the numbers are not finite any more.
     """
+    choose_algorithms(device, deterministic=spec.training.deterministic)
     run = Run(spec, scaled_as_before(data, spec, start_from, resume_from), device, start_from)
     try:
         yield from events(run, resume_from, control or Control())
@@ -108,6 +110,7 @@ def step(run: Run) -> None:
         with run.ascent.uphill(), run.trained(), run.tally.paused():
             differentiate(run)
 
+    prepare(run)
     with torch.no_grad():
         penalty = activity
         for one in run.penalties:
@@ -129,6 +132,13 @@ def step(run: Run) -> None:
             run.tally.add("averaging/updates", run.average.update(run.position.step))
 
 
+def prepare(run: Run) -> None:
+    """Begin with the next step's examples, while this one updates the weights."""
+    following = run.examples_of_step(1)
+    run.read_ahead(following)
+    run.batches.prepare(following[: run.spec.training.batch_size], Place(run.position.epoch, run.position.step + 1))
+
+
 def differentiate(run: Run) -> tuple[Tensor, Tensor, Tensor]:
     """Leaves at every parameter the gradient of the mean loss over the step's examples.
 
@@ -136,16 +146,16 @@ def differentiate(run: Run) -> tuple[Tensor, Tensor, Tensor]:
     that many small ones are one large one. Gives the loss, the penalty on activations, and the sums that the epoch's
     metrics are made of.
     """
-    spec, position, replicas = run.spec, run.position, run.replicas
-
-    first = (position.step - position.epoch * run.clock.steps_per_epoch) * spec.training.examples_per_step
-    positions = run.order(position.epoch)[first : first + spec.training.examples_per_step]
-    batches = torch.split(positions, spec.training.batch_size)
+    replicas, place = run.replicas, Place(run.position.epoch, run.position.step)
+    positions = run.examples_of_step()
     learn = partial(learned, run, len(positions))
 
-    run.read_ahead(first + len(positions))
-    replicas.begin(spec.seed, position.step)
-    of_parts = [one for place, batch in enumerate(batches) for one in replicas.each(learn, parts_of(run, batch, place))]
+    replicas.begin(run.spec.seed, place.step)
+    of_parts = [
+        one
+        for number, batch in enumerate(torch.split(positions, run.spec.training.batch_size))
+        for one in replicas.each(learn, run.batches.parts(batch, place._replace(number=number)))
+    ]
     replicas.gather(run.tally)
     loss, activity, whole, sums = map(sum_of, zip(*of_parts, strict=True))
 
@@ -156,36 +166,12 @@ def differentiate(run: Run) -> tuple[Tensor, Tensor, Tensor]:
     return loss, activity, sums
 
 
-LARGE_BATCH = 500_000
-"""Numbers in a batch from which on it is worth the replicas' while to make their parts at the same time."""
-Batch = tuple[Tensor, Tensor]
-"""Inputs and targets."""
-
-
-def parts_of(run: Run, batch: Tensor, place: int) -> list[Callable[[], Batch]]:
-    """How each replica gets its part of the batch at this place in the step.
-
-    Small ones are made here, one after the other: threads that have many little things to do keep each other waiting
-    for Python.
-    """
-    replicas, position = run.replicas, run.position
-    makes: list[Callable[[], Batch]] = [
-        cache(partial(replica.feed.training_batch, run.data.training, part, position.epoch, position.step, index))
-        for index, (replica, part) in enumerate(replicas.share_out(batch), place * len(replicas))
-    ]
-    if len(batch) * prod(run.data.task.input_shape) < LARGE_BATCH:
-        for make in makes:
-            make()
-    return makes
-
-
-def learned(
-    run: Run, examples: int, replica: Replica, make: Callable[[], Batch]
-) -> tuple[Tensor, Tensor, Tensor | float, Tensor]:
+def learned(run: Run, examples: int, replica: Replica, make: Make) -> tuple[Tensor, Tensor, Tensor | float, Tensor]:
     """A replica's part of the gradient of the mean over so many `examples`; what it adds to the loss, to the penalty on
     activations, to the weight of all, and to the epoch's sums.
     """
-    inputs, targets = make()
+    inputs, targets, counts = make()
+    replica.feed.tally.include(counts)
     if len(targets) < examples:
         part = share(run.loss, targets, run.class_weights) / examples
         mean, activity, sums = pass_through(run, part, replica, inputs, targets)

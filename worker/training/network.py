@@ -47,9 +47,10 @@ from models.spec.task import Task
 from models.spec.words import PADDING
 from worker.training import layers
 from worker.training.convnext import ConvnextNetwork
+from worker.training.dropout import NamedDropout
 from worker.training.encoder import SequenceTransformer, VisionTransformer
 from worker.training.initialization import empty_branches, initialize
-from worker.training.layers import NamedDropout, activate, flatten, is_monotone, norm_of
+from worker.training.layers import activate, flatten, is_monotone, norm_of
 from worker.training.recurrent import RecurrentSequence
 from worker.training.resnet import ResidualNetwork
 from worker.training.vgg import VggNetwork

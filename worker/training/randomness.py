@@ -25,6 +25,16 @@ def generator_for(seed: int, purpose: str, *position: int | str, device: str | t
     return generator
 
 
+def choose_algorithms(device: str, *, deterministic: bool) -> None:
+    """On a GPU, those that leave the same bits each time, or else the fastest; an operation that has none which does
+    says so in a warning. On a processor all of ours do.
+    """
+    if device.startswith("cuda"):
+        torch.use_deterministic_algorithms(deterministic, warn_only=True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+        torch.backends.cudnn.benchmark = not deterministic
+
+
 def permutation(seed: int, epoch: int, examples: int) -> Tensor:
     """The order of an epoch: (examples,) int64."""
     return torch.randperm(examples, generator=generator_for(seed, "order", epoch))

@@ -11,7 +11,8 @@ from models.spec.sequence_layers import gates_of
 from models.spec.sequences import Gru, Lstm, Rnn
 from models.spec.task import Task
 from models.spec.words import PADDING
-from worker.training.layers import Dense, Embedding, NamedDropout, step_mean
+from worker.training.dropout import NamedDropout
+from worker.training.layers import Dense, Embedding, step_mean
 
 
 class RecurrentSequence(nn.Module):

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from worker.training.compilation import Forward, compiled
+from worker.training.dropout import NamedDropout
 from worker.training.inputs import Feed
-from worker.training.layers import BatchNorm, NamedDropout
+from worker.training.layers import BatchNorm
 from worker.training.randomness import derive_seed
 from worker.training.tally import Tally
 

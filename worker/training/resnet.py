@@ -7,7 +7,8 @@ from models.spec.layers import resnet_blocks
 from models.spec.network import BOTTLENECK_DEPTHS, Resnet
 from models.spec.plan import FEATURES
 from models.spec.task import Task
-from worker.training.layers import BatchNorm, Convolution, Dense, NamedDropout, activate
+from worker.training.dropout import NamedDropout
+from worker.training.layers import BatchNorm, Convolution, Dense, activate
 
 BOTTLENECK_EXPANSION = 4
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from models.spec.estimate import steps_per_epoch, total_steps
 from models.spec.job import JobSpec
 from worker.training.averaging import Average, rate_of_averaging
+from worker.training.batches import Batches
 from worker.training.clipping import Clipper
 from worker.training.copying import Copier
 from worker.training.data import Dataset
@@ -112,6 +113,7 @@ class Run:
         self.guarded: list[Tensor] = []
         self.guard()
         self.replicas = self.replicated()
+        self.batches = Batches(self.replicas, self.data)
         self.recorder = recorder_of(spec.training, device)
         self.ordered: tuple[int, Tensor] | None = None
         self.ahead = ReadAhead(self.data.training.inputs)
@@ -173,11 +175,16 @@ class Run:
             self.ordered = (epoch, order.to(self.data.training.inputs.device))
         return self.ordered[1]
 
-    def read_ahead(self, first: int) -> None:
-        """Asks the disk for the examples of a step from the `first` of the epoch's order on."""
-        coming = self.order(self.position.epoch)[first : first + self.spec.training.examples_per_step]
+    def examples_of_step(self, ahead: int = 0) -> Tensor:
+        """The positions of the examples of the present step, or of one so many steps ahead; none behind the epoch."""
+        count = self.spec.training.examples_per_step
+        first = (self.position.step + ahead - self.position.epoch * self.clock.steps_per_epoch) * count
+        return self.order(self.position.epoch)[first : first + count]
+
+    def read_ahead(self, positions: Tensor) -> None:
+        """Asks the disk for these examples."""
         rows = self.data.training.rows
-        self.ahead.ask(coming if rows is None else rows[coming])
+        self.ahead.ask(positions if rows is None else rows[positions])
 
     def replicated(self) -> Replicas:
         """This network and, where the spec asks for replicas, others on its weights."""

@@ -11,7 +11,8 @@ from models.spec.image_layers import VGG_AVERAGE, VGG_DEPTHS, VGG_HEAD, VGG_WIDT
 from models.spec.images import Vgg
 from models.spec.plan import FEATURES
 from models.spec.task import Task
-from worker.training.layers import Convolution, Dense, NamedDropout, activate, flatten, norm_of
+from worker.training.dropout import NamedDropout
+from worker.training.layers import Convolution, Dense, activate, flatten, norm_of
 
 
 class VggNetwork(nn.Module):

@@ -6,7 +6,8 @@ from models.spec.image_layers import wide_resnet_blocks
 from models.spec.images import WideResnet
 from models.spec.plan import FEATURES
 from models.spec.task import Task
-from worker.training.layers import BatchNorm, Convolution, Dense, NamedDropout, activate
+from worker.training.dropout import NamedDropout
+from worker.training.layers import BatchNorm, Convolution, Dense, activate
 
 STEM_WIDTH = 16
 

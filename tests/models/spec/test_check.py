@@ -38,6 +38,12 @@ REFUSALS: list[tuple[Manifest, dict[str, Any], str, str]] = [
     ),
     (
         images(),
+        {"regularization": [{"type": "activity"}], "training": {"epochs": 2, "compile": True}},
+        "/regularization/0",
+        "not_compiled",
+    ),
+    (
+        images(),
         {"training": {"epochs": 2, "averaging": {"type": "swa", "start": "2 epochs"}}},
         "/training/averaging/start",
         "never_acts",

@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch._dynamo.backends.debugging import aot_eager
 from torch._dynamo.exc import TorchDynamoException
 
-from models.spec.sequences import RecurrentNetwork
+from models.spec.network import Cnn, Mlp, Resnet
+from models.spec.sequences import RecurrentNetwork, Transformer
 from tests.worker.training.little import bars, last_of, load, pack_images, run
 from tests.worker.training.test_loop import EVERYTHING, interrupted, same_bits
 from tests.worker.training.test_network import NETWORKS, built, pictures, spec_of
@@ -48,23 +50,54 @@ KINDS = {type(spec_of(network).network): network for network in NETWORKS}
 def gradients(network: Any, forward: Any, inputs: Tensor) -> list[Tensor]:
     network.zero_grad()
     network.dropout.generator.manual_seed(0)
+    network.dropout.tally.clear()
     outputs = forward(inputs)
     outputs.square().mean().backward()
     return [outputs, *(parameter.grad for parameter in network.parameters() if parameter.grad is not None)]
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if not issubclass(kind, RecurrentNetwork)])
-def test_the_pass_of_every_network_is_what_is_compiled(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type
+def test_the_pass_of_every_network_is_one_graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type) -> None:
+    passes_are_whole(tmp_path, monkeypatch, KINDS[kind], [])
+
+
+@pytest.mark.parametrize(
+    ("kind", "technique"),
+    [
+        (Mlp, {"type": "dropout"}),
+        (Mlp, {"type": "alpha_dropout", "rate": 0.2}),
+        (Cnn, {"type": "spatial_dropout"}),
+        (Cnn, {"type": "drop_block", "block_size": 2}),
+        (Resnet, {"type": "drop_path", "rate": 0.5}),
+        (Transformer, {"type": "drop_path", "rate": 0.5}),
+    ],
+)
+def test_what_acts_between_the_layers_leaves_it_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type, technique: dict[str, Any]
 ) -> None:
-    """As PyTorch takes it down, before kernels are written for it: so the bits are the same."""
-    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
-    module: Any = built(tmp_path, KINDS[kind])[0]
+    passes_are_whole(tmp_path, monkeypatch, KINDS[kind], [technique])
+
+
+def passes_are_whole(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, network: dict[str, Any], regularization: list[dict[str, Any]]
+) -> None:
+    """As PyTorch takes it down, before kernels are written for it: so the bits are the same, and what is counted."""
+    graphs: list[Any] = []
+
+    def take_down(graph: Any, inputs: Any) -> Any:
+        graphs.append(graph)
+        return aot_eager(graph, inputs)
+
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=take_down))
+    module: Any = built(folder, network, regularization=regularization)[0]
+    assert bool(module.dropout.acting) >= bool(regularization)
     forward = compiled(module, module.dropout)
-    for examples in (3, 2):
+    for forms, examples in enumerate((3, 2, 3), start=1):
         inputs = pictures(examples).to(memory_format=torch.channels_last)
-        expected = gradients(module.train(), module, inputs)
+        expected, counts = gradients(module.train(), module, inputs), module.dropout.tally.read()
         assert all(map(torch.equal, gradients(module, forward, inputs), expected))
+        assert module.dropout.tally.read() == counts
+        assert len(graphs) == min(forms, 2), "one for each form"
 
 
 @needs_a_compiler
@@ -77,7 +110,7 @@ def test_a_compiled_run_is_the_run_but_for_rounding(packed: Path) -> None:
 
 @needs_a_compiler
 def test_an_interrupted_run_ends_with_the_same_bits(packed: Path, tmp_path: Path) -> None:
-    assert same_bits(last_of(run(packed, WORDS)), interrupted(packed, WORDS, tmp_path, 3, 11))
+    assert same_bits(last_of(run(packed, WORDS)), interrupted(packed, WORDS, tmp_path, 3, 7))
 
 
 def test_a_worker_without_a_compiler_says_so(packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,8 +3,8 @@
 import torch
 from torch import nn
 
+from worker.training.dropout import NamedDropout
 from worker.training.encoder import NORM_EPSILON, EncoderBlock
-from worker.training.layers import NamedDropout
 
 
 def reference(block: EncoderBlock) -> nn.TransformerEncoderLayer:

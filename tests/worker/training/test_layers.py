@@ -15,7 +15,7 @@ from models.spec.places import Acting, branches
 from models.spec.regularization import Activity, AlphaDropout, DropBlock, Dropout, DropPath, SpatialDropout
 from tests.worker.training.little import SMALL_RUN
 from tests.worker.training.test_network import NETWORKS, built, pictures
-from worker.training.layers import NamedDropout
+from worker.training.dropout import NamedDropout
 from worker.training.network import build_network
 
 IMAGES = (256, 16, 9, 9)

@@ -78,11 +78,21 @@ def interrupted(packed: Path, words: dict[str, Any], folder: Path, *stops: int) 
 
 
 def stopping(events: Any, control: Control, stop: int | None) -> Iterator[Any]:
-    """Every step is flushed, so that a stop can be asked for behind any of them."""
-    for event in events:
-        if isinstance(event, StepsDone) and event.progress.step == stop:
+    """Asks for a stop behind this step, which must come."""
+    step = 0
+
+    def count() -> None:
+        nonlocal step
+        step += 1
+        if step == stop:
             control.request_stop()
+
+    control.after_step = count
+    for event in events:
+        if isinstance(event, Started):
+            step = event.start_step
         yield event
+    assert stop is None or step == stop
 
 
 @pytest.fixture
@@ -339,8 +349,8 @@ def poison(monkeypatch: pytest.MonkeyPatch, steps: set[int]) -> None:
     """Inputs of these steps, counted from 0, are infinite."""
     original = Feed.training_batch
 
-    def training_batch(self: Any, part: Any, positions: Any, epoch: int, step: int, index: int) -> Any:
-        inputs, targets = original(self, part, positions, epoch, step, index)
+    def training_batch(self: Any, part: Any, positions: Any, epoch: int, step: int, *others: Any) -> Any:
+        inputs, targets = original(self, part, positions, epoch, step, *others)
         return (inputs * math.inf if step in steps else inputs), targets
 
     monkeypatch.setattr(Feed, "training_batch", training_batch)

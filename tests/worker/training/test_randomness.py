@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from worker.training.randomness import derive_seed, generator_for, permutation, random_mask
+from worker.training.randomness import choose_algorithms, derive_seed, generator_for, permutation, random_mask
 
 
 def test_a_permutation_depends_on_seed_and_epoch_only() -> None:
@@ -25,3 +25,17 @@ def test_a_mask_keeps_its_share(keep: float) -> None:
 def test_every_byte_of_a_word_is_evenly_spread() -> None:
     mask = random_mask(torch.Size([100_000, 8]), 0.5, generator_for(0, "dropout", 1))
     assert (mask.double().mean(0) - 0.5).abs().max() < 0.008
+
+
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_a_gpu_is_told_which_algorithms_to_take(monkeypatch: pytest.MonkeyPatch, deterministic: bool) -> None:
+    for module, name in ((torch.backends.cudnn, "benchmark"), (torch.utils.deterministic, "fill_uninitialized_memory")):
+        monkeypatch.setattr(module, name, getattr(module, name))  # and put back
+    choose_algorithms("cpu", deterministic=True)
+    assert not torch.are_deterministic_algorithms_enabled()
+    try:
+        choose_algorithms("cuda:0", deterministic=deterministic)
+        assert torch.are_deterministic_algorithms_enabled() is deterministic
+        assert torch.backends.cudnn.benchmark is not deterministic
+    finally:
+        torch.use_deterministic_algorithms(False)

@@ -13,10 +13,11 @@ from models.spec.sequences import Gru, Lstm, Rnn
 from models.spec.task import Task
 from tests.worker.training.little import bars, last_of, pack_images, pack_vectors, run
 from worker.training import Resume
+from worker.training.dropout import NamedDropout
 from worker.training.encoder import waves
 from worker.training.events import CheckpointReady, Diverged
 from worker.training.initialization import initialize_layer
-from worker.training.layers import Dense, NamedDropout
+from worker.training.layers import Dense
 from worker.training.recurrent import RecurrentSequence
 
 DIGITS = Path(__file__).parents[3] / "local" / "digits.npz"

@@ -1,6 +1,7 @@
 """Replicas compute what data-parallel training computes, and remember nothing but what a checkpoint holds."""
 
 from pathlib import Path
+from threading import current_thread
 from typing import Any
 
 import pytest
@@ -10,8 +11,9 @@ from torch import Tensor, nn
 from tests.worker.training.little import bars, last_of, load, pack_images, run
 from tests.worker.training.test_loop import EVERYTHING, interrupted, same_bits
 from worker.training import EpochDone
-from worker.training import loop as loop_module
+from worker.training import batches as batches_module
 from worker.training import run as run_module
+from worker.training.batches import Batches
 from worker.training.layers import BatchNorm
 from worker.training.loop import step
 from worker.training.run import Run
@@ -110,12 +112,15 @@ def test_an_interrupted_run_of_replicas_ends_with_the_same_bits(
 
 def test_who_makes_the_parts_of_a_batch_changes_nothing(packed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words = {**EVERYTHING, "training": {**EVERYTHING["training"], "replicas": 2}}
-    by_one = last_of(run(packed, words))
-    monkeypatch.setattr(loop_module, "LARGE_BATCH", 1)
-    assert same_bits(last_of(run(packed, words)), by_one)
+    ahead = last_of(run(packed, words))
+    with monkeypatch.context() as patched:
+        patched.setattr(Batches, "prepare", lambda *_: None)
+        assert same_bits(last_of(run(packed, words)), ahead)
+    monkeypatch.setattr(batches_module, "LARGE_BATCH", 1)
+    assert same_bits(last_of(run(packed, words)), ahead)
 
 
-def test_a_batch_behind_an_evaluation_is_made_with_as_many_threads_as_any(
+def test_a_batch_is_made_beside_the_update_with_as_many_threads_as_any(
     packed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     torch.set_num_threads(2)
@@ -124,15 +129,35 @@ def test_a_batch_behind_an_evaluation_is_made_with_as_many_threads_as_any(
     make = several.feed.training_batch
 
     def noted(*arguments: Any) -> tuple[Tensor, Tensor]:
-        threads.append(torch.get_num_threads())
+        threads.append((current_thread().name, torch.get_num_threads()))
         return make(*arguments)
 
     monkeypatch.setattr(several.feed, "training_batch", noted)
+    mine, another = (current_thread().name, 1), ("replica_0", 1)
     step(several)
-    several.replicas.together()
-    step(several)
+    several.replicas.together()  # as an evaluation does
+    while not several.at_epoch_end:
+        step(several)
     several.replicas.close()
-    assert threads == [1, 1]
+    assert threads == [mine, *[another] * (several.position.step - 1)], "of the next epoch nothing is known yet"
+
+
+def test_a_batch_that_could_not_be_made_ends_the_run_at_its_step(packed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    several = replicated(packed, PLAIN, 2)
+    make = several.feed.training_batch
+
+    def failing(part: Any, positions: Tensor, epoch: int, step: int, *others: Any) -> tuple[Tensor, Tensor]:
+        if step == 2:
+            raise OSError("the disk is gone")
+        return make(part, positions, epoch, step, *others)
+
+    monkeypatch.setattr(several.feed, "training_batch", failing)
+    step(several)
+    step(several)
+    with pytest.raises(OSError, match="the disk is gone"):
+        step(several)
+    several.replicas.close()
+    assert several.position.step == 2
 
 
 def test_counts_of_all_replicas_are_counted(packed: Path) -> None:

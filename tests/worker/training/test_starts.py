@@ -13,7 +13,7 @@ from models.spec.initialization import Lsuv
 from tests.worker.training.little import bars, last_of, load, pack_images, run
 from tests.worker.training.test_loop import interrupted, same_bits
 from worker.training import run as run_module
-from worker.training.layers import NamedDropout
+from worker.training.dropout import NamedDropout
 from worker.training.lsuv import calibrate, scale_to_unit_variance
 from worker.training.network import build_network
 from worker.training.run import Run

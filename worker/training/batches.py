@@ -1,0 +1,78 @@
+"""How replicas get their parts of each batch.
+
+The parts of a small one are all made by one thread: threads that have many little things to do keep each other waiting
+for Python. Where replicas have threads of their own, one of these makes them while the weights are updated, of which
+the others see nothing.
+"""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from functools import cache, partial
+from math import prod
+from typing import NamedTuple
+
+from torch import Tensor
+
+from worker.training.data import Dataset
+from worker.training.replicas import Replica, Replicas
+from worker.training.tally import Tally
+
+LARGE_BATCH = 500_000
+"""Numbers in a batch from which on it is worth the replicas' while to make their parts at the same time."""
+
+
+class Batch(NamedTuple):
+    """Inputs and targets, and what has happened to them."""
+
+    inputs: Tensor
+    targets: Tensor
+    counts: Tally
+
+
+class Place(NamedTuple):
+    """Where a batch stands: in an epoch, a step of the run, and there behind so many others."""
+
+    epoch: int
+    step: int
+    number: int = 0
+
+
+Make = Callable[[], Batch]
+"""Makes it the first time, and gives the same one each time."""
+
+
+class Batches:
+    def __init__(self, replicas: Replicas, data: Dataset) -> None:
+        self.replicas = replicas
+        self.part = data.training
+        self.numbers = prod(data.task.input_shape)
+        self.coming: tuple[Place, Future[Sequence[Make]]] | None = None
+
+    def parts(self, positions: Tensor, place: Place) -> Sequence[Make]:
+        """How each replica gets its part of the batch of these examples."""
+        coming, self.coming = self.coming, None
+        return coming[1].result() if coming is not None and coming[0] == place else self.begun(positions, place)
+
+    def begun(self, positions: Tensor, place: Place) -> Sequence[Make]:
+        shared = enumerate(self.replicas.share_out(positions), place.number * len(self.replicas))
+        makes: list[Make] = [
+            cache(partial(self.made, replica, part, place, index)) for index, (replica, part) in shared
+        ]
+        if not self.is_large(positions):
+            for make in makes:
+                make()
+        return makes
+
+    def made(self, replica: Replica, positions: Tensor, place: Place, index: int) -> Batch:
+        counts = Tally(replica.feed.device)
+        inputs, targets = replica.feed.training_batch(self.part, positions, place.epoch, place.step, index, counts)
+        return Batch(inputs, targets, counts)
+
+    def prepare(self, positions: Tensor, place: Place) -> None:
+        """Begin with a batch that will be asked for, if there is a thread that would do nothing else."""
+        pool = self.replicas.pool
+        if pool is not None and len(positions) and not self.is_large(positions):
+            self.coming = (place, pool.submit(self.begun, positions, place))
+
+    def is_large(self, positions: Tensor) -> bool:
+        return len(positions) * self.numbers >= LARGE_BATCH
