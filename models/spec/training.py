@@ -53,7 +53,7 @@ class Training(Technique):
     """
     compile: bool = False
     """The network's pass in kernels that are written for it (`torch.compile`). Writing them takes half a minute to some
-    minutes at the start, and a second the next time on the same machine: it pays on a GPU, where the run takes several
+    minutes at the start, and seconds the next time on the same machine: it pays on a GPU, where the run takes several
     times as long. A processor is no faster with it. The last bits are others than without. A pause or a cancel waits
     until it is done.
     """

@@ -21,7 +21,7 @@ def compiled(network: nn.Module, dropout: NamedDropout) -> Forward:
     """The network's pass. What it computes is a function of the inputs and not of what was compiled before: it is one
     graph for each form of a batch, never widened to many, and never in part the network as it is.
 
-    Its first call for each form takes half a minute, or a second where it was compiled on this machine before.
+    Its first call for each form takes half a minute, or seconds where it was compiled on this machine before.
     """
     from torch._dynamo import config  # a second of importing, for nothing where nothing is compiled
 
