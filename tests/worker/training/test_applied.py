@@ -15,7 +15,7 @@ from models.spec.job import JobSpec
 from tests.models.spec.specs import raw
 from tests.worker.training.little import bars, last_of, pack_images, run
 from worker.training import Applied, Event, StepsDone, Warned
-from worker.training import layers as layers_module
+from worker.training import dropout as dropout_module
 from worker.training.applied import NoEffect
 from worker.training.initialization import draw_kernel, fans
 from worker.training.moments import agree, moments_of
@@ -194,7 +194,7 @@ def test_a_dropout_that_drops_nothing_fails_the_run(packed: Path, monkeypatch: p
     def everything(shape: torch.Size, *_: Any) -> Tensor:
         return torch.ones(shape, dtype=torch.bool)
 
-    monkeypatch.setattr(layers_module, "random_mask", everything)
+    monkeypatch.setattr(dropout_module, "random_mask", everything)
     with pytest.raises(NoEffect, match="dropout"):
         run(packed, {"network": CNN, "regularization": [{"type": "dropout"}], "training": {"epochs": 4}})
 
