@@ -23,7 +23,7 @@ def compiled(dataset_id: str) -> dict[str, Any]:
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
 def test_a_compiled_job_ends_with_the_same_bits_after_a_pause(sqlite_url: str, redis_url: str, tmp_path: Path) -> None:
-    with service(tmp_path, sqlite_url, redis_url) as installation:
+    with service(tmp_path, sqlite_url, redis_url, TRAINWRIGHT_LEASE_SECONDS="30") as installation:
         installation.start_worker()
         dataset_id = installation.upload(DIGITS)
         paused, whole = (installation.submit(compiled(dataset_id)) for _ in range(2))
