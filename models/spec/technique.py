@@ -34,7 +34,7 @@ FINEST_RATE = 2.0**-16
 
 def _not_too_fine(rate: float) -> float:
     if 0.0 < rate < FINEST_RATE:
-        detail = "Masks are exact to 1/65,536, so a rate below that would do nothing: say 0"
+        detail = "Masks are exact to 1/65,536, and no rate but 0 is below that"
         raise PydanticCustomError("too_fine", detail)
     return rate
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from worker.training.data import Dataset
+from worker.training.read_ahead import ReadAhead
 from worker.training.replicas import Replica, Replicas
 from worker.training.tally import Tally
 
@@ -46,7 +47,13 @@ class Batches:
         self.replicas = replicas
         self.part = data.training
         self.numbers = prod(data.task.input_shape)
+        self.ahead = ReadAhead(self.part.inputs)
         self.coming: tuple[Place, Future[Sequence[Make]]] | None = None
+
+    def read_ahead(self, positions: Tensor) -> None:
+        """Ask the disk for these examples, a step before they are needed."""
+        rows = self.part.rows
+        self.ahead.ask(positions if rows is None else rows[positions])
 
     def parts(self, positions: Tensor, place: Place) -> Sequence[Make]:
         """How each replica gets its part of the batch of these examples."""

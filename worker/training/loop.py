@@ -103,6 +103,8 @@ def step(run: Run) -> None:
     rate = run.learning_rate
     run.freezer.hold(run.position.step)
 
+    following = run.examples_of_step(1)
+    run.batches.read_ahead(following)
     with run.trained():
         loss, activity, sums = differentiate(run)
     if run.ascent is not None:
@@ -110,7 +112,7 @@ def step(run: Run) -> None:
         with run.ascent.uphill(), run.trained(), run.tally.paused():
             differentiate(run)
 
-    prepare(run)
+    run.batches.prepare(following[: run.spec.training.batch_size], Place(run.position.epoch, run.position.step + 1))
     with torch.no_grad():
         penalty = activity
         for one in run.penalties:
@@ -130,13 +132,6 @@ def step(run: Run) -> None:
         run.record(rate, torch.stack([loss, penalty, norm, clipped, skipped]))
         if run.average is not None:
             run.tally.add("averaging/updates", run.average.update(run.position.step))
-
-
-def prepare(run: Run) -> None:
-    """Begin with the next step's examples, while this one updates the weights."""
-    following = run.examples_of_step(1)
-    run.read_ahead(following)
-    run.batches.prepare(following[: run.spec.training.batch_size], Place(run.position.epoch, run.position.step + 1))
 
 
 def differentiate(run: Run) -> tuple[Tensor, Tensor, Tensor]:

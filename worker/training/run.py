@@ -41,7 +41,6 @@ from worker.training.optimizer import Stepper
 from worker.training.position import Position
 from worker.training.precision import Precision
 from worker.training.randomness import permutation
-from worker.training.read_ahead import ReadAhead
 from worker.training.recording import recorder_of
 from worker.training.regularization import penalties_of
 from worker.training.replicas import Replica, Replicas
@@ -116,7 +115,6 @@ class Run:
         self.batches = Batches(self.replicas, self.data)
         self.recorder = recorder_of(spec.training, device)
         self.ordered: tuple[int, Tensor] | None = None
-        self.ahead = ReadAhead(self.data.training.inputs)
         self.improved = False
         self.begun = self.flushed_at = self.epoch_begun = time.monotonic()
         self.steps_at_epoch_begin = 0
@@ -180,11 +178,6 @@ class Run:
         count = self.spec.training.examples_per_step
         first = (self.position.step + ahead - self.position.epoch * self.clock.steps_per_epoch) * count
         return self.order(self.position.epoch)[first : first + count]
-
-    def read_ahead(self, positions: Tensor) -> None:
-        """Asks the disk for these examples."""
-        rows = self.data.training.rows
-        self.ahead.ask(positions if rows is None else rows[positions])
 
     def replicated(self) -> Replicas:
         """This network and, where the spec asks for replicas, others on its weights."""
