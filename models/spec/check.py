@@ -6,7 +6,6 @@ from math import prod
 from typing import assert_never
 
 from .augmentation_check import augmentation_errors, augmentation_warnings
-from .averaging import Lookahead, Swa
 from .clipping import Adaptive, GlobalNorm, Norm, Value
 from .errors import SpecError, SpecInvalid, SpecWarning, closest
 from .estimate import Estimate, estimate, estimate_task, steps_per_epoch, total_steps
@@ -50,15 +49,13 @@ from .regularization import (
 )
 from .resolve import SATURATING, resolve, with_embedding
 from .schedule_check import schedule_errors, schedule_warnings
-from .sequences import Lstm, RecurrentNetwork
 from .starts import start_errors, start_warnings
 from .task import Task, task_of
 from .technique import Technique
-from .training import MAX_STEPS
+from .training_check import length_errors, training_errors, training_warnings
 from .warm_start_check import Earlier, warm_start_errors, warm_start_warnings
 
 SMALLEST_CLIP = 1e-6
-COMPILING_STEPS = 10_000
 LARGEST_MEMORY = 256 * 10**9
 """Bytes: more than any worker has, where nothing is known of the workers."""
 
@@ -80,8 +77,7 @@ def check(
         _clipping(spec),
         optimizer_errors(spec, layers),
         start_errors(spec, layers) if layers else (),
-        _precision(spec),
-        _compiling(spec),
+        training_errors(spec),
         _normalization(spec, manifest),
     )
     if task is not None:
@@ -183,22 +179,6 @@ def _too_small_a_clip(field: str, usual: str) -> SpecError:
     return SpecError(f"/clipping/{field}", "clip_too_small", detail, suggestion="1.0")
 
 
-def _precision(spec: JobSpec) -> Iterator[SpecError]:
-    if spec.training.precision == "float16" and isinstance(spec.network, Lstm):
-        detail = "PyTorch has no LSTM in float16 for processors: take bfloat16 (or a gru)"
-        yield SpecError("/training/precision", "network_does_not_fit", detail, ["float32", "bfloat16"], "bfloat16")
-
-
-def _compiling(spec: JobSpec) -> Iterator[SpecError]:
-    if spec.training.compile and isinstance(spec.network, RecurrentNetwork):
-        detail = f"The steps of a {spec.network.type} are one operation already: there is nothing to compile"
-        yield SpecError("/training/compile", "network_does_not_fit", detail, [False], "false")
-    for index, technique in enumerate(spec.regularization):
-        if spec.training.compile and isinstance(technique, Activity):
-            detail = "`activity` adds up what comes from each layer, which a compiled network does not keep"
-            yield SpecError(f"/regularization/{index}", "not_compiled", detail)
-
-
 def _normalization(spec: JobSpec, manifest: Manifest) -> Iterator[SpecError]:
     if spec.dataset.normalize == "unit" and not isinstance(manifest, ImageManifest):
         detail = "`unit` scales pixels to 0–1, and the data are not images"
@@ -254,24 +234,12 @@ def _smoothing(spec: JobSpec, task: Task) -> Iterator[SpecError]:
 def _lengths(spec: JobSpec, task: Task) -> Iterator[SpecError]:
     per_epoch = steps_per_epoch(task.train, spec.training.examples_per_step)
     steps = total_steps(spec.training, per_epoch)
-    if steps > MAX_STEPS:
-        detail = f"{steps:,} steps in all ({per_epoch:,} an epoch), and a run has at most {MAX_STEPS:,}"
-        yield SpecError("/training/epochs", "too_long", detail)
+    yield from length_errors(spec, per_epoch, steps)
     for index, augmentation in enumerate(spec.augmentation):
         begin, end = (moment.in_steps(per_epoch, steps) for moment in (augmentation.from_, augmentation.until))
         if begin >= min(end, steps):
             detail = "It begins after its own end or the run's: it never acts"
             yield SpecError(f"/augmentation/{index}/from", "never_acts", detail)
-    if spec.training.replicas > spec.training.batch_size:
-        detail = f"A batch of {spec.training.batch_size} has no part for every replica"
-        yield SpecError("/training/replicas", "too_many", detail, suggestion=str(spec.training.batch_size))
-    averaging = spec.training.averaging
-    if isinstance(averaging, Swa) and averaging.start.in_steps(per_epoch, steps) >= steps:
-        detail = "It begins at the run's end or later: there is nothing to average"
-        yield SpecError("/training/averaging/start", "never_acts", detail)
-    if isinstance(averaging, Lookahead) and averaging.k > steps:
-        detail = f"The run has {steps:,} steps: the slow weights, which are saved, would stay where they start"
-        yield SpecError("/training/averaging/k", "never_acts", detail, suggestion=str(min(5, steps)))
     yield from schedule_errors(spec, per_epoch, steps)
 
 
@@ -328,9 +296,7 @@ def _warnings(spec: JobSpec, manifest: Manifest, task: Task) -> Iterator[SpecWar
     cost = estimate(spec, manifest)
     yield from schedule_warnings(spec, cost.steps_per_epoch, cost.steps)
     yield from idle_warnings(spec, cost.steps_per_epoch, cost.steps)
-    if spec.training.compile and cost.steps < COMPILING_STEPS:
-        detail = f"To compile takes half a minute and longer, which a run of {cost.steps:,} steps hardly makes up for"
-        yield SpecWarning("/training/compile", "compiled_for_few_steps", detail)
+    yield from training_warnings(spec, cost.steps)
     yield from augmentation_warnings(spec, task)
     yield from _table_defaults(spec, manifest, task)
     yield from _raw_pixels(spec, manifest)
