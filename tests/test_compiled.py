@@ -1,13 +1,11 @@
 """A job whose network is compiled, through the service: paused and gone on with by another trainer, it ends with the
 same bits."""
 
-import shutil
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.service import service
+from tests.worker.training.test_compilation import needs_a_compiler
 
 DIGITS = Path(__file__).parents[1] / "local" / "digits.npz"
 
@@ -21,7 +19,7 @@ def compiled(dataset_id: str) -> dict[str, Any]:
     }
 
 
-@pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
+@needs_a_compiler
 def test_a_compiled_job_ends_with_the_same_bits_after_a_pause(sqlite_url: str, redis_url: str, tmp_path: Path) -> None:
     with service(tmp_path, sqlite_url, redis_url, TRAINWRIGHT_LEASE_SECONDS="30") as installation:
         installation.start_worker()

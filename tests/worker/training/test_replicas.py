@@ -142,6 +142,28 @@ def test_a_batch_is_made_beside_the_update_with_as_many_threads_as_any(
     assert threads == [mine, *[another] * (several.position.step - 1)], "of the next epoch nothing is known yet"
 
 
+def test_the_disk_is_asked_for_the_next_examples_before_the_passes_of_a_step(
+    packed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    several = replicated(packed, {**PLAIN, "regularization": [{"type": "sam"}]}, 2)
+    wanted = several.examples_of_step(1)
+    seen: list[Any] = []
+    monkeypatch.setattr(several.batches.ahead, "ask", seen.append)
+    parts = several.batches.parts
+
+    def noted(*which: Any) -> Any:
+        seen.append("a pass")
+        return parts(*which)
+
+    monkeypatch.setattr(several.batches, "parts", noted)
+    step(several)
+    several.replicas.close()
+    asked, *passes = seen
+    rows = several.data.training.rows
+    assert torch.equal(asked, wanted if rows is None else rows[wanted])
+    assert passes == ["a pass", "a pass"]
+
+
 def test_a_batch_that_could_not_be_made_ends_the_run_at_its_step(packed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     several = replicated(packed, PLAIN, 2)
     make = several.feed.training_batch
