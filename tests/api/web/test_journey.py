@@ -9,7 +9,7 @@ from zipfile import ZipFile
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.api.web.conftest import DIGITS, HOSTILE, Site, Visit, digits_spec
 
@@ -119,6 +119,25 @@ def test_what_is_not_json_yet_is_said_so_and_does_not_stop_the_editor(visit: Vis
     page.get_by_role("textbox", name="Job spec").fill(text)
     expect(page.get_by_role("heading", name="Not JSON yet")).to_be_visible()
     expect(page.get_by_text(re.compile(r"^Line \d+: "))).to_be_visible()
+
+
+def test_a_verdict_on_a_text_that_is_gone_is_not_heard(visit: Visit) -> None:
+    page = visit().open("/jobs/new")
+    expect(page.get_by_role("heading", name="Ready to train")).to_be_visible()
+    held: list[Route] = []
+
+    def hold(check: Route) -> None:
+        held.append(check)
+
+    page.route("**/v1/jobs/validate", hold)
+    editor = page.get_by_role("textbox", name="Job spec")
+    with page.expect_request("**/v1/jobs/validate"):
+        editor.fill(f"{editor.input_value()} ")
+    editor.fill('"')
+    held[0].continue_()
+    expect(page.get_by_role("heading", name="Not JSON yet")).to_be_visible()
+    page.wait_for_timeout(1000)
+    expect(page.get_by_role("button", name="Start training")).to_be_disabled()
 
 
 def test_a_job_is_cancelled_after_a_question(visit: Visit, site: Site) -> None:

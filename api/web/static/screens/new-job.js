@@ -58,6 +58,7 @@ function show(schema, datasets, templates, jobs, from) {
       key = newKey();
       submit.disabled = true;
       previews.stop();
+      controller?.abort(); // what it says would be of another text
       clearTimeout(timer);
       timer = setTimeout(validate, PAUSE);
     },
@@ -90,7 +91,6 @@ function show(schema, datasets, templates, jobs, from) {
   editor.text = `${pretty(first(datasets, templates, from))}\n`;
 
   async function validate() {
-    controller?.abort();
     controller = new AbortController();
     if (editor.parsed.error) {
       const { offset, message } = editor.parsed.error;
