@@ -94,6 +94,7 @@ def _decode(site: Site, dataset: Dataset, scratch: Path, lease: Lease) -> tuple[
 
     with site.database.read() as session:
         keys = datasets.upload_keys(session, dataset)
+    cache.make_room(site, dataset.upload_bytes or 0)
     get_joined(site.storage, keys, upload, dataset.upload_sha256, look)
 
     def report(progress: Progress) -> None:

@@ -128,7 +128,7 @@ def _order(site: Site, preview: Preview, scratch: Path, look: cache.Look) -> Pre
         raise _Impossible("its data set is gone")
     try:
         needs_data = preview.kind != "schedule"
-        packed = _packed(site, dataset, look) if needs_data else None
+        packed = _packed(site, dataset, scratch, look) if needs_data else None
         start = _start(site, preview, scratch, look) if needs_data else None
     except (Damaged, NotThere) as error:
         raise _Impossible("an object of its data set or checkpoint is missing or damaged") from error
@@ -137,7 +137,7 @@ def _order(site: Site, preview: Preview, scratch: Path, look: cache.Look) -> Pre
         spec=preview.spec,
         manifest=dataset.manifest,
         packed=packed,
-        cache=str(site.settings.cache_dir / "derived"),
+        cache=str(cache.derived(site)),
         picture=str(scratch / "picture"),
         threads=site.threads,
         seconds=SECONDS,
@@ -145,8 +145,8 @@ def _order(site: Site, preview: Preview, scratch: Path, look: cache.Look) -> Pre
     )
 
 
-def _packed(site: Site, dataset: Dataset, look: cache.Look) -> str:
-    return str(cache.packed_folder(site, dataset, MANIFEST.validate_python(dataset.manifest), look))
+def _packed(site: Site, dataset: Dataset, scratch: Path, look: cache.Look) -> str:
+    return str(cache.packed_folder(site, dataset, MANIFEST.validate_python(dataset.manifest), scratch, look))
 
 
 def _start(site: Site, preview: Preview, scratch: Path, look: cache.Look) -> str | None:

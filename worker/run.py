@@ -192,7 +192,8 @@ class _Supervisor:
             dataset = datasets.find(session, self._job.dataset_id)
             saved = self._to_go_on_from(session)
         assert dataset is not None, "a job holds its data set by a foreign key"
-        packed = cache.packed_folder(self._site, dataset, MANIFEST.validate_python(dataset.manifest), look)
+        manifest = MANIFEST.validate_python(dataset.manifest)
+        packed = cache.packed_folder(self._site, dataset, manifest, self._scratch, look)
         resume = next((checkpoint for checkpoint in saved if self._fetch(checkpoint, look)), None)
         if resume is None and self._job.verifies is not None:
             raise _StartLost(self._job.verifies["checkpoint"])
@@ -202,7 +203,7 @@ class _Supervisor:
         return Order(
             spec=self._job.resolved_spec,
             packed=str(packed),
-            cache=str(self._settings.cache_dir / "derived"),
+            cache=str(cache.derived(self._site)),
             scratch=str(self._scratch),
             device=self._settings.device,
             threads=self._threads(),

@@ -132,6 +132,8 @@ def _sequential(network: Sequential, task: Task, refusals: Refusals) -> _Parts:
         if module is None:
             refusals.refuse(pointer, f"a layer of type {layer.type} is not written")
         elif module:
+            if isinstance(layer, Conv) and layer.kernel == 1 and layer.stride > 1:
+                yield Entry(f"{name}.pixels", f"nn.AvgPool2d(1, {layer.stride})")
             yield Entry(name, module)
         if isinstance(layer, Dense | Conv):
             refusals.unless(
@@ -149,7 +151,8 @@ def _module_of(layer: AnyLayer, shape: tuple[int, ...]) -> str | None:
             return f"nn.Linear({shape[0]}, {layer.units}{_no_bias(not layer.bias)})"
         case Conv(groups=1):
             border = (layer.kernel - 1) // 2 if layer.padding == "same" else 0
-            window = f"{layer.kernel}, {layer.stride}, {border}"
+            stride = layer.stride if layer.kernel > 1 else 1  # its pixels have been taken before
+            window = f"{layer.kernel}, {stride}, {border}"
             return f"nn.Conv2d({shape[0]}, {layer.filters}, {window}{_no_bias(not layer.bias)})"
         case MaxPooling():
             return f"nn.MaxPool2d({layer.size}, {layer.stride or layer.size})"

@@ -65,6 +65,16 @@ RUNS: dict[str, dict[str, Any]] = {
         "training": {"steps": 5, "batch_size": 16},
         "clipping": {"type": "norm", "max_norm": 0.1},
     },
+    "single pixels": {
+        "network": {
+            "type": "sequential",
+            "layers": [
+                {"type": "conv", "filters": 8, "kernel": 1, "stride": 2, "activation": "relu"},
+                {"type": "flatten"},
+                {"type": "dense", "units": 4},
+            ],
+        }
+    },
     "starts": {"initialization": {"type": "lecun_normal"}, "optimizer": {"type": "radam"}},
     "without validation": {"dataset": {"id": "little"}, "optimizer": {"type": "adagrad"}},
 }

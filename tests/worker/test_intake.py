@@ -96,7 +96,8 @@ def test_a_worker_without_the_data_fetches_and_verifies_them(
     place = cache.cached(site, dataset.content_sha256)
     before = {file.name: file.read_bytes() for file in place.iterdir()}
     place.rename(tmp_path / "elsewhere")
-    folder = cache.packed_folder(site, dataset, MANIFEST.validate_python(dataset.manifest), lambda: None)
+    manifest = MANIFEST.validate_python(dataset.manifest)
+    folder = cache.packed_folder(site, dataset, manifest, tmp_path, lambda: None)
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
 
 

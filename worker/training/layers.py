@@ -61,7 +61,12 @@ class Dense(nn.Linear):
 
 
 class Convolution(nn.Conv2d):
-    """A square convolution, then its norm; (examples, inputs, h, w) → (examples, outputs, h', w')."""
+    """A square convolution, then its norm; (examples, inputs, h, w) → (examples, outputs, h', w').
+
+    One of single pixels that passes some over takes the others first. The result has the same bits, but oneDNN would do
+    it by itself and, for less than 8 or 16 channels that lie beside each other, write the gradient of the weights over
+    other memory (oneDNN's issue 6035).
+    """
 
     def __init__(
         self,
@@ -79,7 +84,11 @@ class Convolution(nn.Conv2d):
         self.norm = norm
 
     def forward(self, x: Tensor) -> Tensor:
-        x = super().forward(x)
+        if self.kernel_size == (1, 1) and self.stride != (1, 1):
+            pixels = F.avg_pool2d(x, 1, self.stride)
+            x = F.conv2d(pixels, self.weight, self.bias, groups=self.groups)
+        else:
+            x = super().forward(x)
         return x if self.norm is None else self.norm(x)
 
 

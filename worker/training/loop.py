@@ -20,6 +20,7 @@ from worker.training.control import Control
 from worker.training.data import Dataset
 from worker.training.evaluation import evaluate
 from worker.training.events import Applied, Event
+from worker.training.foreseen import foreseen
 from worker.training.loss import LEAST_WEIGHT, measure, share, weighed
 from worker.training.lsuv import calibrate
 from worker.training.metrics import sums_of
@@ -63,7 +64,7 @@ def events(run: Run, resume_from: Resume | None, control: Control) -> Iterator[E
     saved = (run.position.step, run.position.epoch)
     yield run.started()
     yield from run.warm_started()
-    yield from run.warnings()
+    yield from foreseen(run)
     run.network.train()
 
     while run.position.ended is None:

@@ -20,6 +20,20 @@ GROWTH_STEPS = 2000
 """After so many steps without overflow the scale is doubled; it is halved at each overflow."""
 
 
+def is_native(precision: str, device: str) -> bool:
+    """Whether the device computes with it at all; where not, PyTorch makes do number by number."""
+    on_cuda = torch.device(device).type == "cuda"
+    match precision:
+        case "bfloat16":
+            if on_cuda:
+                return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+            return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+        case "float16":
+            return on_cuda or bool(torch.ops.mkldnn._is_mkldnn_fp16_supported())
+        case _:
+            return True
+
+
 class Precision:
     def __init__(self, training: Training, device: str) -> None:
         self.precision = training.precision

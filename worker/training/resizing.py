@@ -1,6 +1,7 @@
 """Images in the size a job asks for: derived once, kept under the name of their content, mapped by every later job."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +23,13 @@ def open_images(folder: Path, split: ImageSplit, channels: int, size: tuple[int,
     if split.sizes is None and split.inputs.shape[1:3] == size:
         return torch.from_numpy(np.load(folder / split.inputs.path, mmap_mode="c"))
     path = cache_folder / derived_name(split, size)
-    if not path.exists():
+    while True:
+        with suppress(FileNotFoundError):  # it may be forgotten at any time; what is mapped stays
+            array = np.load(path, mmap_mode="c")
+            os.utime(path)
+            return torch.from_numpy(array)
         cache_folder.mkdir(parents=True, exist_ok=True)
         write_resized(path, folder, split, channels, size)
-    return torch.from_numpy(np.load(path, mmap_mode="c"))
 
 
 def derived_name(split: ImageSplit, size: tuple[int, int]) -> str:

@@ -28,7 +28,6 @@ from worker.training.events import (
     Started,
     StepsDone,
     WarmStarted,
-    Warned,
 )
 from worker.training.inputs import Feed
 from worker.training.layerwise import Layerwise
@@ -66,9 +65,6 @@ MEASURED = ("train/loss", "train/penalty", "gradient_norm", "clipped", "skipped"
 
 CLIPPED = MEASURED.index("clipped")
 SKIPPED = MEASURED.index("skipped")
-
-FAR = 10.0
-"""A mean or a spread of the inputs beyond this, or a spread below its inverse squared, is worth a warning."""
 
 
 class Run:
@@ -313,25 +309,6 @@ class Run:
         """Told once, by the attempt that begins."""
         if self.position.warm_start and self.position.step == 0:
             yield WarmStarted(**self.position.warm_start)
-
-    def warnings(self) -> Iterator[Warned]:
-        count = min(len(self.data.training), EVALUATION_BATCH)
-        inputs = self.feed.evaluation_batch(self.data.training, torch.arange(count))[0]
-        if self.spec.training.compile and self.device == "cpu":
-            detail = "On a processor a compiled network is no faster, and the run begins later: leave out `compile`"
-            yield Warned("compiled_on_a_processor", detail)
-        if self.other_words:
-            detail = "The checkpoint reads text by other words than this job: its first layer means something else here"
-            yield Warned("other_vocabulary", detail)
-        if not inputs.is_floating_point():
-            return
-        mean, spread = inputs.mean().item(), inputs.std(correction=0).item()
-        if abs(mean) > FAR or spread > FAR or spread < FAR**-2:
-            detail = (
-                f"The network gets inputs with a mean of {mean:.3g} and a spread of {spread:.3g}; "
-                'it learns best near 0 and 1: {"dataset": {"normalize": "auto"}}'
-            )
-            yield Warned("inputs_not_normalized", detail)
 
     @cached_property
     def card(self) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """What acts between the layers against closed forms, and every place of a network against its plan."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from models.spec.regularization import Activity, AlphaDropout, DropBlock, Dropou
 from tests.worker.training.little import SMALL_RUN
 from tests.worker.training.test_network import NETWORKS, built, pictures
 from worker.training.dropout import NamedDropout
+from worker.training.layers import Convolution
 from worker.training.network import build_network
 
 IMAGES = (256, 16, 9, 9)
@@ -127,3 +129,23 @@ def test_by_default_blocks_are_dropped_in_the_last_two_stages(network: dict[str,
     built_network = build_network(*tiny(words))
     assert isinstance(built_network.dropout, NamedDropout)
     assert list(built_network.dropout.acting) == ["stages.1.0", "stages.2.0"]
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize("channels", [1, 3, 4, 7, 12, 16])
+def test_a_convolution_of_single_pixels_has_the_gradients_of_a_product(channels: int, stride: int) -> None:
+    layer = Convolution(channels, 8, 1, stride, "valid", bias=True)
+    x = normal(16, channels, 64, 64).contiguous(memory_format=torch.channels_last).requires_grad_()
+    outputs = layer(x)
+    upstream = normal(*outputs.shape)
+    outputs.backward(upstream)
+    seen, kernel = x.detach()[:, :, ::stride, ::stride], layer.weight.detach()[:, :, 0, 0]
+    assert layer.weight.grad is not None
+    assert layer.bias is not None
+    assert x.grad is not None
+    near = partial(torch.testing.assert_close, rtol=1e-4, atol=1e-3)
+    bias = layer.bias.detach()[:, None, None]
+    near(outputs, torch.einsum("eihw,oi->eohw", seen, kernel) + bias)
+    near(layer.weight.grad[:, :, 0, 0], torch.einsum("eohw,eihw->oi", upstream, seen))
+    near(x.grad[:, :, ::stride, ::stride], torch.einsum("eohw,oi->eihw", upstream, kernel))
+    assert x.grad.count_nonzero() == upstream[:, :1].numel() * channels

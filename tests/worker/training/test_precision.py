@@ -7,9 +7,9 @@ import torch
 
 from models.spec.training import Training
 from tests.worker.training.little import bars, last_of, pack_images, run
-from worker.training import StepsDone
+from worker.training import StepsDone, Warned
 from worker.training import precision as precision_module
-from worker.training.precision import Precision
+from worker.training.precision import Precision, is_native
 
 CNN = {"type": "cnn", "widths": [4], "head": [8], "norm": "batch"}
 
@@ -68,3 +68,23 @@ def test_a_scale_that_settles_slowly_is_no_divergence(packed: Path, monkeypatch:
     training = {"steps": 20, "batch_size": 16, "precision": "float16", "max_grad_failures": 0}
     events = run(packed, {"network": CNN, "training": training})
     assert last_of(events).step == 20
+
+
+def test_sixteen_bits_are_native_where_the_processor_says_so() -> None:
+    cpuinfo = Path("/proc/cpuinfo")
+    flags = cpuinfo.read_text().split() if cpuinfo.exists() else []
+    if "avx2" not in flags or "avx_ne_convert" in flags:
+        pytest.skip("other processors have other words for it")
+    assert is_native("float32", "cpu")
+    assert is_native("float16", "cpu") == ("avx512_fp16" in flags)
+    assert is_native("bfloat16", "cpu") == ("avx512bw" in flags), "PyTorch takes AVX-512 alone for enough"
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
+def test_a_precision_that_only_costs_time_is_warned_about(
+    packed: Path, monkeypatch: pytest.MonkeyPatch, precision: str
+) -> None:
+    monkeypatch.setattr("worker.training.foreseen.is_native", lambda precision, _device: precision == "float32")
+    events = run(packed, {"network": CNN, "training": {"steps": 1, "batch_size": 16, "precision": precision}})
+    codes = [event.code for event in events if isinstance(event, Warned)]
+    assert codes == ([] if precision == "float32" else ["slow_precision"])

@@ -99,7 +99,7 @@ def test_the_proximal_step_makes_zeros_at_the_accuracy_of_the_penalty(tmp_path: 
         digits(tmp_path, optimizer, {"type": "l1", "weight": 0.003, "mode": mode}) for mode in ("penalty", "proximal")
     )
     assert penalty["train/sparsity"] < 0.01 < 0.3 < proximal["train/sparsity"]
-    assert proximal["validation/accuracy"] > penalty["validation/accuracy"] - 0.01
+    assert proximal["validation/accuracy"] > penalty["validation/accuracy"] - 0.02
     assert math.isfinite(proximal["validation/loss"])
 
 
