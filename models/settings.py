@@ -36,10 +36,11 @@ class Settings(BaseSettings):
     s3_secret_access_key: SecretStr | None = None
     """Secret key of the object store."""
     cache_dir: Path = Path("/tmp/trainwright")  # noqa: S108
-    """A worker's own folder: cached data sets, checkpoints on their way. Safe to lose."""
+    """A worker's own folder, on a disk that has hard links: cached data sets, checkpoints on their way. Safe to
+    lose."""
     cache_bytes: Annotated[int, Field(ge=0)] = 256 * GiB
-    """Data sets in it, those with pictures in another size among them: where there would be more, or the disk would be
-    full, those go that were used longest ago."""
+    """Data sets in it, pictures in another size among them: where there would be more, or the disk would be full, those
+    go that were used longest ago."""
 
     database_pool_size: Annotated[int, Field(ge=1, le=100)] = 10
     """Connections a process keeps open to Postgres."""

@@ -80,6 +80,7 @@ def _take_in(site: Site, dataset: Dataset, scratch: Path) -> None:
                 )
             )
             cache.keep(scratch / "packed", cache.cached(site, content_sha256))
+            cache.make_room(site)
             log.info("ingest_ready")
 
 
@@ -98,6 +99,7 @@ def _decode(site: Site, dataset: Dataset, scratch: Path, lease: Lease) -> tuple[
     get_joined(site.storage, keys, upload, dataset.upload_sha256, look)
 
     def report(progress: Progress) -> None:
+        cache.make_room(site)  # nobody knows how large it will be
         content = asdict(progress)
         site.write(lambda session: datasets.report_progress(session, dataset.id, dataset.attempt, content))
 

@@ -10,7 +10,6 @@ class Order:
 
     spec: dict[str, Any]
     packed: str
-    cache: str
     scratch: str
     device: str
     threads: int
@@ -29,7 +28,6 @@ class PreviewOrder:
     manifest: dict[str, Any]
     packed: str | None
     """None for what needs no data."""
-    cache: str
     picture: str
     """Where to put it, if there is one."""
     threads: int

@@ -53,7 +53,8 @@ def shown(order: PreviewOrder) -> dict[str, Any]:
 def of_data(order: PreviewOrder, spec: JobSpec) -> dict[str, Any]:
     assert order.packed is not None
     start = None if order.start_weights is None else read_weights(Path(order.start_weights))
-    data = scaled_as_before(load_dataset(Path(order.packed), spec, Path(order.cache)), spec, start, None)
+    packed = Path(order.packed)
+    data = scaled_as_before(load_dataset(packed, spec, packed), spec, start, None)
     limit_memory(MEMORY)
     if order.kind == "initialization":
         return preview_initialization(spec, data, start)

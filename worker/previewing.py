@@ -15,7 +15,7 @@ from models.database import OUTAGES
 from models.ownership import OwnershipLost
 from models.spec.manifest import Manifest
 from models.storage import Damaged, NotThere, get_file
-from models.tables import Dataset, Preview
+from models.tables import Preview
 from worker import cache, warm
 from worker.lease import Lease
 from worker.order import PreviewOrder
@@ -102,7 +102,10 @@ def _make(site: Site, preview: Preview, scratch: Path) -> bool:
                 raise _Interrupted
 
         try:
-            answer = warm.preview(_order(site, preview, scratch, look), look)
+            order, packed = _order(site, preview, scratch, look)
+            answer = warm.preview(order, look)
+            if packed is not None:
+                packed.keep_derived()
         except (_Interrupted, *storage.OUTAGES) as error:
             log.warning("preview_put_off", error=type(error).__name__)
             site.write(lambda session: previews.release(session, *owned))
@@ -120,7 +123,7 @@ def _make(site: Site, preview: Preview, scratch: Path) -> bool:
     return True
 
 
-def _order(site: Site, preview: Preview, scratch: Path, look: cache.Look) -> PreviewOrder:
+def _order(site: Site, preview: Preview, scratch: Path, look: cache.Look) -> tuple[PreviewOrder, cache.Packed | None]:
     """What the process needs, brought to this machine."""
     with site.database.read() as session:
         dataset = datasets.find(session, preview.dataset_id)
@@ -128,25 +131,22 @@ def _order(site: Site, preview: Preview, scratch: Path, look: cache.Look) -> Pre
         raise _Impossible("its data set is gone")
     try:
         needs_data = preview.kind != "schedule"
-        packed = _packed(site, dataset, scratch, look) if needs_data else None
+        manifest = MANIFEST.validate_python(dataset.manifest)
+        packed = cache.packed(site, dataset, manifest, scratch, look) if needs_data else None
         start = _start(site, preview, scratch, look) if needs_data else None
     except (Damaged, NotThere) as error:
         raise _Impossible("an object of its data set or checkpoint is missing or damaged") from error
-    return PreviewOrder(
+    order = PreviewOrder(
         kind=preview.kind,
         spec=preview.spec,
         manifest=dataset.manifest,
-        packed=packed,
-        cache=str(cache.derived(site)),
+        packed=None if packed is None else str(packed.folder),
         picture=str(scratch / "picture"),
         threads=site.threads,
         seconds=SECONDS,
         start_weights=start,
     )
-
-
-def _packed(site: Site, dataset: Dataset, scratch: Path, look: cache.Look) -> str:
-    return str(cache.packed_folder(site, dataset, MANIFEST.validate_python(dataset.manifest), scratch, look))
+    return order, packed
 
 
 def _start(site: Site, preview: Preview, scratch: Path, look: cache.Look) -> str | None:

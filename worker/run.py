@@ -122,6 +122,7 @@ class _Supervisor:
         self._scratch = scratch
         self._trainer: Trainer | None = None
         self._stop = _Stop()
+        self._packed: cache.Packed | None = None
         self._found: str | None = None
         """Of the weights at the end of a stretch that is verified."""
         self._last_checkpoint = self._last_progress = self._last_kept = time.monotonic()
@@ -193,7 +194,7 @@ class _Supervisor:
             saved = self._to_go_on_from(session)
         assert dataset is not None, "a job holds its data set by a foreign key"
         manifest = MANIFEST.validate_python(dataset.manifest)
-        packed = cache.packed_folder(self._site, dataset, manifest, self._scratch, look)
+        self._packed = cache.packed(self._site, dataset, manifest, self._scratch, look)
         resume = next((checkpoint for checkpoint in saved if self._fetch(checkpoint, look)), None)
         if resume is None and self._job.verifies is not None:
             raise _StartLost(self._job.verifies["checkpoint"])
@@ -202,8 +203,7 @@ class _Supervisor:
         self._site.write(lambda session: metrics.drop_after(session, *self._owned, step))
         return Order(
             spec=self._job.resolved_spec,
-            packed=str(packed),
-            cache=str(cache.derived(self._site)),
+            packed=str(self._packed.folder),
             scratch=str(self._scratch),
             device=self._settings.device,
             threads=self._threads(),
@@ -350,6 +350,8 @@ class _Supervisor:
         return False
 
     def _started(self, message: dict[str, Any]) -> None:
+        assert self._packed is not None
+        self._packed.keep_derived()
         environment = message.pop("environment")
         start_step = message.pop("start_step")
         progress = message.pop("progress")
@@ -472,6 +474,8 @@ class _Supervisor:
 
     def _retry(self, failure: Failure) -> None:
         """Unless it has been tried often enough."""
+        if failure.code is FailureCode.STORAGE_FULL:
+            cache.forget_unused(self._site)
         limit, rest = self._settings.fruitless_attempts, self._settings.rest_seconds
         self._site.write(
             lambda session: jobs.retry(session, *self._owned, failure=failure, fruitless_limit=limit, rest_seconds=rest)

@@ -74,7 +74,7 @@ def _train(order: Order, control: Control, voice: "_Voice", saver: "_Saver") -> 
     torch.set_num_threads(order.threads)
     spec = parse_spec(order.spec)
     device = ("cuda" if torch.cuda.is_available() else "cpu") if order.device == "auto" else order.device
-    data = load_dataset(Path(order.packed), spec, Path(order.cache))
+    data = load_dataset(Path(order.packed), spec, Path(order.packed))
     start = None if order.start_weights is None else read_weights(Path(order.start_weights))
     resume = None
     if order.resume_weights is not None and order.resume_state is not None:

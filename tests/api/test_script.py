@@ -69,6 +69,7 @@ RUNS: dict[str, dict[str, Any]] = {
         "network": {
             "type": "sequential",
             "layers": [
+                {"type": "conv", "filters": 3},
                 {"type": "conv", "filters": 8, "kernel": 1, "stride": 2, "activation": "relu"},
                 {"type": "flatten"},
                 {"type": "dense", "units": 4},

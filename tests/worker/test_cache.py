@@ -12,9 +12,10 @@ from models import datasets
 from models.spec.manifest import Manifest
 from models.storage import put_file
 from models.tables import Dataset
-from tests.worker.test_intake import nowhere, site
+from tests.worker.test_intake import nowhere, site, upload, vectors
 from worker import cache
 from worker.ingest import ingest
+from worker.intake import run_ingest
 from worker.site import Site
 
 __all__ = ["site"]
@@ -39,13 +40,13 @@ class Data(NamedTuple):
     def bytes(self) -> int:
         return sum(file.stat().st_size for file in self.place.iterdir())
 
-    def open(self, scratch: Path) -> Path:
-        return cache.packed_folder(self.site, self.row, self.manifest, scratch, lambda: None)
+    def open(self, scratch: Path, look: cache.Look = lambda: None) -> cache.Packed:
+        return cache.packed(self.site, self.row, self.manifest, scratch, look)
 
     def use(self, moment: int) -> None:
         """For a while that is over."""
         with self.site.scratch("job") as scratch:
-            assert len(list(self.open(scratch).iterdir())) == 3
+            assert len(list(self.open(scratch).folder.iterdir())) == 3
         os.utime(self.place, (moment, moment))
 
 
@@ -84,7 +85,7 @@ def test_what_was_used_longest_ago_makes_room(site: Site, three: list[Data]) -> 
 
 def test_whoever_uses_data_keeps_them_whatever_is_forgotten(site: Site, three: list[Data]) -> None:
     with site.scratch("a") as a, site.scratch("b") as b:
-        first, second = three[0].open(a), three[1].open(b)
+        first, second = three[0].open(a).folder, three[1].open(b).folder
         allow(site, 0)
         three[2].use(0)
         assert three[0].place.exists(), "forgetting what is in use would free nothing"
@@ -95,18 +96,40 @@ def test_whoever_uses_data_keeps_them_whatever_is_forgotten(site: Site, three: l
     assert not three[0].place.exists()
 
 
-def test_some_of_the_disk_is_left_to_others(site: Site, three: list[Data], monkeypatch: pytest.MonkeyPatch) -> None:
+def disk(monkeypatch: pytest.MonkeyPatch, free: int) -> None:
+    """Of 1 GiB."""
     usage = shutil._ntuple_diskusage
-    free = iter([2**20, 2**20, 2**30])
-    monkeypatch.setattr("worker.cache.shutil.disk_usage", lambda _: usage(2**30, 0, next(free)))
+    monkeypatch.setattr("worker.cache.shutil.disk_usage", lambda _: usage(2**30, 0, free))
+
+
+def test_some_of_the_disk_is_left_to_others(site: Site, three: list[Data], monkeypatch: pytest.MonkeyPatch) -> None:
+    disk(monkeypatch, 2**30 // 20 - three[0].bytes - 1)
     cache.make_room(site)
     assert [data.place.exists() for data in three] == [False, False, True]
 
 
-def test_room_is_made_before_it_is_needed(site: Site, three: list[Data]) -> None:
-    allow(site, sum(data.bytes for data in three))
-    cache.make_room(site, 1)
-    assert [data.place.exists() for data in three] == [False, True, True]
+def test_room_is_made_before_it_is_needed(site: Site, three: list[Data], monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.rmtree(three[2].place)
+    disk(monkeypatch, 2**30 // 20)
+    seen = []
+    with site.scratch("job") as scratch:
+        three[2].open(scratch, lambda: seen.append([data.place.exists() for data in three]))
+    assert seen[0] == [False, True, False]
+
+
+def test_an_upload_has_room_made_for_it(
+    site: Site, three: list[Data], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    disk(monkeypatch, 2**30 // 20)
+    run_ingest(site, upload(site, vectors(tmp_path)))
+    assert not three[0].place.exists()
+
+
+def test_a_full_disk_has_what_nobody_uses_forgotten(site: Site, three: list[Data]) -> None:
+    with site.scratch("job") as scratch:
+        three[1].open(scratch)
+        cache.forget_unused(site)
+        assert [data.place.exists() for data in three] == [False, True, False]
 
 
 def test_what_has_lost_a_file_is_fetched_again(site: Site, three: list[Data]) -> None:
@@ -120,11 +143,19 @@ def test_data_that_are_here_need_no_store(site: Site, three: list[Data]) -> None
     three[0].use(0)
 
 
-def test_pictures_in_another_size_are_forgotten_too(site: Site, three: list[Data]) -> None:
-    cache.derived(site).mkdir()
-    resized = cache.derived(site) / "resized.npy"
-    np.save(resized, np.zeros(1000))
-    os.utime(resized, (0, 0))
-    allow(site, sum(data.bytes for data in three))
+def test_what_was_made_of_data_goes_with_them(site: Site, three: list[Data]) -> None:
+    with site.scratch("a") as scratch:
+        found = three[0].open(scratch)
+        np.save(found.folder / "resized.npy", np.zeros(1000))
+        (found.folder / ".another.npy.123.tmp").touch()
+        found.keep_derived()
+    with site.scratch("b") as scratch:
+        again = three[0].open(scratch)
+        assert np.load(again.folder / "resized.npy").size == 1000
+        assert len(list(again.folder.iterdir())) == 4
+        shutil.rmtree(three[0].place)
+        again.keep_derived()
+        assert not three[0].place.exists(), "what was forgotten is not begun anew"
+    allow(site, 0)
     cache.make_room(site)
-    assert [path.exists() for path in (resized, *(data.place for data in three))] == [False, True, True, True]
+    assert not any(data.place.exists() for data in three)

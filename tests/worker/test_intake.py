@@ -97,7 +97,7 @@ def test_a_worker_without_the_data_fetches_and_verifies_them(
     before = {file.name: file.read_bytes() for file in place.iterdir()}
     place.rename(tmp_path / "elsewhere")
     manifest = MANIFEST.validate_python(dataset.manifest)
-    folder = cache.packed_folder(site, dataset, manifest, tmp_path, lambda: None)
+    folder = cache.packed(site, dataset, manifest, tmp_path, lambda: None).folder
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
 
 

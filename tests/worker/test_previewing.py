@@ -16,6 +16,7 @@ from tests.api.conftest import MANIFEST
 from tests.models.conftest import Office, office
 from tests.models.spec.specs import raw
 from worker import previewing, warm
+from worker.cache import Packed
 from worker.order import PreviewOrder
 from worker.previewing import run_preview
 from worker.site import Site
@@ -72,7 +73,7 @@ def test_a_process_of_its_own_makes_it(site: Site, office: Office) -> None:
 @pytest.mark.usefixtures("_processes")
 def test_what_takes_too_long_is_ended(site: Site, office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(previewing, "SECONDS", 0)
-    monkeypatch.setattr(previewing, "_packed", lambda *_: "/nowhere")
+    monkeypatch.setattr("worker.cache.packed", lambda *_: Packed(Path("/nowhere"), Path("/nowhere")))
     preview_id = asked(office, "initialization")
     monkeypatch.setattr(warm, "_preview", _sleep)
     run_preview(site)
@@ -88,7 +89,7 @@ def _sleep(*_: object) -> None:
 
 @pytest.mark.usefixtures("_processes")
 def test_what_goes_wrong_is_told(site: Site, office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(previewing, "_packed", lambda *_: "/nowhere")
+    monkeypatch.setattr("worker.cache.packed", lambda *_: Packed(Path("/nowhere"), Path("/nowhere")))
     preview_id = asked(office, "augmentation")
     run_preview(site)
     assert "FileNotFoundError" in (row_of(office, preview_id).failure or {})["reason"]

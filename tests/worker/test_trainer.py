@@ -47,7 +47,7 @@ def said_of(error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(trainer, "_train", train)
     ours, theirs = multiprocessing.Pipe()
     nowhere = str(tmp_path)
-    order = Order(spec={}, packed=nowhere, cache=nowhere, scratch=nowhere, device="cpu", threads=1)
+    order = Order(spec={}, packed=nowhere, scratch=nowhere, device="cpu", threads=1)
     trainer.main(theirs, theirs, order)
     said: dict[str, Any] = json.loads(ours.recv_bytes())
     return said

@@ -19,8 +19,8 @@ def foreseen(run: Run) -> Iterator[Warned]:
         yield Warned("compiled_on_a_processor", detail)
     if not is_native(training.precision, run.device):
         detail = (
-            f"{run.environment['device']} has no instructions for {training.precision}: what others are faster with "
-            "takes many times as long here. Leave out `precision`"
+            f"{run.environment['device']} has no instructions for {training.precision}: what is faster elsewhere may "
+            "take many times as long here. Leave out `precision`"
         )
         yield Warned("slow_precision", detail)
     if run.other_words:

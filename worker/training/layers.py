@@ -63,9 +63,9 @@ class Dense(nn.Linear):
 class Convolution(nn.Conv2d):
     """A square convolution, then its norm; (examples, inputs, h, w) → (examples, outputs, h', w').
 
-    One of single pixels that passes some over takes the others first. The result has the same bits, but oneDNN would do
-    it by itself and, for less than 8 or 16 channels that lie beside each other, write the gradient of the weights over
-    other memory (oneDNN's issue 6035).
+    One of single pixels that passes some over takes the others first, which on a processor leaves the same bits. oneDNN
+    would do so by itself and, for less than 8 or 16 channels that lie beside each other, write the gradient of the
+    weights over other memory (its issue 6035).
     """
 
     def __init__(

@@ -21,17 +21,15 @@ GROWTH_STEPS = 2000
 
 
 def is_native(precision: str, device: str) -> bool:
-    """Whether the device computes with it at all; where not, PyTorch makes do number by number."""
-    on_cuda = torch.device(device).type == "cuda"
-    match precision:
-        case "bfloat16":
-            if on_cuda:
-                return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-            return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-        case "float16":
-            return on_cuda or bool(torch.ops.mkldnn._is_mkldnn_fp16_supported())
-        case _:
-            return True
+    """Whether the device computes with it at all; where not, PyTorch makes do number by number. A build of PyTorch that
+    does not know says yes.
+    """
+    if precision == "float32":
+        return True
+    if torch.device(device).type == "cuda":
+        return precision == "float16" or bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    ask = getattr(torch.ops.mkldnn, f"_is_mkldnn_{'bf16' if precision == 'bfloat16' else 'fp16'}_supported", None)
+    return ask is None or bool(ask())
 
 
 class Precision:

@@ -1,7 +1,6 @@
 """Images in the size a job asks for: derived once, kept under the name of their content, mapped by every later job."""
 
 import os
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -23,13 +22,10 @@ def open_images(folder: Path, split: ImageSplit, channels: int, size: tuple[int,
     if split.sizes is None and split.inputs.shape[1:3] == size:
         return torch.from_numpy(np.load(folder / split.inputs.path, mmap_mode="c"))
     path = cache_folder / derived_name(split, size)
-    while True:
-        with suppress(FileNotFoundError):  # it may be forgotten at any time; what is mapped stays
-            array = np.load(path, mmap_mode="c")
-            os.utime(path)
-            return torch.from_numpy(array)
+    if not path.exists():
         cache_folder.mkdir(parents=True, exist_ok=True)
         write_resized(path, folder, split, channels, size)
+    return torch.from_numpy(np.load(path, mmap_mode="c"))
 
 
 def derived_name(split: ImageSplit, size: tuple[int, int]) -> str:
@@ -39,12 +35,17 @@ def derived_name(split: ImageSplit, size: tuple[int, int]) -> str:
 
 
 def write_resized(path: Path, folder: Path, split: ImageSplit, channels: int, size: tuple[int, int]) -> None:
-    """Writes to a temporary name, waits for the disk, renames: `path` is never half an array."""
+    """Writes to a temporary name, waits for the disk, renames: `path` is never half an array. Raises OSError where the
+    disk has no room.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         resized = np.lib.format.open_memmap(
             temporary, mode="w+", dtype=np.uint8, shape=(split.examples, *size, channels)
         )
+        if hasattr(os, "posix_fallocate"):  # whoever writes to memory without a disk behind it is ended, not told
+            with temporary.open("r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, temporary.stat().st_size)
         fill_resized(resized, folder, split, channels, size)
         resized.flush()
         with temporary.open("rb") as file:

@@ -45,6 +45,7 @@ def compiler(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathF
 
 
 KINDS = {type(spec_of(network).network): network for network in reversed(NETWORKS)}
+KINDS[Resnet] = {"type": "resnet", "depth": 8, "width": 4}
 """One network of each, a small one."""
 
 

@@ -91,6 +91,7 @@ function show(schema, datasets, templates, jobs, from) {
   editor.text = `${pretty(first(datasets, templates, from))}\n`;
 
   async function validate() {
+    controller?.abort();
     controller = new AbortController();
     if (editor.parsed.error) {
       const { offset, message } = editor.parsed.error;
