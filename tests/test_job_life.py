@@ -63,6 +63,21 @@ def test_a_job_goes_from_a_spec_to_a_checkpoint(running_service: Service) -> Non
     assert [line["message"].split()[0] for line in (lines[0], lines[-1])] == ["job_claimed", "job_left"]
 
 
+def test_pictures_in_another_size_are_made_once_and_kept_with_their_data(running_service: Service) -> None:
+    short = {"epochs": 1, "batch_size": 64}
+    words = spec(running_service.upload(DIGITS), training=short)
+    words["dataset"]["image_size"] = [10, 9]
+    made, bits = [], []
+    for _ in range(2):
+        job_id = running_service.submit(words)
+        assert running_service.finish(job_id)["status"] == "succeeded"
+        bits.append(running_service.last_weights(job_id))
+        (file,) = running_service.folder.glob("*/datasets/*/*-10x9-*.npy")
+        made.append(file.stat().st_ino)
+    assert made[0] == made[1]
+    assert bits[0] == bits[1]
+
+
 def test_the_whole_stack_is_a_matter_of_settings(postgres_url: str, redis_url: str, s3: S3, tmp_path: Path) -> None:
     stores = {
         "TRAINWRIGHT_STORAGE_URL": s3.url,
