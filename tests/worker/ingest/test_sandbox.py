@@ -1,6 +1,7 @@
 import gzip
 import io
 import json
+import resource
 import struct
 import subprocess
 import sys
@@ -29,12 +30,18 @@ ROOT = Path(__file__).parents[3]
 linux = pytest.mark.skipif(sys.platform != "linux", reason="seccomp is Linux's")
 
 
+def processor_seconds() -> float:
+    """Of this process and its children that have ended: other work on the machine does not count."""
+    used = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(one.ru_utime + one.ru_stime for one in used)
+
+
 def refused(source: Path, limits: Limits = DEFAULT_LIMITS) -> IngestError:
-    started = time.monotonic()
+    started = processor_seconds()
     before = sorted(source.parent.iterdir())
     with pytest.raises(IngestError) as caught:
         run_sandboxed(source, source.parent / "packed", filename=source.name, limits=limits)
-    assert time.monotonic() - started < TIME_PROMISE
+    assert processor_seconds() - started < TIME_PROMISE
     assert sorted(source.parent.iterdir()) == before
     return caught.value
 
@@ -144,13 +151,13 @@ def test_whatever_is_sent_costs_little_memory_and_time(
     tmp_path: Path, make: Callable[[Path], Path], code: str | None
 ) -> None:
     source = make(tmp_path)
-    started = time.monotonic()
+    started = processor_seconds()
     command = [sys.executable, "-c", MEASURED, str(source)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env={"PYTHONPATH": str(ROOT)})
     told, peak = json.loads(done.stdout)
     assert told == code
     assert peak * (1 if sys.platform == "darwin" else 1024) < MEMORY_PROMISE
-    assert time.monotonic() - started < TIME_PROMISE
+    assert processor_seconds() - started < TIME_PROMISE
 
 
 def test_running_out_of_memory_is_a_sentence(tmp_path: Path) -> None:

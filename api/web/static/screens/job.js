@@ -38,6 +38,7 @@ if (job) await show(job);
 
 async function show(first) {
   let job = first;
+  let isGoing = false;
   let events = [];
   const steps = new Curves(job, "step", STEP_KEYS);
   const epochs = new Curves(job, "epoch");
@@ -85,10 +86,13 @@ async function show(first) {
   async function drop() {
     if (!(await confirmed("Delete this job?", "Its curves, events and checkpoints go with it.", "Delete the job")))
       return;
+    isGoing = true; // from here on nobody asks for what may not be there any more
     try {
+      await Promise.allSettled([steps, epochs, layers].map((curves) => curves.turn));
       await remove(job.urls.self);
       location.assign("/jobs");
     } catch (problem) {
+      isGoing = false;
       fill(verdict, failed(problem, drop));
     }
   }
@@ -164,7 +168,7 @@ async function show(first) {
     [600, measure],
     [400, saved],
     [400, tell],
-  ].map(([pause, work]) => seldom(pause, () => work().catch(() => {})));
+  ].map(([pause, work]) => seldom(pause, () => isGoing || work().catch(() => {})));
   const stop = follow(job, events.at(-1)?.id, (event) => {
     if (event.object === "job.progress") {
       job = { ...job, progress: event.progress };
