@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import structlog
+from pydantic import TypeAdapter
 
 from models import datasets
 from models.spec.manifest import ArrayFile, ImageManifest, Manifest, TableManifest, TextFiles, VectorManifest
@@ -26,6 +27,7 @@ from models.tables import Dataset
 from worker.site import Site
 
 log = structlog.get_logger()
+MANIFEST: TypeAdapter[Manifest] = TypeAdapter(Manifest)
 _lock = threading.Lock()
 Look = Callable[[], None]
 """Called all the while; raises what ends the fetching."""
@@ -47,7 +49,7 @@ class Packed:
                 (self.entry / file.name).hardlink_to(file)
 
 
-def packed(site: Site, dataset: Dataset, manifest: Manifest, scratch: Path, look: Look) -> Packed:
+def packed(site: Site, dataset: Dataset, scratch: Path, look: Look) -> Packed:
     """A ready data set, in `scratch` and as long as that is there.
 
     Args:
@@ -57,6 +59,7 @@ def packed(site: Site, dataset: Dataset, manifest: Manifest, scratch: Path, look
         NotThere, Damaged: the store does not hold what the manifest promises.
     """
     assert dataset.content_sha256 is not None
+    manifest = MANIFEST.validate_python(dataset.manifest)
     found = Packed(scratch / "packed", cached(site, dataset.content_sha256))
     with _held(_lock, look):
         if not _linked(found, manifest):

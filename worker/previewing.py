@@ -8,12 +8,10 @@ import threading
 from pathlib import Path
 
 import structlog
-from pydantic import TypeAdapter
 
 from models import checkpoints, datasets, previews, storage
 from models.database import OUTAGES
 from models.ownership import OwnershipLost
-from models.spec.manifest import Manifest
 from models.storage import Damaged, NotThere, get_file
 from models.tables import Preview
 from worker import cache, warm
@@ -26,7 +24,6 @@ SECONDS = 30
 """A preview that takes longer is refused."""
 LOOK_SECONDS = 1.0
 """Between two looks, if no bell is heard."""
-MANIFEST: TypeAdapter[Manifest] = TypeAdapter(Manifest)
 
 
 class Previewer:
@@ -131,8 +128,7 @@ def _order(site: Site, preview: Preview, scratch: Path, look: cache.Look) -> tup
         raise _Impossible("its data set is gone")
     try:
         needs_data = preview.kind != "schedule"
-        manifest = MANIFEST.validate_python(dataset.manifest)
-        packed = cache.packed(site, dataset, manifest, scratch, look) if needs_data else None
+        packed = cache.packed(site, dataset, scratch, look) if needs_data else None
         start = _start(site, preview, scratch, look) if needs_data else None
     except (Damaged, NotThere) as error:
         raise _Impossible("an object of its data set or checkpoint is missing or damaged") from error

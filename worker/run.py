@@ -5,28 +5,25 @@ becomes rows, fenced by the attempt; the moment a write finds that the job is so
 """
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import structlog
-from pydantic import TypeAdapter
 
-from models import checkpoints, database, datasets, jobs, log_lines, meters, metrics, mlflow_runs, storage, turns
+from models import checkpoints, database, jobs, log_lines, meters, metrics, mlflow_runs, storage, turns
 from models.checkpoints import Saved
 from models.database import Session, outage
 from models.failpoints import reach
 from models.failures import MAY_PASS, Failure
 from models.ownership import OwnershipLost
-from models.spec.manifest import Manifest
 from models.states import FailureCode, Wish
-from models.storage import Damaged, NotThere, get_file, put_file
-from models.tables import Checkpoint, Job
+from models.storage import Damaged, NotThere, put_file
+from models.tables import Job
 from worker import cache
 from worker.job_log import JobLog
 from worker.lease import Lease
-from worker.order import Order
+from worker.provision import StartLost, provide
 from worker.site import Site
 from worker.warm import Trainer
 
@@ -40,7 +37,6 @@ CLOCKED = {
     "validation/seconds": "evaluation_seconds",
 }
 """Columns of an epoch that the clock decides: apart from its metrics, which are equal in equal runs."""
-MANIFEST: TypeAdapter[Manifest] = TypeAdapter(Manifest)
 
 
 def run_job(site: Site) -> None:
@@ -92,10 +88,6 @@ def _keep_log(site: Site, job: Job, job_log: JobLog) -> None:
             site.write(lambda session: log_lines.add(session, job.id, job.attempt, lines), seconds=0)
         except database.OUTAGES:
             job_log.put_back(lines)
-
-
-class _StartLost(Exception):
-    """The checkpoint of this id cannot be read."""
 
 
 class _Interrupted(Exception):
@@ -152,7 +144,7 @@ class _Supervisor:
 
     def _run(self, lease: Lease) -> None:
         try:
-            order = self._prepare(lambda: self._look(lease))
+            self._packed, order = provide(self._site, self._job, self._scratch, lambda: self._look(lease))
         except _Interrupted:
             self._release()
             return
@@ -160,7 +152,7 @@ class _Supervisor:
             failure = Failure(FailureCode.DATASET_ERROR, f"the data set's object {error} is missing or damaged")
             self._site.write(lambda session: jobs.fail(session, *self._owned, failure))
             return
-        except _StartLost as error:
+        except StartLost as error:
             failure = Failure(
                 FailureCode.CHECKPOINT_ERROR,
                 f"the weights of {error}, from which the job starts, are missing or damaged",
@@ -186,89 +178,6 @@ class _Supervisor:
         self._stop.resting = "a cancel was asked for" if lease.wish is Wish.CANCEL else self._why_rest(lease)
         if self._stop.resting is not None:
             raise _Interrupted
-
-    def _prepare(self, look: Callable[[], None]) -> Order:
-        """Bring data and the newest sound checkpoint to this machine."""
-        with self._site.database.read() as session:
-            dataset = datasets.find(session, self._job.dataset_id)
-            saved = self._to_go_on_from(session)
-        assert dataset is not None, "a job holds its data set by a foreign key"
-        manifest = MANIFEST.validate_python(dataset.manifest)
-        self._packed = cache.packed(self._site, dataset, manifest, self._scratch, look)
-        resume = next((checkpoint for checkpoint in saved if self._fetch(checkpoint, look)), None)
-        if resume is None and self._job.verifies is not None:
-            raise _StartLost(self._job.verifies["checkpoint"])
-        start = self._fetch_start(look) if resume is None else None
-        step = 0 if resume is None else resume.step
-        self._site.write(lambda session: metrics.drop_after(session, *self._owned, step))
-        return Order(
-            spec=self._job.resolved_spec,
-            packed=str(self._packed.folder),
-            scratch=str(self._scratch),
-            device=self._settings.device,
-            threads=self._threads(),
-            start_weights=start,
-            resume_weights=None if resume is None else str(self._scratch / "resume.safetensors"),
-            resume_state=None if resume is None else str(self._scratch / "resume.state.safetensors"),
-        )
-
-    def _to_go_on_from(self, session: Session) -> list[Checkpoint]:
-        if self._job.verifies is None:
-            return checkpoints.to_resume_from(session, self._job.id)
-        start = checkpoints.find(session, self._job.verifies["checkpoint"])
-        assert start is not None, "a job holds the checkpoint that it starts from"
-        return [start] if start.quarantined_at is None and start.state_key is not None else []
-
-    def _threads(self) -> int:
-        """The thread count is part of a run: whoever goes on with it computes with as many as whoever began it."""
-        begun_with = (self._job.environment or self._job.verifies or {}).get("threads")
-        return int(begun_with) if begun_with is not None else self._site.threads
-
-    def _fetch_start(self, look: Callable[[], None]) -> str | None:
-        """Bring the weights that the job starts from, if it starts from any.
-
-        Raises:
-            _StartLost: they are not what they were when the job was made, and are never served again.
-        """
-        start = self._job.resolved_spec.get("warm_start")
-        if start is None:
-            return None
-        checkpoint_id, weights = start["checkpoint"], self._scratch / "start.safetensors"
-        with self._site.database.read() as session:
-            checkpoint = checkpoints.find(session, checkpoint_id)
-        assert checkpoint is not None, "a job holds the checkpoint that it starts from"
-        try:
-            get_file(self._site.storage, checkpoint.weights_key, weights, start["sha256"], look)
-        except (Damaged, NotThere) as error:
-            log.error("start_lost", checkpoint=checkpoint_id, reason=type(error).__name__)
-            self._site.write(lambda session: checkpoints.withdraw(session, checkpoint_id))
-            raise _StartLost(checkpoint_id) from error
-        return str(weights)
-
-    def _fetch(self, checkpoint: Checkpoint, look: Callable[[], None]) -> bool:
-        """Whether a checkpoint is here now, whole. One that is damaged is never looked at again."""
-        assert checkpoint.state_key is not None
-        assert checkpoint.state_sha256 is not None
-        try:
-            get_file(
-                self._site.storage,
-                checkpoint.weights_key,
-                self._scratch / "resume.safetensors",
-                checkpoint.weights_sha256,
-                look,
-            )
-            get_file(
-                self._site.storage,
-                checkpoint.state_key,
-                self._scratch / "resume.state.safetensors",
-                checkpoint.state_sha256,
-                look,
-            )
-        except (Damaged, NotThere) as error:
-            log.error("checkpoint_quarantined", checkpoint=checkpoint.id, reason=type(error).__name__)
-            self._site.write(lambda session: checkpoints.quarantine(session, *self._owned, checkpoint.id))
-            return False
-        return True
 
     def _watch(self, trainer: Trainer, lease: Lease) -> None:
         """Listen until the trainer has said its last word.

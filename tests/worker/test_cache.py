@@ -30,7 +30,8 @@ class Data(NamedTuple):
 
     @property
     def row(self) -> Dataset:
-        return Dataset(id=f"ds_{self.content_sha256}", content_sha256=self.content_sha256)
+        manifest = self.manifest.model_dump(mode="json")
+        return Dataset(id=f"ds_{self.content_sha256}", content_sha256=self.content_sha256, manifest=manifest)
 
     @property
     def place(self) -> Path:
@@ -41,7 +42,7 @@ class Data(NamedTuple):
         return sum(file.stat().st_size for file in self.place.iterdir())
 
     def open(self, scratch: Path, look: cache.Look = lambda: None) -> cache.Packed:
-        return cache.packed(self.site, self.row, self.manifest, scratch, look)
+        return cache.packed(self.site, self.row, scratch, look)
 
     def use(self, moment: int) -> None:
         """For a while that is over."""

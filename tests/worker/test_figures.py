@@ -52,7 +52,7 @@ def test_an_attempt_is_counted_by_how_it_ended(
     def count() -> float:
         return REGISTRY.get_sample_value("trainwright_attempts_total", {"outcome": "failed"}) or 0
 
-    monkeypatch.setattr("worker.run._Supervisor._prepare", lambda *_: None)
+    monkeypatch.setattr("worker.run.provide", lambda *_: (None, None))
     monkeypatch.setattr("worker.run.Trainer", Quick)
     settings = settings_for(tmp_path, database_url)
     site, before = Site(settings, Bell(settings)), count()

@@ -18,7 +18,6 @@ from tests.worker.ingest.uploads import folder, zipped
 from worker import cache
 from worker.intake import limits_of, run_ingest
 from worker.reconcile import reconcile
-from worker.run import MANIFEST
 from worker.site import Site
 
 
@@ -96,8 +95,7 @@ def test_a_worker_without_the_data_fetches_and_verifies_them(
     place = cache.cached(site, dataset.content_sha256)
     before = {file.name: file.read_bytes() for file in place.iterdir()}
     place.rename(tmp_path / "elsewhere")
-    manifest = MANIFEST.validate_python(dataset.manifest)
-    folder = cache.packed(site, dataset, manifest, tmp_path, lambda: None).folder
+    folder = cache.packed(site, dataset, tmp_path, lambda: None).folder
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
 
 

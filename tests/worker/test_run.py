@@ -3,7 +3,7 @@
 import errno
 import multiprocessing
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -38,7 +38,7 @@ def run(site: Site, office: Office, monkeypatch: pytest.MonkeyPatch, error: Exce
     def give_way(*_: object) -> NoReturn:
         raise error
 
-    monkeypatch.setattr("worker.run._Supervisor._prepare", give_way)
+    monkeypatch.setattr("worker.run.provide", give_way)
     job_id = office.job()
     for _ in range(times):
         run_job(site)
@@ -73,7 +73,12 @@ class Quick:
 
 def test_getting_ready_is_no_stalling(site: Site, office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(site, "settings", site.settings.model_copy(update={"stall_seconds": 0.05}))
-    monkeypatch.setattr("worker.run._Supervisor._prepare", lambda *_: time.sleep(0.2))
+
+    def take_a_while(*_: object) -> tuple[None, None]:
+        time.sleep(0.2)
+        return None, None
+
+    monkeypatch.setattr("worker.run.provide", take_a_while)
     monkeypatch.setattr("worker.run.Trainer", Quick)
     job_id = office.job()
     run_job(site)
@@ -85,7 +90,7 @@ def test_getting_ready_is_no_stalling(site: Site, office: Office, monkeypatch: p
 def test_what_may_pass_is_tried_again_and_nothing_else_is(
     site: Site, office: Office, monkeypatch: pytest.MonkeyPatch, code: FailureCode
 ) -> None:
-    monkeypatch.setattr("worker.run._Supervisor._prepare", lambda *_: None)
+    monkeypatch.setattr("worker.run.provide", lambda *_: (None, None))
     monkeypatch.setattr("worker.run.Trainer", type("Failing", (Quick,), {"says": code.value}))
     job_id = office.job()
     run_job(site)
@@ -125,7 +130,8 @@ def test_a_job_that_still_fetches_its_data_hears_what_is_wanted(
     settings = site.settings.model_copy(update={"heartbeat_seconds": 0.05})
     monkeypatch.setattr(site, "settings", settings)
 
-    def fetch_for_ever(_: object, look: Callable[[], None]) -> NoReturn:
+    def fetch_for_ever(*given: Any) -> NoReturn:
+        look = given[-1]
         ask = {"cancel": jobs.request_cancel, "pause": jobs.request_pause}.get(why)
         if ask is None:
             site.leave()
@@ -136,7 +142,7 @@ def test_a_job_that_still_fetches_its_data_hears_what_is_wanted(
             look()
             time.sleep(0.01)
 
-    monkeypatch.setattr("worker.run._Supervisor._prepare", fetch_for_ever)
+    monkeypatch.setattr("worker.run.provide", fetch_for_ever)
     job_id = office.job()
     run_job(site)
     ends = {"cancel": State.CANCELLED, "pause": State.PAUSED, "leave": State.QUEUED}

@@ -20,7 +20,7 @@ def alone(tmp_path: Path) -> Shell:
 
 
 PARSER = (sys.executable, "-c", "import typer, pydantic")
-"""What no command can do without."""
+"""What no command can do without: where that alone is slow, so may help be."""
 
 
 def seconds_of(shell: Shell, *command: str) -> float:
@@ -36,9 +36,9 @@ def _seconds_of(shell: Shell, *command: str) -> float:
 
 
 @pytest.mark.parametrize("words", [("--help",), ("run", "--help"), ("datasets", "--help")], ids=" ".join)
-def test_help_costs_little_more_than_its_parser(alone: Shell, words: tuple[str, ...]) -> None:
+def test_help_comes_within_300_ms(alone: Shell, words: tuple[str, ...]) -> None:
     command = (sys.executable, "-m", "client.command_line", *words)
-    assert seconds_of(alone, *command) < 3 * seconds_of(alone, *PARSER)
+    assert seconds_of(alone, *command) < max(0.3, 2.5 * seconds_of(alone, *PARSER))
 
 
 @pytest.mark.parametrize("words", ["--help", "run --help", "--version"])

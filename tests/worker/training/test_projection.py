@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -94,25 +95,28 @@ def test_a_skipped_step_projects_nothing(optimizer: dict[str, Any], technique: d
     ids=lambda optimizer: optimizer["type"],
 )
 def test_the_proximal_step_makes_zeros_at_the_accuracy_of_the_penalty(tmp_path: Path, optimizer: Any) -> None:
-    """Digits of 8 × 8 pixels: more than 30 % of the weights are exactly 0, and nothing is lost."""
+    """Digits of 8 × 8 pixels, the mean of three seeds: half of the weights are exactly 0, and nothing is lost."""
     penalty, proximal = (
-        digits(tmp_path, optimizer, {"type": "l1", "weight": 0.003, "mode": mode}) for mode in ("penalty", "proximal")
+        digits(tmp_path, optimizer, {"type": "l1", "weight": 0.001, "mode": mode}) for mode in ("penalty", "proximal")
     )
-    assert penalty["train/sparsity"] < 0.01 < 0.3 < proximal["train/sparsity"]
-    assert proximal["validation/accuracy"] > penalty["validation/accuracy"] - 0.02
+    assert penalty["train/sparsity"] < 0.01 < 0.5 < proximal["train/sparsity"]
+    assert penalty["validation/accuracy"] > 0.94
+    assert proximal["validation/accuracy"] > penalty["validation/accuracy"] - 0.01
     assert math.isfinite(proximal["validation/loss"])
 
 
 def digits(folder: Path, optimizer: dict[str, Any], technique: dict[str, Any]) -> dict[str, float]:
     with np.load(Path(__file__).parents[3] / "local" / "digits.npz") as arrays:
         x, y = arrays["train_images"], arrays["train_labels"]
-    packed = pack_vectors(folder, x.reshape(len(x), -1), y.astype(np.int64), tuple("0123456789"))
+    inputs = x.reshape(len(x), -1).astype(np.float32) / 16
+    packed = pack_vectors(folder, inputs, y.astype(np.int64), tuple("0123456789"))
     words = {
         "network": {"type": "mlp", "hidden": [64]},
         "optimizer": optimizer,
         "regularization": [technique],
         "training": {"epochs": 25, "batch_size": 32},
     }
-    finished = run(packed, words)[-1]
-    assert isinstance(finished, Finished)
-    return dict(finished.last)
+    ends = [run(packed, {**words, "seed": seed})[-1] for seed in range(3)]
+    results = [end.last for end in ends if isinstance(end, Finished)]
+    assert len(results) == len(ends)
+    return {name: fmean(result[name] for result in results) for name in results[0]}
