@@ -7,34 +7,38 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from sqlalchemy import URL
+from sqlalchemy import URL, NullPool, create_engine, text
 
+from models.tables import Table
 from tests.servers.postgres import Postgres, postgres_server
 from tests.servers.process import ServerMissing
 from tests.servers.redis import flush, redis_server
 from tests.servers.s3 import S3, s3_server
+from tests.service import DIGITS, Service, service
 
 ROOT = Path(__file__).parents[1]
 Server = TypeVar("Server")
 
 
-HEAVY = ("s3_server_of_the_run", "installation", "machine", "_trainers")
+HEAVY = ("s3_server_of_the_run", "installation", "lasting_service", "machine", "_trainers")
 """Fixtures that start several processes, where tests share them; the first one decides."""
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The tests that share something heavy run in one of the test processes, which starts the only one."""
+    """The tests that share something heavy run in one of the test processes, which starts the only one; before the
+    others, so that no process has them left when the rest is done."""
     for item in items:
         fixtures = item._fixtureinfo.name2fixturedefs if isinstance(item, pytest.Function) else {}
         shared = [name for name in HEAVY if name in fixtures and fixtures[name][-1].scope != "function"]
         if shared:
             item.add_marker(pytest.mark.xdist_group(f"{shared[0]} of {fixtures[shared[0]][-1].baseid}"))
+    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -67,10 +71,36 @@ def migrated_postgres(postgres: Postgres) -> Iterator[URL]:
     postgres.drop_database(url)
 
 
+@pytest.fixture(scope="session")
+def postgres_of_the_run(postgres: Postgres, migrated_postgres: URL) -> Iterator[str]:
+    yield from _copy(postgres, migrated_postgres)
+
+
 @pytest.fixture
-def postgres_url(postgres: Postgres, migrated_postgres: URL) -> Iterator[str]:
-    """URL of a Postgres database with our tables, this test's own."""
-    url = postgres.create_database(template=str(migrated_postgres.database))
+def postgres_url(postgres_of_the_run: str) -> Iterator[str]:
+    """URL of a Postgres database with our tables and nothing in them. A test leaves the tables as they are."""
+    yield postgres_of_the_run
+    engine = create_engine(postgres_of_the_run, poolclass=NullPool)
+    with engine.begin() as connection:
+        connection.execute(_OTHERS_LEAVE)
+        for table in reversed(Table.metadata.sorted_tables):
+            connection.execute(table.delete())
+
+
+_OTHERS_LEAVE = text(
+    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+)
+
+
+@pytest.fixture
+def own_postgres_url(postgres: Postgres, migrated_postgres: URL) -> Iterator[str]:
+    """The same, of a database that is this test's own, to do with as it likes; it takes a while to make."""
+    yield from _copy(postgres, migrated_postgres)
+
+
+def _copy(postgres: Postgres, migrated: URL) -> Iterator[str]:
+    url = postgres.create_database(template=str(migrated.database))
     yield url.render_as_string(hide_password=False)
     postgres.drop_database(url)
 
@@ -91,7 +121,7 @@ def sqlite_url(migrated_sqlite: Path, tmp_path: Path) -> str:
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def database_url(request: pytest.FixtureRequest) -> str:
-    """URL of a database with our tables, this test's own; the test runs once on each kind."""
+    """URL of a database with our tables and nothing in them; the test runs once on each kind."""
     return str(request.getfixturevalue(f"{request.param}_url"))
 
 
@@ -105,6 +135,36 @@ def redis_url(redis_server_of_the_run: str) -> str:
     """URL of a Redis that holds nothing."""
     flush(redis_server_of_the_run)
     return redis_server_of_the_run
+
+
+@pytest.fixture(scope="session", params=["postgres", pytest.param("sqlite", marks=pytest.mark.chaos)])
+def lasting_service(
+    request: pytest.FixtureRequest, redis_server_of_the_run: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Service]:
+    """An installation that tests share. They want `running_service`."""
+    folder = tmp_path_factory.mktemp("service")
+    with ExitStack() as stack:
+        if request.param == "postgres":
+            servers = [request.getfixturevalue(name) for name in ("postgres", "migrated_postgres")]
+            url = stack.enter_context(contextmanager(_copy)(*servers))
+        else:
+            url = f"sqlite:///{shutil.copy(request.getfixturevalue('migrated_sqlite'), folder / 'trainwright.db')}"
+        settings = {"TRAINWRIGHT_CHECKPOINT_SECONDS": "0.3"}
+        yield stack.enter_context(service(folder, url, redis_server_of_the_run, **settings))
+
+
+@pytest.fixture
+def running_service(lasting_service: Service) -> Iterator[Service]:
+    """An installation with one worker, and with what other tests have left in it. The invariants hold afterwards."""
+    lasting_service.keep_one_worker()
+    yield lasting_service
+    assert lasting_service.violations() == []
+
+
+@pytest.fixture(scope="session")
+def digits_id(lasting_service: Service) -> str:
+    """The digits, in that installation."""
+    return lasting_service.take_in(DIGITS)
 
 
 @pytest.fixture(scope="session")

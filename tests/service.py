@@ -20,13 +20,17 @@ import httpx
 
 from models import checkpoints, projects
 from models.database import Database
+from models.queue import Bell
 from models.settings import Settings
 from models.storage import open_storage
 from models.tables import Job, Worker
 from tests.faults.checker import strays, violations
 from tests.servers.process import free_port, running
+from worker.intake import run_ingest
+from worker.site import Site
 
 ROOT = Path(__file__).parents[1]
+DIGITS = ROOT / "local" / "digits.npz"
 TERMINAL = {"succeeded", "failed", "cancelled"}
 
 
@@ -68,14 +72,32 @@ class Service:
         self.workers.append(process)
         return process
 
+    def keep_one_worker(self) -> None:
+        """Whatever has been done to those that were there: one lives."""
+        living = [worker for worker in self.workers if worker.poll() is None]
+        for worker in living[1:]:
+            worker.terminate()
+            worker.wait()
+        if not living:
+            self.start_worker()
+
     def upload(self, file: Path, name: str | None = None) -> str:
-        dataset = self._ok(self.http.post("/v1/datasets", json={"name": file.stem}))
-        with file.open("rb") as body:
-            path = f"/v1/datasets/{dataset['id']}/content"
-            self._ok(self.http.put(path, params={"filename": name or file.name}, content=body))
-        ready = self.wait(f"/v1/datasets/{dataset['id']}", {"ready", "failed"})
+        """A data set that a worker has taken in."""
+        dataset_id = self._send(file, name or file.name)
+        ready = self.wait(f"/v1/datasets/{dataset_id}", {"ready", "failed"})
         assert ready["status"] == "ready", ready
-        return str(dataset["id"])
+        return dataset_id
+
+    def take_in(self, file: Path) -> str:
+        """The same, where no worker runs: this process does what one would."""
+        dataset_id = self._send(file, file.name)
+        settings = self.read_settings()
+        site = Site(settings, Bell(settings))
+        run_ingest(site, dataset_id)
+        site.close()
+        ready = self._ok(self.http.get(f"/v1/datasets/{dataset_id}"))
+        assert ready["status"] == "ready", ready
+        return dataset_id
 
     def submit(self, spec: dict[str, Any]) -> str:
         self.submitted.append(str(self._ok(self.http.post("/v1/jobs", json=spec))["id"]))
@@ -138,6 +160,12 @@ class Service:
     def logs(self, most: int = 3000) -> str:
         """The last characters of each."""
         return "\n".join(path.read_text(errors="replace")[-most:] for path in sorted(self.folder.glob("*.log")))
+
+    def _send(self, file: Path, name: str) -> str:
+        dataset_id = str(self._ok(self.http.post("/v1/datasets", json={"name": file.stem}))["id"])
+        with file.open("rb") as body:
+            self._ok(self.http.put(f"/v1/datasets/{dataset_id}/content", params={"filename": name}, content=body))
+        return dataset_id
 
     def _start(self, name: str, command: list[str], is_ready: Any, **settings: str) -> subprocess.Popen[bytes]:
         environment = {

@@ -12,38 +12,35 @@ from pathlib import Path
 import torch
 from safetensors.torch import load
 
-from tests.service import service
-
-DIGITS = Path(__file__).parents[1] / "local" / "digits.npz"
+from tests.service import Service
 
 
-def test_a_bundle_does_the_job_again_without_the_service(sqlite_url: str, redis_url: str, tmp_path: Path) -> None:
-    with service(tmp_path, sqlite_url, redis_url) as installation:
-        installation.start_worker()
-        dataset_id = installation.upload(DIGITS)
-        spec = {
-            "seed": 3,
-            "dataset": {"id": dataset_id, "validation": {"fraction": 0.1}},
-            "network": {"type": "cnn", "widths": [8], "head": [16], "norm": "batch"},
-            "regularization": [{"type": "l2", "weight": 1e-4}, {"type": "dropout", "rate": 0.3}],
-            "optimizer": {"type": "adamw", "learning_rate": 0.002},
-            "schedule": {"type": "cosine"},
-            "clipping": {"type": "global_norm", "max_norm": 1.0},
-            "training": {"epochs": 2, "batch_size": 64},
-        }
-        job_id = installation.submit(spec)
-        job = installation.finish(job_id)
-        assert job["status"] == "succeeded", job
-        answer = installation.http.get(job["urls"]["bundle"], params={"data": "true"}).raise_for_status()
-        last = installation.http.get(f"/v1/jobs/{job_id}/checkpoints/last").json()
-        weights = installation.http.get(last["urls"]["content"]).raise_for_status().content
-        refused = installation.submit({**spec, "augmentation": [{"type": "affine", "rotation": 10}]})
-        installation.finish(refused)
-        path = f"/v1/jobs/{refused}/bundle"
-        problem = installation.http.get(path)
-        assert (problem.status_code, problem.json()["errors"][0]["pointer"]) == (409, "/augmentation")
-        without = zipfile.ZipFile(io.BytesIO(installation.http.get(path, params={"script": "false"}).content))
-        assert "train.py" not in without.namelist()
+def test_a_bundle_does_the_job_again_without_the_service(
+    running_service: Service, digits_id: str, tmp_path: Path
+) -> None:
+    spec = {
+        "seed": 3,
+        "dataset": {"id": digits_id, "validation": {"fraction": 0.1}},
+        "network": {"type": "cnn", "widths": [8], "head": [16], "norm": "batch"},
+        "regularization": [{"type": "l2", "weight": 1e-4}, {"type": "dropout", "rate": 0.3}],
+        "optimizer": {"type": "adamw", "learning_rate": 0.002},
+        "schedule": {"type": "cosine"},
+        "clipping": {"type": "global_norm", "max_norm": 1.0},
+        "training": {"epochs": 2, "batch_size": 64},
+    }
+    job_id = running_service.submit(spec)
+    job = running_service.finish(job_id)
+    assert job["status"] == "succeeded", job
+    answer = running_service.http.get(job["urls"]["bundle"], params={"data": "true"}).raise_for_status()
+    last = running_service.http.get(f"/v1/jobs/{job_id}/checkpoints/last").json()
+    weights = running_service.http.get(last["urls"]["content"]).raise_for_status().content
+    refused = running_service.submit({**spec, "augmentation": [{"type": "affine", "rotation": 10}]})
+    running_service.finish(refused)
+    path = f"/v1/jobs/{refused}/bundle"
+    problem = running_service.http.get(path)
+    assert (problem.status_code, problem.json()["errors"][0]["pointer"]) == (409, "/augmentation")
+    without = zipfile.ZipFile(io.BytesIO(running_service.http.get(path, params={"script": "false"}).content))
+    assert "train.py" not in without.namelist()
 
     folder = tmp_path / "bundle"
     with zipfile.ZipFile(io.BytesIO(answer.content)) as bundle:

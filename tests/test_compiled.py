@@ -4,10 +4,8 @@ same bits."""
 from pathlib import Path
 from typing import Any
 
-from tests.service import service
+from tests.service import DIGITS, service
 from tests.worker.training.test_compilation import needs_a_compiler
-
-DIGITS = Path(__file__).parents[1] / "local" / "digits.npz"
 
 
 def compiled(dataset_id: str) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """Specs as their authors would send them, on the data they were written for, over HTTP."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,18 +8,7 @@ import numpy as np
 import pytest
 
 from tests.larger import larger_file
-from tests.service import Service, service
-
-
-@pytest.fixture(scope="module")
-def example_service(
-    migrated_sqlite: Path, redis_server_of_the_run: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Service]:
-    folder = tmp_path_factory.mktemp("examples")
-    (folder / "trainwright.db").write_bytes(migrated_sqlite.read_bytes())
-    with service(folder, f"sqlite:///{folder}/trainwright.db", redis_server_of_the_run) as installation:
-        installation.start_worker()
-        yield installation
+from tests.service import Service
 
 
 def example(name: str, dataset_id: str) -> dict[str, Any]:
@@ -37,25 +25,25 @@ def begins(installation: Service, spec: dict[str, Any], steps: int) -> None:
     assert installation.finish(job_id)["status"] == "cancelled"
 
 
-def test_the_fashion_spec_trains_as_written(example_service: Service) -> None:
-    dataset_id = example_service.upload(larger_file("data/fashion-mnist.npz"))
-    begins(example_service, example("fashion-mnist.json", dataset_id), steps=20)
+def test_the_fashion_spec_trains_as_written(running_service: Service) -> None:
+    dataset_id = running_service.upload(larger_file("data/fashion-mnist.npz"))
+    begins(running_service, example("fashion-mnist.json", dataset_id), steps=20)
 
 
-def test_the_image_folder_spec_trains_as_written(example_service: Service) -> None:
-    dataset_id = example_service.upload(larger_file("data/cifar10-small.zip"))
-    begins(example_service, example("article-image-folder.json", dataset_id), steps=1)
+def test_the_image_folder_spec_trains_as_written(running_service: Service) -> None:
+    dataset_id = running_service.upload(larger_file("data/cifar10-small.zip"))
+    begins(running_service, example("article-image-folder.json", dataset_id), steps=1)
 
 
-def test_the_vector_spec_trains_as_written_and_learns(example_service: Service, tmp_path: Path) -> None:
+def test_the_vector_spec_trains_as_written_and_learns(running_service: Service, tmp_path: Path) -> None:
     """Ten thousand words, of which the first hundred tell the classes apart."""
     draw = np.random.default_rng(0)
     targets = draw.integers(0, 2, 4000)
     inputs = (draw.random((4000, 10_000)) < 0.005).astype(np.uint8)
     inputs[:, :100] |= (draw.random((4000, 100)) < 0.1 * targets[:, None]).astype(np.uint8)
     np.savez_compressed(tmp_path / "words.npz", train_inputs=inputs, train_targets=targets)
-    dataset_id = example_service.upload(tmp_path / "words.npz")
-    job = example_service.finish(example_service.submit(example("article-vectors.json", dataset_id)))
+    dataset_id = running_service.upload(tmp_path / "words.npz")
+    job = running_service.finish(running_service.submit(example("article-vectors.json", dataset_id)))
     assert job["status"] == "succeeded", job["failure"]
     assert job["summary"]["best"]["validation/accuracy"] > 0.9
 
@@ -69,9 +57,9 @@ def test_the_vector_spec_trains_as_written_and_learns(example_service: Service, 
     ],
 )
 def test_a_table_trains_as_classes_and_as_numbers(
-    example_service: Service, file: str, target: str, class_mode: str, metric: str, at_least: float
+    running_service: Service, file: str, target: str, class_mode: str, metric: str, at_least: float
 ) -> None:
-    dataset_id = example_service.upload(larger_file(f"data/{file}"))
+    dataset_id = running_service.upload(larger_file(f"data/{file}"))
     spec = {
         "dataset": {"id": dataset_id, "target": target, "class_mode": class_mode, "validation": {"fraction": 0.2}},
         "network": {"type": "mlp", "hidden": [32]},
@@ -79,6 +67,6 @@ def test_a_table_trains_as_classes_and_as_numbers(
         "training": {"epochs": 20, "batch_size": 32},
         "checkpoints": {"keep_best": {"metric": metric}},
     }
-    job = example_service.finish(example_service.submit(spec))
+    job = running_service.finish(running_service.submit(spec))
     assert job["status"] == "succeeded", job["failure"]
     assert job["summary"]["best"][metric] > at_least

@@ -11,37 +11,31 @@ import numpy as np
 import onnxruntime
 from safetensors import safe_open
 
-from tests.service import Service, service
-
-DIGITS = Path(__file__).parents[1] / "local" / "digits.npz"
+from tests.service import DIGITS, Service
 
 
-def test_a_checkpoint_is_downloaded_in_every_form(sqlite_url: str, redis_url: str, tmp_path: Path) -> None:
-    with service(tmp_path, sqlite_url, redis_url) as installation:
-        installation.start_worker()
-        dataset_id = installation.upload(DIGITS)
-        spec: dict[str, Any] = {
-            "dataset": {"id": dataset_id, "validation": {"fraction": 0.2}},
-            "network": {"type": "mlp", "hidden": []},
-            "training": {"epochs": 3, "batch_size": 64},
-        }
-        job_id = installation.submit(spec)
-        assert installation.finish(job_id)["status"] == "succeeded"
-        last = installation.http.get(f"/v1/jobs/{job_id}/checkpoints/last").json()
-        path = last["urls"]["content"]
-        (tmp_path / "weights").write_bytes(installation.http.get(path).content)
+def test_a_checkpoint_is_downloaded_in_every_form(running_service: Service, digits_id: str, tmp_path: Path) -> None:
+    spec: dict[str, Any] = {
+        "dataset": {"id": digits_id, "validation": {"fraction": 0.2}},
+        "network": {"type": "mlp", "hidden": []},
+        "training": {"epochs": 3, "batch_size": 64},
+    }
+    job_id = running_service.submit(spec)
+    assert running_service.finish(job_id)["status"] == "succeeded"
+    last = running_service.http.get(f"/v1/jobs/{job_id}/checkpoints/last").json()
+    path = last["urls"]["content"]
+    (tmp_path / "weights").write_bytes(running_service.http.get(path).content)
 
-        first = installation.http.get(path, params={"format": "onnx"})
-        assert (first.status_code, first.headers["retry-after"]) == (202, "1")
-        assert first.json()["status"] in ("queued", "processing")
-        onnx = made(installation, path, "onnx")
-        assert onnx.headers["etag"] == f'"{hashlib.sha256(onnx.content).hexdigest()}"'
-        part = installation.http.get(path, params={"format": "onnx"}, headers={"Range": "bytes=10-29"})
-        assert (part.status_code, part.content) == (206, onnx.content[10:30])
-        program = made(installation, path, "torch_export")
-        assert program.headers["content-disposition"].endswith('.pt2"')
-        assert installation.http.get(path, params={"format": "pickle"}).status_code == 422
-        assert installation.violations() == []
+    first = running_service.http.get(path, params={"format": "onnx"})
+    assert (first.status_code, first.headers["retry-after"]) == (202, "1")
+    assert first.json()["status"] in ("queued", "processing")
+    onnx = made(running_service, path, "onnx")
+    assert onnx.headers["etag"] == f'"{hashlib.sha256(onnx.content).hexdigest()}"'
+    part = running_service.http.get(path, params={"format": "onnx"}, headers={"Range": "bytes=10-29"})
+    assert (part.status_code, part.content) == (206, onnx.content[10:30])
+    program = made(running_service, path, "torch_export")
+    assert program.headers["content-disposition"].endswith('.pt2"')
+    assert running_service.http.get(path, params={"format": "pickle"}).status_code == 422
 
     with safe_open(tmp_path / "weights", "pt") as file:
         card = json.loads(file.metadata()["normalization"])

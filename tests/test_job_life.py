@@ -5,7 +5,6 @@ import random
 import re
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,8 @@ import pytest
 from safetensors.numpy import load
 
 from tests.servers.s3 import S3
-from tests.service import Service, descendants, kill_all_of, service
+from tests.service import DIGITS, Service, descendants, kill_all_of, service
 
-DIGITS = Path(__file__).parents[1] / "local" / "digits.npz"
 EPOCHS = 12
 
 
@@ -38,13 +36,13 @@ def spec(dataset_id: str, **changes: Any) -> dict[str, Any]:
     }
 
 
-@pytest.fixture(params=["postgres", pytest.param("sqlite", marks=pytest.mark.chaos)])
-def running_service(request: pytest.FixtureRequest, redis_url: str, tmp_path: Path) -> Iterator[Service]:
-    database_url = request.getfixturevalue(f"{request.param}_url")
-    with service(tmp_path, database_url, redis_url, TRAINWRIGHT_CHECKPOINT_SECONDS="0.3") as installation:
-        installation.start_worker()
-        yield installation
-        assert installation.violations() == []
+@pytest.fixture(scope="module")
+def undisturbed(lasting_service: Service, digits_id: str) -> str:
+    """The job that others are held against."""
+    lasting_service.keep_one_worker()
+    job_id = lasting_service.submit(spec(digits_id))
+    assert lasting_service.finish(job_id)["status"] == "succeeded"
+    return job_id
 
 
 def test_a_job_goes_from_a_spec_to_a_checkpoint(running_service: Service) -> None:
@@ -63,9 +61,11 @@ def test_a_job_goes_from_a_spec_to_a_checkpoint(running_service: Service) -> Non
     assert [line["message"].split()[0] for line in (lines[0], lines[-1])] == ["job_claimed", "job_left"]
 
 
-def test_pictures_in_another_size_are_made_once_and_kept_with_their_data(running_service: Service) -> None:
+def test_pictures_in_another_size_are_made_once_and_kept_with_their_data(
+    running_service: Service, digits_id: str
+) -> None:
     short = {"epochs": 1, "batch_size": 64}
-    words = spec(running_service.upload(DIGITS), training=short)
+    words = spec(digits_id, training=short)
     words["dataset"]["image_size"] = [10, 9]
     made, bits = [], []
     for _ in range(2):
@@ -96,14 +96,14 @@ def test_the_whole_stack_is_a_matter_of_settings(postgres_url: str, redis_url: s
 
 
 @pytest.mark.parametrize("kills", [2, pytest.param(20, marks=[pytest.mark.chaos, pytest.mark.timeout(1800)])])
-def test_a_worker_killed_at_any_step_costs_no_bit(running_service: Service, kills: int) -> None:
-    dataset_id = running_service.upload(DIGITS)
-    undisturbed = running_service.submit(spec(dataset_id))
-    steps = running_service.finish(undisturbed)["progress"]["steps"]
+def test_a_worker_killed_at_any_step_costs_no_bit(
+    running_service: Service, digits_id: str, undisturbed: str, kills: int
+) -> None:
+    steps = running_service.job(undisturbed)["progress"]["steps"]
     running_service.start_worker()
     seed = 7
     for kill_at in random.Random(seed).sample(range(1, steps - steps // 4), kills):
-        job_id = running_service.submit(spec(dataset_id))
+        job_id = running_service.submit(spec(digits_id))
         running_service.reach_step(job_id, kill_at)
         owner = running_service.owner_of(job_id)
         trainers = descendants(owner.pid)
@@ -116,16 +116,15 @@ def test_a_worker_killed_at_any_step_costs_no_bit(running_service: Service, kill
         assert_each_step_once(running_service, job_id, steps)
 
 
-def test_a_paused_job_leaves_its_worker_and_goes_on_to_the_same_bits(running_service: Service) -> None:
-    dataset_id = running_service.upload(DIGITS)
-    undisturbed = running_service.submit(spec(dataset_id))
-    running_service.finish(undisturbed)
-    job_id = running_service.submit(spec(dataset_id))
+def test_a_paused_job_leaves_its_worker_and_goes_on_to_the_same_bits(
+    running_service: Service, digits_id: str, undisturbed: str
+) -> None:
+    job_id = running_service.submit(spec(digits_id))
     at = running_service.reach_step(job_id, 20)
     running_service.http.post(f"/v1/jobs/{job_id}/pause")
     paused = running_service.wait(f"/v1/jobs/{job_id}", {"paused"}, 20)
     assert paused["progress"]["step"] >= at
-    another = running_service.submit(spec(dataset_id, training={"epochs": 1, "batch_size": 64}))
+    another = running_service.submit(spec(digits_id, training={"epochs": 1, "batch_size": 64}))
     assert running_service.finish(another)["status"] == "succeeded"
     assert running_service.job(job_id)["status"] == "paused"
     running_service.http.post(f"/v1/jobs/{job_id}/resume")
@@ -134,8 +133,8 @@ def test_a_paused_job_leaves_its_worker_and_goes_on_to_the_same_bits(running_ser
     assert running_service.last_weights(job_id) == running_service.last_weights(undisturbed)
 
 
-def test_a_cancelled_job_is_tried_again_from_where_it_was(running_service: Service) -> None:
-    job_id = running_service.submit(spec(running_service.upload(DIGITS)))
+def test_a_cancelled_job_is_tried_again_from_where_it_was(running_service: Service, digits_id: str) -> None:
+    job_id = running_service.submit(spec(digits_id))
     running_service.reach_step(job_id, 60)
     running_service.http.post(f"/v1/jobs/{job_id}/cancel")
     assert running_service.finish(job_id)["status"] == "cancelled"
@@ -144,13 +143,12 @@ def test_a_cancelled_job_is_tried_again_from_where_it_was(running_service: Servi
     assert started_at(running_service, job_id) > 0
 
 
-def test_a_worker_told_to_leave_loses_at_most_a_step(running_service: Service) -> None:
-    dataset_id = running_service.upload(DIGITS)
-    undisturbed = running_service.submit(spec(dataset_id))
-    running_service.finish(undisturbed)
-    job_id = running_service.submit(spec(dataset_id))
+def test_a_worker_told_to_leave_loses_at_most_a_step(
+    running_service: Service, digits_id: str, undisturbed: str
+) -> None:
+    job_id = running_service.submit(spec(digits_id))
     at = running_service.reach_step(job_id, 20)
-    leaving = running_service.workers[0]
+    leaving = running_service.owner_of(job_id)
     leaving.send_signal(signal.SIGTERM)
     assert leaving.wait(20) == 0
     left = running_service.job(job_id)
@@ -164,8 +162,8 @@ def test_a_worker_told_to_leave_loses_at_most_a_step(running_service: Service) -
     assert running_service.last_bits(job_id) == running_service.last_bits(undisturbed)
 
 
-def test_a_running_job_is_cancelled_within_two_beats(running_service: Service) -> None:
-    job_id = running_service.submit(spec(running_service.upload(DIGITS), training={"epochs": 1000, "batch_size": 16}))
+def test_a_running_job_is_cancelled_within_two_beats(running_service: Service, digits_id: str) -> None:
+    job_id = running_service.submit(spec(digits_id, training={"epochs": 1000, "batch_size": 16}))
     running_service.reach_step(job_id, 5)
     asked = time.monotonic()
     for _ in range(2):
@@ -175,8 +173,8 @@ def test_a_running_job_is_cancelled_within_two_beats(running_service: Service) -
     assert running_service.http.post(f"/v1/jobs/{job_id}/cancel").json()["status"] == "cancelled"
 
 
-def test_a_run_that_diverges_says_so(running_service: Service) -> None:
-    wild = spec(running_service.upload(DIGITS), optimizer={"type": "sgd", "learning_rate": 1e6}, clipping=None)
+def test_a_run_that_diverges_says_so(running_service: Service, digits_id: str) -> None:
+    wild = spec(digits_id, optimizer={"type": "sgd", "learning_rate": 1e6}, clipping=None)
     wild |= {"network": {"type": "mlp", "hidden": [64, 64]}, "checkpoints": {"every": "1 steps"}}
     job_id = running_service.submit(wild)
     job = running_service.finish(job_id)

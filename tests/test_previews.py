@@ -2,35 +2,21 @@
 
 import io
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from tests.service import Service, service
+from tests.service import DIGITS, Service
 
-DIGITS = Path(__file__).parents[1] / "local" / "digits.npz"
 Json = dict[str, Any]
 
 
-@pytest.fixture(scope="module")
-def installation(
-    migrated_sqlite: Path, redis_server_of_the_run: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Service]:
-    folder = tmp_path_factory.mktemp("previews")
-    (folder / "trainwright.db").write_bytes(migrated_sqlite.read_bytes())
-    with service(folder, f"sqlite:///{folder}/trainwright.db", redis_server_of_the_run) as installation:
-        installation.start_worker()
-        yield installation
-
-
-@pytest.fixture(scope="module")
-def spec(installation: Service) -> Json:
+@pytest.fixture
+def spec(digits_id: str) -> Json:
     return {
-        "dataset": {"id": installation.upload(DIGITS), "validation": {"split": "test"}},
+        "dataset": {"id": digits_id, "validation": {"split": "test"}},
         "network": {"type": "mlp", "hidden": [32, 16]},
         "augmentation": [{"type": "affine", "rotation": 20, "shift": [0.1, 0.1]}],
         "schedule": {"type": "cosine", "warmup": {"duration": "1 epochs"}},
@@ -46,23 +32,23 @@ def shown(installation: Service, kind: str, spec: Json) -> Json:
     return body
 
 
-def test_a_busy_worker_shows_the_rate_of_each_step_that_the_run_then_has(installation: Service, spec: Json) -> None:
-    long = installation.submit({**spec, "training": {"epochs": 100_000, "batch_size": 64}})
-    installation.reach_step(long, 1)
-    curve = shown(installation, "schedule", spec)["result"]
-    installation.http.post(f"/v1/jobs/{long}/cancel").raise_for_status()
-    job_id = installation.submit(spec)
-    assert installation.finish(job_id)["status"] == "succeeded"
-    metrics = installation.http.get(f"/v1/jobs/{job_id}/metrics", params={"keys": "step,learning_rate"}).json()
+def test_a_busy_worker_shows_the_rate_of_each_step_that_the_run_then_has(running_service: Service, spec: Json) -> None:
+    long = running_service.submit({**spec, "training": {"epochs": 100_000, "batch_size": 64}})
+    running_service.reach_step(long, 1)
+    curve = shown(running_service, "schedule", spec)["result"]
+    running_service.http.post(f"/v1/jobs/{long}/cancel").raise_for_status()
+    job_id = running_service.submit(spec)
+    assert running_service.finish(job_id)["status"] == "succeeded"
+    metrics = running_service.http.get(f"/v1/jobs/{job_id}/metrics", params={"keys": "step,learning_rate"}).json()
     assert curve["steps"] == metrics["columns"]["step"]
     assert curve["learning_rate"] == metrics["columns"]["learning_rate"]
 
 
-def test_a_picture_shows_examples_of_the_data_and_is_the_same_again(installation: Service, spec: Json) -> None:
-    preview = shown(installation, "augmentation", spec)
-    assert shown(installation, "augmentation", {**spec, "name": "another"}) == preview, "the name changes nothing"
+def test_a_picture_shows_examples_of_the_data_and_is_the_same_again(running_service: Service, spec: Json) -> None:
+    preview = shown(running_service, "augmentation", spec)
+    assert shown(running_service, "augmentation", {**spec, "name": "another"}) == preview, "the name changes nothing"
     picture = preview["result"]["picture"]
-    answer = installation.http.get(preview["urls"]["picture"])
+    answer = running_service.http.get(preview["urls"]["picture"])
     assert answer.headers["content-type"] == "image/png"
     pixels = np.asarray(Image.open(io.BytesIO(answer.content)).convert("L"))
     first = pixels[: picture["cell_height"] : 12, : picture["cell_width"] : 12]
@@ -70,21 +56,21 @@ def test_a_picture_shows_examples_of_the_data_and_is_the_same_again(installation
         stored = digits["train_images"][picture["cells"][0]["example"]]
     np.testing.assert_array_equal(first, stored)
     tag = {"If-None-Match": answer.headers["etag"]}
-    assert installation.http.get(preview["urls"]["picture"], headers=tag).status_code == 304
+    assert running_service.http.get(preview["urls"]["picture"], headers=tag).status_code == 304
 
 
-def test_a_start_is_judged(installation: Service, spec: Json) -> None:
-    healthy = shown(installation, "initialization", spec)["result"]
+def test_a_start_is_judged(running_service: Service, spec: Json) -> None:
+    healthy = shown(running_service, "initialization", spec)["result"]
     assert (healthy["verdict"], len(healthy["layers"]), healthy["examples"]) == ("healthy", 3, 64)
     narrow = {**spec, "initialization": {"type": "normal", "std": 1e-4}}
-    vanishing = shown(installation, "initialization", narrow)["result"]
+    vanishing = shown(running_service, "initialization", narrow)["result"]
     assert (vanishing["verdict"], "kaiming_normal" in vanishing["advice"]) == ("vanishing", True)
 
 
-def test_a_preview_is_there_while_one_still_looks(installation: Service, spec: Json) -> None:
+def test_a_preview_is_there_while_one_still_looks(running_service: Service, spec: Json) -> None:
     """On a worker that has made one of its kind before, as the data are there and the processes warm."""
     for kind, seconds in (("schedule", 0.5), ("augmentation", 2.0), ("initialization", 2.0)):
-        shown(installation, kind, {**spec, "seed": 1})
+        shown(running_service, kind, {**spec, "seed": 1})
         begun = time.monotonic()
-        shown(installation, kind, {**spec, "seed": 2, "training": {"epochs": 3, "batch_size": 32}})
+        shown(running_service, kind, {**spec, "seed": 2, "training": {"epochs": 3, "batch_size": 32}})
         assert time.monotonic() - begun < 4 * seconds, f"{kind}: {time.monotonic() - begun:.2f} s"

@@ -1,15 +1,12 @@
 """A job that starts from another one's checkpoint, with real processes."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from models import checkpoints
-from tests.service import Service, kill_all_of, service
+from tests.service import Service, kill_all_of
 
-DIGITS = Path(__file__).parents[1] / "local" / "digits.npz"
 FROZEN_STEPS = 40
 
 
@@ -23,20 +20,11 @@ def spec(dataset_id: str, epochs: int, **changes: Any) -> dict[str, Any]:
     }
 
 
-@pytest.fixture
-def on_both(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Service]:
-    yield from running(tmp_path, database_url, redis_url)
-
-
-@pytest.fixture
-def running_service(sqlite_url: str, redis_url: str, tmp_path: Path) -> Iterator[Service]:
-    yield from running(tmp_path, sqlite_url, redis_url)
-
-
-def running(folder: Path, database_url: str, redis_url: str) -> Iterator[Service]:
-    with service(folder, database_url, redis_url, TRAINWRIGHT_CHECKPOINT_SECONDS="0.3") as installation:
-        installation.start_worker()
-        yield installation
+@pytest.fixture(scope="module")
+def source(lasting_service: Service, digits_id: str) -> str:
+    """The job whose checkpoints others start from."""
+    lasting_service.keep_one_worker()
+    return trained(lasting_service, digits_id)
 
 
 def trained(installation: Service, dataset_id: str) -> str:
@@ -50,34 +38,35 @@ def best_of(installation: Service, job_id: str) -> dict[str, Any]:
     return checkpoint
 
 
-def test_a_job_goes_on_from_another_ones_best_and_is_better_than_one_from_scratch(on_both: Service) -> None:
-    dataset_id = on_both.upload(DIGITS)
-    source = trained(on_both, dataset_id)
-    scratch = on_both.finish(on_both.submit(spec(dataset_id, 1)))
+def test_a_job_goes_on_from_another_ones_best_and_is_better_than_one_from_scratch(
+    running_service: Service, digits_id: str, source: str
+) -> None:
+    scratch = running_service.finish(running_service.submit(spec(digits_id, 1)))
     start = {"checkpoint": {"job": source}, "freeze": ["convolutions"], "freeze_until": f"{FROZEN_STEPS} steps"}
-    warm_id = on_both.submit(spec(dataset_id, 1, warm_start=start))
-    warm = on_both.finish(warm_id)
+    warm_id = running_service.submit(spec(digits_id, 1, warm_start=start))
+    warm = running_service.finish(warm_id)
     assert warm["status"] == "succeeded", warm
     accuracies = [job["summary"]["last"]["validation/accuracy"] for job in (warm, scratch)]
     assert accuracies[0] > accuracies[1] + 0.02
 
-    best = best_of(on_both, source)
+    best = best_of(running_service, source)
     report = warm["summary"]["warm_start"]
     assert (report["checkpoint"], report["sha256"]) == (best["id"], best["sha256"])
     assert (report["replaced"], report["left"], report["frozen_until_step"]) == ([], [], FROZEN_STEPS)
     assert "output" in report["loaded"]
-    events = on_both.http.get(f"/v1/jobs/{warm_id}/events").json()["data"]
+    events = running_service.http.get(f"/v1/jobs/{warm_id}/events").json()["data"]
     assert [event["data"] for event in events if event["type"] == "job.warm_started"] == [report]
 
 
-def test_a_worker_killed_on_either_side_of_the_thaw_costs_no_bit(running_service: Service) -> None:
-    dataset_id = running_service.upload(DIGITS)
-    start = {"checkpoint": best_of(running_service, trained(running_service, dataset_id))["id"], "freeze": "body"}
+def test_a_worker_killed_on_either_side_of_the_thaw_costs_no_bit(
+    running_service: Service, digits_id: str, source: str
+) -> None:
+    start = {"checkpoint": best_of(running_service, source)["id"], "freeze": "body"}
     thawing = {**start, "freeze_until": "100 steps"}
-    undisturbed = running_service.submit(spec(dataset_id, 16, warm_start=thawing))
+    undisturbed = running_service.submit(spec(digits_id, 16, warm_start=thawing))
     running_service.finish(undisturbed)
     for kill_at in (50, 120):
-        job_id = running_service.submit(spec(dataset_id, 16, warm_start=thawing))
+        job_id = running_service.submit(spec(digits_id, 16, warm_start=thawing))
         running_service.reach_step(job_id, kill_at)
         kill_all_of(running_service.owner_of(job_id))
         running_service.start_worker()
@@ -87,16 +76,17 @@ def test_a_worker_killed_on_either_side_of_the_thaw_costs_no_bit(running_service
         assert job["summary"]["warm_start"]["checkpoint"] == start["checkpoint"]
 
 
-def test_weights_that_were_damaged_end_the_job_and_are_not_served_again(running_service: Service) -> None:
-    dataset_id = running_service.upload(DIGITS)
-    best = best_of(running_service, trained(running_service, dataset_id))
+def test_weights_that_were_damaged_end_the_job_and_are_not_served_again(
+    running_service: Service, digits_id: str
+) -> None:
+    best = best_of(running_service, trained(running_service, digits_id))
     damage(running_service, best["id"])
-    job = running_service.finish(running_service.submit(spec(dataset_id, 1, warm_start={"checkpoint": best["id"]})))
+    job = running_service.finish(running_service.submit(spec(digits_id, 1, warm_start={"checkpoint": best["id"]})))
     assert (job["status"], job["failure"]["code"]) == ("failed", "checkpoint_error")
     assert best["id"] in job["failure"]["message"]
     assert job["failure"]["owner"] == "user"
     assert running_service.http.get(f"/v1/checkpoints/{best['id']}").status_code == 404
-    again = running_service.http.post("/v1/jobs", json=spec(dataset_id, 1, warm_start={"checkpoint": best["id"]}))
+    again = running_service.http.post("/v1/jobs", json=spec(digits_id, 1, warm_start={"checkpoint": best["id"]}))
     assert again.status_code == 422
 
 

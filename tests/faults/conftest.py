@@ -6,9 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.service import Service, service
-
-DIGITS = Path(__file__).parents[2] / "local" / "digits.npz"
+from tests.service import DIGITS, Service, service
 
 
 @pytest.fixture(params=["postgres", pytest.param("sqlite", marks=pytest.mark.chaos)])
@@ -28,12 +26,8 @@ def installation(request: pytest.FixtureRequest, kept_in: str, redis_url: str, t
 
 @pytest.fixture
 def dataset_id(installation: Service) -> str:
-    """The digits, taken in by a worker that has left since."""
-    worker = installation.start_worker()
-    ready = installation.upload(DIGITS)
-    worker.terminate()
-    worker.wait()
-    return ready
+    """The digits."""
+    return installation.take_in(DIGITS)
 
 
 def quick(dataset_id: str, *, epochs: int = 1, **changes: Any) -> dict[str, Any]:

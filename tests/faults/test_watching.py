@@ -48,7 +48,7 @@ def test_what_happened_is_in_the_figures_and_in_the_logs(installation: Service, 
     assert {"trainwright_database_errors_total", "trainwright_leases_lost_total"} <= told.keys()
     assert told["trainwright_jobs"] == told["trainwright_queue_age_seconds"] == 0
     assert told["trainwright_workers"] >= 1
-    lines = [line for line in log_of(installation, "worker-2") if line.get("job") == job_id]
+    lines = [line for line in log_of(installation, "worker-1") if line.get("job") == job_id]
     assert {"job_recovered", "job_claimed", "checkpoint_saved", "job_left"} <= {line["event"] for line in lines}
     assert min(line["attempt"] for line in lines if line["event"] == "job_claimed") == 2
     (posted,) = [line for line in log_of(installation, "api") if (line.get("method"), line.get("path")) == POST]

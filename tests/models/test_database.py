@@ -67,9 +67,9 @@ def test_a_server_that_vanished_is_noticed_within_half_a_minute(postgres_url: st
     assert found == [10, 5, 3, 30_000]
 
 
-def test_a_statement_that_was_prepared_for_another_type_fails_once_at_most(postgres_url: str) -> None:
+def test_a_statement_that_was_prepared_for_another_type_fails_once_at_most(own_postgres_url: str) -> None:
     """As after an upgrade under a process that lives on."""
-    database, upgrade = open_database(postgres_url), open_database(postgres_url)
+    database, upgrade = open_database(own_postgres_url), open_database(own_postgres_url)
     names = text("SELECT name FROM projects")
     for _ in range(10):
         with database.read() as session:

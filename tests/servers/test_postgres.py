@@ -11,8 +11,14 @@ def connect(url: str) -> "psycopg.Connection[Any]":
 
 
 @pytest.mark.parametrize("time", ["first", "second"])
-def test_every_test_has_a_database_of_its_own(postgres_url: str, time: str) -> None:
+def test_every_test_has_empty_tables(postgres_url: str, time: str) -> None:
     with connect(postgres_url) as connection:
+        connection.execute("INSERT INTO projects (id, name, created_at) VALUES ('prj_1', 'left behind', now())")
+
+
+@pytest.mark.parametrize("time", ["first", "second"])
+def test_a_database_may_be_a_tests_own(own_postgres_url: str, time: str) -> None:
+    with connect(own_postgres_url) as connection:
         connection.execute("CREATE TABLE left_behind (x integer)")
 
 

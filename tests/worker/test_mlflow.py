@@ -20,12 +20,11 @@ from models.tables import Job, MlflowRun
 from tests.models.conftest import Office, office
 from tests.servers.mlflow import mlflow_server
 from tests.servers.process import ServerMissing, free_port
-from tests.service import kill_all_of, service
+from tests.service import DIGITS, kill_all_of, service
 from worker.mlflow import Teller, parameters
 from worker.site import Site
 
 __all__ = ["office"]
-DIGITS = Path(__file__).parents[2] / "local" / "digits.npz"
 
 
 class Double:

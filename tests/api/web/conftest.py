@@ -14,9 +14,8 @@ from models.projects import Scope
 from tests.api.conftest import World
 from tests.api.web.browser import Theme, Visitor, chromium, visitor
 from tests.servers.process import ServerMissing
-from tests.service import Service, service
+from tests.service import DIGITS, Service, service
 
-DIGITS = Path(__file__).parents[3] / "local" / "digits.npz"
 HOSTILE = "<img src=x onerror=\"document.title='taken'\">"
 
 
