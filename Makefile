@@ -21,7 +21,7 @@ SEED ?= 0
 SECONDS ?= 300
 FAULTS := tests/faults tests/test_job_life.py tests/local/test_killed.py tests/models/test_discarded.py tests/models/test_jobs.py \
 	tests/models/test_upgrades.py tests/api/test_datasets.py tests/api/test_idempotent.py \
-	tests/api/test_schema.py tests/test_hostile.py tests/test_interoperability.py tests/worker/test_mlflow.py \
+	tests/api/test_schema.py tests/test_hostile.py tests/test_interoperability.py tests/test_compiled.py tests/worker/test_mlflow.py \
 	tests/local/test_up.py::test_a_second_start_on_one_folder_is_refused \
 	tests/worker/training/test_loop.py::test_how_often_anything_is_saved_or_told_changes_nothing
 

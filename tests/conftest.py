@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 import pytest
 from sqlalchemy import URL, NullPool, create_engine, text
@@ -149,8 +150,8 @@ def lasting_service(
             url = stack.enter_context(contextmanager(_copy)(*servers))
         else:
             url = f"sqlite:///{shutil.copy(request.getfixturevalue('migrated_sqlite'), folder / 'trainwright.db')}"
-        settings = {"TRAINWRIGHT_CHECKPOINT_SECONDS": "0.3"}
-        yield stack.enter_context(service(folder, url, redis_server_of_the_run, **settings))
+        broker = urlsplit(redis_server_of_the_run)._replace(path="/1").geturl()  # its workers hear no other test's bell
+        yield stack.enter_context(service(folder, url, broker, TRAINWRIGHT_CHECKPOINT_SECONDS="0.3"))
 
 
 @pytest.fixture

@@ -4,6 +4,8 @@ same bits."""
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.service import DIGITS, service
 from tests.worker.training.test_compilation import needs_a_compiler
 
@@ -17,6 +19,7 @@ def compiled(dataset_id: str) -> dict[str, Any]:
     }
 
 
+@pytest.mark.chaos
 @needs_a_compiler
 def test_a_compiled_job_ends_with_the_same_bits_after_a_pause(sqlite_url: str, redis_url: str, tmp_path: Path) -> None:
     with service(tmp_path, sqlite_url, redis_url, TRAINWRIGHT_LEASE_SECONDS="30") as installation:

@@ -28,13 +28,13 @@ from models.settings import Settings
 from models.storage import open_storage
 from tests.conftest import migrate
 from tests.faults.checker import leftovers, strays, violations
-from tests.faults.conftest import DIGITS, quick
+from tests.faults.conftest import quick
 from tests.faults.deeds import Deed, by, drawn, picked, read_deeds, write_deeds
 from tests.faults.proxy import Proxy, proxy
 from tests.servers.postgres import Postgres, postgres_server
 from tests.servers.process import free_port, running
 from tests.servers.redis import answers, find_binary
-from tests.service import Service, forkservers, service, trainers
+from tests.service import DIGITS, Service, forkservers, service, trainers
 
 VARIANTS = [{"epochs": epochs, "seed": seed} for epochs in (1, 3) for seed in (0, 1)]
 CLIENTS = 4

@@ -20,7 +20,8 @@ from models.states import TERMINAL, DatasetState, State
 from models.storage import open_storage, put_file
 from models.tables import Dataset, Job
 from tests.faults.checker import leftovers, violations
-from tests.faults.conftest import DIGITS, quick
+from tests.faults.conftest import quick
+from tests.service import DIGITS
 from worker import warm
 from worker.intake import run_ingest
 from worker.reconcile import reconcile

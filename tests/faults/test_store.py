@@ -11,10 +11,10 @@ from sqlalchemy import select
 from models.failpoints import flip_a_bit
 from models.tables import Checkpoint
 from tests.faults.checker import leftovers
-from tests.faults.conftest import DIGITS, quick
+from tests.faults.conftest import quick
 from tests.faults.moody_store import moody_store
 from tests.servers.s3 import S3
-from tests.service import Service, kill_all_of, service
+from tests.service import DIGITS, Service, kill_all_of, service
 
 MiB = 1024**2
 

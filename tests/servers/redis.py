@@ -48,9 +48,9 @@ def answers(url: str) -> bool:
 
 
 def flush(url: str) -> None:
-    """Forget everything, as a test expects to find it."""
+    """Forget everything under this URL, as a test expects to find it."""
     with redis.Redis.from_url(url, socket_timeout=5) as client:
-        client.flushall()
+        client.flushdb()
 
 
 def find_binary() -> Path:

@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, Route, expect
 
-from tests.api.web.conftest import DIGITS, HOSTILE, Site, Visit, digits_spec
+from tests.api.web.conftest import HOSTILE, Site, Visit, digits_spec
+from tests.service import DIGITS
 
 pytestmark = pytest.mark.xdist_group("browser")
 
