@@ -43,8 +43,9 @@ class Training(Technique):
     """Batches per step; the last step of an epoch takes what is left."""
     replicas: Annotated[int, Field(ge=1, le=64)] = 1
     """Equal parts of every batch, each computed by a copy of the network on the same weights: the arithmetic of
-    data-parallel training. Batch norms, dropout and batch-wise augmentation see one part at a time. On a processor each
-    has cores of its own, which small networks use better than all cores together; a GPU computes them one by one.
+    data-parallel training. Batch norms and dropout see one part at a time, and so does augmentation where a batch has
+    500,000 numbers or more. On a processor each has cores of its own, which small networks use better than all cores
+    together; a GPU computes them one by one.
     """
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     """Of the products in the network; weights, loss, gradients and the update are float32 always. `float16` scales the

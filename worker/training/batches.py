@@ -1,8 +1,9 @@
 """How replicas get their parts of each batch.
 
-The parts of a small one are all made by one thread: threads that have many little things to do keep each other waiting
-for Python. Where replicas have threads of their own, one of these makes them while the weights are updated, of which
-the others see nothing.
+A small one is made whole, by one thread: threads that have many little things to do keep each other waiting for Python.
+Where replicas have threads of their own, the first of these to be done with its part of a step makes the next step's
+batch, beside whoever is not done yet and beside the update of the weights. The replicas make their parts of a large one
+themselves, at the same time.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,6 +12,7 @@ from functools import cache, partial
 from math import prod
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from worker.training.data import Dataset
@@ -19,7 +21,8 @@ from worker.training.replicas import Replica, Replicas
 from worker.training.tally import Tally
 
 LARGE_BATCH = 500_000
-"""Numbers in a batch from which on it is worth the replicas' while to make their parts at the same time."""
+"""Numbers in a batch from which on it is worth the replicas' while to make their parts at the same time. What is drawn
+for the examples depends on it."""
 
 
 class Batch(NamedTuple):
@@ -39,7 +42,7 @@ class Place(NamedTuple):
 
 
 Make = Callable[[], Batch]
-"""Makes it the first time, and gives the same one each time."""
+"""Makes it, if nobody has, and gives the same one each time."""
 
 
 class Batches:
@@ -61,14 +64,17 @@ class Batches:
         return coming[1].result() if coming is not None and coming[0] == place else self.begun(positions, place)
 
     def begun(self, positions: Tensor, place: Place) -> Sequence[Make]:
-        shared = enumerate(self.replicas.share_out(positions), place.number * len(self.replicas))
-        makes: list[Make] = [
-            cache(partial(self.made, replica, part, place, index)) for index, (replica, part) in shared
+        replicas = self.replicas
+        if self.is_large(positions):
+            shared = enumerate(replicas.share_out(positions), place.number * len(replicas))
+            return [cache(partial(self.made, replica, part, place, index)) for index, (replica, part) in shared]
+        inputs, targets, counts = self.made(replicas.first, positions, place, place.number)
+        shares = [len(part) for _, part in replicas.share_out(positions)]
+        tallies = [counts, *(Tally(counts.device) for _ in shares[1:])]
+        return [
+            partial(Batch, *one)
+            for one in zip(torch.split(inputs, shares), torch.split(targets, shares), tallies, strict=True)
         ]
-        if not self.is_large(positions):
-            for make in makes:
-                make()
-        return makes
 
     def made(self, replica: Replica, positions: Tensor, place: Place, index: int) -> Batch:
         counts = Tally(replica.feed.device)

@@ -5,7 +5,7 @@ whatever happens between two steps (a flush, an evaluation, a checkpoint) change
 that was interrupted ends with the same bits as one that was not.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial, reduce
 from operator import add
 
@@ -106,14 +106,15 @@ def step(run: Run) -> None:
 
     following = run.examples_of_step(1)
     run.batches.read_ahead(following)
+    next_place = Place(run.position.epoch, run.position.step + 1)
+    prepare = partial(run.batches.prepare, following[: run.spec.training.batch_size], next_place)
     with run.trained():
-        loss, activity, sums = differentiate(run)
+        loss, activity, sums = differentiate(run, prepare if run.ascent is None else None)
     if run.ascent is not None:
         run.tally.add("sam/ascents", 1)
         with run.ascent.uphill(), run.trained(), run.tally.paused():
-            differentiate(run)
+            differentiate(run, prepare)
 
-    run.batches.prepare(following[: run.spec.training.batch_size], Place(run.position.epoch, run.position.step + 1))
     with torch.no_grad():
         penalty = activity
         for one in run.penalties:
@@ -135,23 +136,23 @@ def step(run: Run) -> None:
             run.tally.add("averaging/updates", run.average.update(run.position.step))
 
 
-def differentiate(run: Run) -> tuple[Tensor, Tensor, Tensor]:
+def differentiate(run: Run, meanwhile: Callable[[], None] | None) -> tuple[Tensor, Tensor, Tensor]:
     """Leaves at every parameter the gradient of the mean loss over the step's examples.
 
     They come in batches as large as the spec says, and these in a part for each replica; each counts by its share, so
-    that many small ones are one large one. Gives the loss, the penalty on activations, and the sums that the epoch's
-    metrics are made of.
+    that many small ones are one large one. `meanwhile` is called when the last of them has begun. Gives the loss, the
+    penalty on activations, and the sums that the epoch's metrics are made of.
     """
     replicas, place = run.replicas, Place(run.position.epoch, run.position.step)
     positions = run.examples_of_step()
     learn = partial(learned, run, len(positions))
 
     replicas.begin(run.spec.seed, place.step)
-    of_parts = [
-        one
-        for number, batch in enumerate(torch.split(positions, run.spec.training.batch_size))
-        for one in replicas.each(learn, run.batches.parts(batch, place._replace(number=number)))
-    ]
+    batches = torch.split(positions, run.spec.training.batch_size)
+    of_parts = []
+    for number, batch in enumerate(batches):
+        parts = run.batches.parts(batch, place._replace(number=number))
+        of_parts += replicas.each(learn, parts, meanwhile if number == len(batches) - 1 else None)
     replicas.gather(run.tally)
     loss, activity, whole, sums = map(sum_of, zip(*of_parts, strict=True))
 

@@ -90,14 +90,24 @@ class Replicas:
         parts = batch.tensor_split(min(len(self), len(batch)))
         return list(zip(self.all, parts, strict=False))
 
-    def each(self, work: Callable[[Replica, Part], Result], parts: Sequence[Part]) -> list[Result]:
+    def each(
+        self,
+        work: Callable[[Replica, Part], Result],
+        parts: Sequence[Part],
+        meanwhile: Callable[[], None] | None = None,
+    ) -> list[Result]:
         """The results of every replica's work on its part, at the same time where there are cores; the last replicas
-        have nothing to do where there are fewer parts.
+        have nothing to do where there are fewer parts. `meanwhile` is called when the others have begun.
         """
         working = self.all[: len(parts)]
-        if self.pool is None or len(parts) == 1:
+        waiting = []
+        if self.pool is not None:
+            others = zip(working[1:], parts[1:], strict=True)
+            waiting = [self.pool.submit(work, replica, part) for replica, part in others]
+        if meanwhile is not None:
+            meanwhile()
+        if not waiting:
             return list(map(work, working, parts))
-        waiting = [self.pool.submit(work, replica, part) for replica, part in zip(working[1:], parts[1:], strict=True)]
         return [work(self.first, parts[0]), *(one.result() for one in waiting)]
 
     def together(self) -> None:

@@ -13,7 +13,7 @@ from tests.worker.training.test_loop import EVERYTHING, interrupted, same_bits
 from worker.training import EpochDone
 from worker.training import batches as batches_module
 from worker.training import run as run_module
-from worker.training.batches import Batches
+from worker.training.batches import Batch, Batches, Place
 from worker.training.layers import BatchNorm
 from worker.training.loop import step
 from worker.training.run import Run
@@ -110,14 +110,45 @@ def test_an_interrupted_run_of_replicas_ends_with_the_same_bits(
     assert same_bits(last_of(run(packed, words)), interrupted(packed, words, tmp_path, 3, 7))
 
 
-def test_who_makes_the_parts_of_a_batch_changes_nothing(packed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    words = {**EVERYTHING, "training": {**EVERYTHING["training"], "replicas": 2}}
+@pytest.mark.parametrize("way", [*WAYS, {"training": {"accumulate": 3}}])
+def test_when_a_batch_is_made_changes_nothing(
+    packed: Path, monkeypatch: pytest.MonkeyPatch, way: dict[str, Any]
+) -> None:
+    training = {**EVERYTHING["training"], "replicas": 2, **way.get("training", {})}
+    words = {**EVERYTHING, **way, "training": training}
     ahead = last_of(run(packed, words))
-    with monkeypatch.context() as patched:
-        patched.setattr(Batches, "prepare", lambda *_: None)
-        assert same_bits(last_of(run(packed, words)), ahead)
-    monkeypatch.setattr(batches_module, "LARGE_BATCH", 1)
+    monkeypatch.setattr(Batches, "prepare", lambda *_: None)
     assert same_bits(last_of(run(packed, words)), ahead)
+
+
+def test_a_small_batch_is_augmented_as_that_of_one_network(packed: Path) -> None:
+    several = replicated(packed, {**PLAIN, "augmentation": [{"type": "affine", "rotation": 20}, {"type": "mixup"}]}, 3)
+    positions = several.order(0)[:16]
+    place = Place(epoch=0, step=5, number=2)
+    parts = [make() for make in several.batches.parts(positions, place)]
+    assert [len(part.targets) for part in parts] == [6, 5, 5]
+    inputs, targets = several.feed.training_batch(several.data.training, positions, 0, 5, 2)
+    assert torch.equal(torch.cat([part.inputs for part in parts]), inputs)
+    assert torch.equal(torch.cat([part.targets for part in parts]), targets)
+    assert [bool(part.counts.known or part.counts.counted) for part in parts] == [True, False, False]
+
+
+def test_replicas_make_their_parts_of_a_large_batch_themselves(packed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = last_of(run(packed, {**PLAIN, "training": {"epochs": 2, "batch_size": 16, "replicas": 2}}))
+    monkeypatch.setattr(batches_module, "LARGE_BATCH", 1)
+    several, makers = replicated(packed, PLAIN, 2), []
+    made = several.batches.made
+
+    def noted(*which: Any) -> Batch:
+        makers.append(current_thread().name)
+        return made(*which)
+
+    monkeypatch.setattr(several.batches, "made", noted)
+    step(several)
+    several.replicas.close()
+    assert sorted(makers) == sorted([current_thread().name, "replica_0"])
+    large = last_of(run(packed, {**PLAIN, "training": {"epochs": 2, "batch_size": 16, "replicas": 2}}))
+    assert same_bits(small, large), "nothing was drawn for their examples"
 
 
 def test_a_batch_is_made_beside_the_update_with_as_many_threads_as_any(
