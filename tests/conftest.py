@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import urlsplit
 
 import pytest
 from sqlalchemy import URL, NullPool, create_engine, text
@@ -18,7 +17,7 @@ from sqlalchemy import URL, NullPool, create_engine, text
 from models.tables import Table
 from tests.servers.postgres import Postgres, postgres_server
 from tests.servers.process import ServerMissing
-from tests.servers.redis import flush, redis_server
+from tests.servers.redis import flush, next_database, redis_server
 from tests.servers.s3 import S3, s3_server
 from tests.service import DIGITS, Service, service
 
@@ -32,14 +31,12 @@ HEAVY = ("s3_server_of_the_run", "installation", "lasting_service", "machine", "
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The tests that share something heavy run in one of the test processes, which starts the only one; before the
-    others, so that no process has them left when the rest is done."""
+    """The tests that share something heavy run in one of the test processes, which starts the only one."""
     for item in items:
         fixtures = item._fixtureinfo.name2fixturedefs if isinstance(item, pytest.Function) else {}
         shared = [name for name in HEAVY if name in fixtures and fixtures[name][-1].scope != "function"]
         if shared:
             item.add_marker(pytest.mark.xdist_group(f"{shared[0]} of {fixtures[shared[0]][-1].baseid}"))
-    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -72,16 +69,28 @@ def migrated_postgres(postgres: Postgres) -> Iterator[URL]:
     postgres.drop_database(url)
 
 
+@contextmanager
+def copied(postgres: Postgres, migrated: URL) -> Iterator[str]:
+    """URL of a new database that is like another one."""
+    url = postgres.create_database(template=str(migrated.database))
+    try:
+        yield url.render_as_string(hide_password=False)
+    finally:
+        postgres.drop_database(url)
+
+
 @pytest.fixture(scope="session")
-def postgres_of_the_run(postgres: Postgres, migrated_postgres: URL) -> Iterator[str]:
-    yield from _copy(postgres, migrated_postgres)
+def postgres_url_of_the_run(postgres: Postgres, migrated_postgres: URL) -> Iterator[str]:
+    """Of the database that tests have one after the other. They want `postgres_url`."""
+    with copied(postgres, migrated_postgres) as url:
+        yield url
 
 
 @pytest.fixture
-def postgres_url(postgres_of_the_run: str) -> Iterator[str]:
+def postgres_url(postgres_url_of_the_run: str) -> Iterator[str]:
     """URL of a Postgres database with our tables and nothing in them. A test leaves the tables as they are."""
-    yield postgres_of_the_run
-    engine = create_engine(postgres_of_the_run, poolclass=NullPool)
+    yield postgres_url_of_the_run
+    engine = create_engine(postgres_url_of_the_run, poolclass=NullPool)
     with engine.begin() as connection:
         connection.execute(_OTHERS_LEAVE)
         for table in reversed(Table.metadata.sorted_tables):
@@ -90,20 +99,15 @@ def postgres_url(postgres_of_the_run: str) -> Iterator[str]:
 
 _OTHERS_LEAVE = text(
     "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
-    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    " WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
 )
 
 
 @pytest.fixture
 def own_postgres_url(postgres: Postgres, migrated_postgres: URL) -> Iterator[str]:
     """The same, of a database that is this test's own, to do with as it likes; it takes a while to make."""
-    yield from _copy(postgres, migrated_postgres)
-
-
-def _copy(postgres: Postgres, migrated: URL) -> Iterator[str]:
-    url = postgres.create_database(template=str(migrated.database))
-    yield url.render_as_string(hide_password=False)
-    postgres.drop_database(url)
+    with copied(postgres, migrated_postgres) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")
@@ -144,13 +148,13 @@ def lasting_service(
 ) -> Iterator[Service]:
     """An installation that tests share. They want `running_service`."""
     folder = tmp_path_factory.mktemp("service")
+    broker = next_database(redis_server_of_the_run)  # its worker hears no other test's bell
+    flush(broker)
     with ExitStack() as stack:
         if request.param == "postgres":
-            servers = [request.getfixturevalue(name) for name in ("postgres", "migrated_postgres")]
-            url = stack.enter_context(contextmanager(_copy)(*servers))
+            url = stack.enter_context(copied(*map(request.getfixturevalue, ("postgres", "migrated_postgres"))))
         else:
             url = f"sqlite:///{shutil.copy(request.getfixturevalue('migrated_sqlite'), folder / 'trainwright.db')}"
-        broker = urlsplit(redis_server_of_the_run)._replace(path="/1").geturl()  # its workers hear no other test's bell
         yield stack.enter_context(service(folder, url, broker, TRAINWRIGHT_CHECKPOINT_SECONDS="0.3"))
 
 
@@ -159,7 +163,11 @@ def running_service(lasting_service: Service) -> Iterator[Service]:
     """An installation with one worker, and with what other tests have left in it. The invariants hold afterwards."""
     lasting_service.keep_one_worker()
     yield lasting_service
-    assert lasting_service.violations() == []
+    try:
+        assert lasting_service.violations() == []
+    finally:
+        lasting_service.keep_one_worker()
+        lasting_service.end_all()
 
 
 @pytest.fixture(scope="session")

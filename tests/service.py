@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -72,6 +72,14 @@ class Service:
         self.workers.append(process)
         return process
 
+    def end_all(self) -> None:
+        """Cancel what has not ended. From here on nobody is told of the jobs there were."""
+        for job_id in self.submitted:
+            if self.job(job_id)["status"] not in TERMINAL:
+                self._ok(self.http.post(f"/v1/jobs/{job_id}/cancel"))
+                self.finish(job_id)
+        self.submitted.clear()
+
     def keep_one_worker(self) -> None:
         """Whatever has been done to those that were there: one lives."""
         living = [worker for worker in self.workers if worker.poll() is None]
@@ -83,21 +91,15 @@ class Service:
 
     def upload(self, file: Path, name: str | None = None) -> str:
         """A data set that a worker has taken in."""
-        dataset_id = self._send(file, name or file.name)
-        ready = self.wait(f"/v1/datasets/{dataset_id}", {"ready", "failed"})
-        assert ready["status"] == "ready", ready
-        return dataset_id
+        return self._ready(self._send(file, name or file.name))
 
     def take_in(self, file: Path) -> str:
-        """The same, where no worker runs: this process does what one would."""
+        """The same without a worker: this process does what one would, unless one is there and faster."""
         dataset_id = self._send(file, file.name)
         settings = self.read_settings()
-        site = Site(settings, Bell(settings))
-        run_ingest(site, dataset_id)
-        site.close()
-        ready = self._ok(self.http.get(f"/v1/datasets/{dataset_id}"))
-        assert ready["status"] == "ready", ready
-        return dataset_id
+        with closing(Site(settings, Bell(settings))) as site:
+            run_ingest(site, dataset_id)
+        return self._ready(dataset_id)
 
     def submit(self, spec: dict[str, Any]) -> str:
         self.submitted.append(str(self._ok(self.http.post("/v1/jobs", json=spec))["id"]))
@@ -165,6 +167,11 @@ class Service:
         dataset_id = str(self._ok(self.http.post("/v1/datasets", json={"name": file.stem}))["id"])
         with file.open("rb") as body:
             self._ok(self.http.put(f"/v1/datasets/{dataset_id}/content", params={"filename": name}, content=body))
+        return dataset_id
+
+    def _ready(self, dataset_id: str) -> str:
+        dataset = self.wait(f"/v1/datasets/{dataset_id}", {"ready", "failed"})
+        assert dataset["status"] == "ready", dataset
         return dataset_id
 
     def _start(self, name: str, command: list[str], is_ready: Any, **settings: str) -> subprocess.Popen[bytes]:

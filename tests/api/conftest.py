@@ -24,7 +24,7 @@ from models.projects import Scope
 from models.settings import Settings
 from models.spec.manifest import ArrayFile, ImageManifest, ImageSplit
 from models.tables import Checkpoint, Job
-from tests.servers.postgres import Postgres
+from tests.conftest import copied
 
 Json = dict[str, Any]
 
@@ -36,10 +36,8 @@ def url_of_the_run(request: pytest.FixtureRequest, tmp_path_factory: pytest.Temp
         path = shutil.copy(request.getfixturevalue("migrated_sqlite"), tmp_path_factory.mktemp("api"))
         yield f"sqlite:///{path}"
         return
-    server: Postgres = request.getfixturevalue("postgres")
-    url = server.create_database(template=str(request.getfixturevalue("migrated_postgres").database))
-    yield url.render_as_string(hide_password=False)
-    server.drop_database(url)
+    with copied(*map(request.getfixturevalue, ("postgres", "migrated_postgres"))) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

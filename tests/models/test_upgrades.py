@@ -25,6 +25,12 @@ def _config() -> Config:
 REVISIONS = [script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()][1:]
 
 
+@pytest.fixture
+def postgres_url(own_postgres_url: str) -> str:
+    """These change the tables."""
+    return own_postgres_url
+
+
 def _move(office: Office, revision: str) -> None:
     config = _config()
     with office.database.rebuild() as connection:

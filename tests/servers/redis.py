@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import redis
 
@@ -21,7 +22,9 @@ MISSING = (
 
 @contextmanager
 def redis_server() -> Iterator[str]:
-    """URL of the server that TRAINWRIGHT_TEST_REDIS_URL names (it will be flushed), otherwise of one of our own."""
+    """URL of the database that TRAINWRIGHT_TEST_REDIS_URL names (it will be flushed, and the next one), otherwise of
+    one of our own.
+    """
     if named := os.environ.get("TRAINWRIGHT_TEST_REDIS_URL"):
         yield named
         return
@@ -51,6 +54,12 @@ def flush(url: str) -> None:
     """Forget everything under this URL, as a test expects to find it."""
     with redis.Redis.from_url(url, socket_timeout=5) as client:
         client.flushdb()
+
+
+def next_database(url: str) -> str:
+    """The one beside it, on the same server."""
+    parts = urlsplit(url)
+    return parts._replace(path=f"/{(int(parts.path.strip('/') or 0) + 1) % 16}").geturl()
 
 
 def find_binary() -> Path:

@@ -10,6 +10,7 @@ def connect(url: str) -> "psycopg.Connection[Any]":
     return psycopg.connect(url.replace("postgresql+psycopg", "postgresql"), autocommit=True)
 
 
+@pytest.mark.xdist_group("postgres_url")
 @pytest.mark.parametrize("time", ["first", "second"])
 def test_every_test_has_empty_tables(postgres_url: str, time: str) -> None:
     with connect(postgres_url) as connection:

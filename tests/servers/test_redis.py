@@ -4,6 +4,7 @@ import pytest
 import redis
 
 
+@pytest.mark.xdist_group("redis_url")
 @pytest.mark.parametrize("time", ["first", "second"])
 def test_every_test_finds_it_empty(redis_url: str, time: str) -> None:
     with redis.Redis.from_url(redis_url) as client:

@@ -19,7 +19,7 @@ def alone(tmp_path: Path) -> Shell:
 OURS = "from client.command_line.__main__ import main; main()"
 TYPER = """
 import typer
-app = typer.Typer()
+app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
 @app.callback()
 def service(url: str = "") -> None: ...
 @app.command()
@@ -31,15 +31,16 @@ app()
 
 def packages_of(shell: Shell, program: str, words: str) -> set[str]:
     """What a command line has loaded when it ends, but for Python's own library."""
-    program = f"""
+    watched = f"""
 import atexit, sys
 atexit.register(lambda: sys.stderr.write(" ".join(sys.modules)))
 sys.argv = ["trainwright", *{words.split()!r}]
 {program}
 """
     done = subprocess.run(
-        [sys.executable, "-c", program], env=shell.environment, capture_output=True, text=True, check=True
+        [sys.executable, "-c", watched], env=shell.environment, capture_output=True, text=True, check=False
     )
+    assert done.returncode == 0, done.stderr
     return {name.partition(".")[0] for name in done.stderr.split()} - sys.stdlib_module_names
 
 
