@@ -53,8 +53,9 @@ check: lint test  ## everything that CI runs
 MINUTES ?= 14
 
 bench: .venv/dev  ## docs/benchmarks.md anew: MINUTES=14 for each of three workloads, half an hour for the rest; FASHION_MNIST=file.npz
-	@for words in "training fashion cifar vectors --all --minutes $(MINUTES) $(FASHION_MNIST:%=--fashion-mnist %)" images slots overhead start checkpoints past_memory \
-	  api growth; do echo "== $$words"; $(RUN) -m benchmarks.$$words || exit 1; done
+	@for words in "training fashion cifar vectors --all --minutes $(MINUTES) $(FASHION_MNIST:%=--fashion-mnist %)" \
+	  images slots overhead start checkpoints past_memory api growth; do \
+	  echo "== $$words"; $(RUN) -m benchmarks.$$words || exit 1; done
 
 clean:  ## forget the environments and every cache
 	rm -rf .venv .venv-* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

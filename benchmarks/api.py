@@ -78,7 +78,7 @@ def one(server: Server, what: str, clients: int, seconds: float) -> Measured:
     with watched() as processor:
         found = load(server, what, clients, seconds)
     server.tidy()
-    assert found.failures == 0, f"{server.name}: {found.failures} answers were none to {what}"
+    assert found.failures == 0 or server.name != "ours", f"{found.failures} answers were none to {what}"
     return Measured(found, processor)
 
 
@@ -137,13 +137,14 @@ def result(kind: str, results: Results, rounds: int, seconds: float) -> dict[str
 
 def row(results: Results, what: str, clients: int, name: str) -> list[str | float]:
     found = results[what, clients, name]
+    failures = sum(one.load.failures for one in found)
     ours, this = (
         statistics.median(one.load.rate for one in results[what, clients, server]) for server in ("ours", name)
     )
     return [
         what,
         clients,
-        name,
+        f"{name}; failed answers: {failures}" if failures else name,
         spread([one.load.rate for one in found]),
         f"{ours / this:.2f}×",
         spread([one.load.milliseconds(0.5) for one in found], 1),
