@@ -239,6 +239,11 @@ def _goes_on(running: Running, folder: DataFolder) -> str:
     )
 
 
+class Interrupted(KeyboardInterrupt):
+    """Python ends by the signal itself, whatever the exit code, if a plain one has passed through code that is made
+    from text (dataclasses are), though somebody catches it."""
+
+
 def _interrupt_on_signals(service: Service) -> None:
     """The first signal ends the demo and stops the service in order, the second one stops it at once."""
 
@@ -247,7 +252,7 @@ def _interrupt_on_signals(service: Service) -> None:
             service.hurry.set()
         else:
             service.stopping.set()
-            raise KeyboardInterrupt
+            raise Interrupted
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, interrupt)

@@ -47,3 +47,23 @@ def test_the_demo_can_be_interrupted(tmp_path: Path) -> None:
         assert demo.wait() == 130, said
     assert eventually(lambda: not any(map(is_alive, pids)), 1)
     assert list(tmp_path.iterdir()) == []
+
+
+INTERRUPTED_IN_TEXT = """
+import os, signal, sys
+from threading import Event
+from types import SimpleNamespace
+from local.demo import _interrupt_on_signals
+
+_interrupt_on_signals(SimpleNamespace(stopping=Event(), hurry=Event()))
+try:
+    exec("os.kill(os.getpid(), signal.SIGINT); signal.pause()")
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+
+
+def test_an_interrupt_that_meets_code_made_from_text_ends_it_in_order_too(tmp_path: Path) -> None:
+    (tmp_path / "interrupted.py").write_text(INTERRUPTED_IN_TEXT)
+    done = subprocess.run([sys.executable, "-m", "interrupted"], cwd=tmp_path, env=environment(tmp_path), check=False)
+    assert done.returncode == 130
