@@ -73,7 +73,7 @@ class Service:
         return process
 
     def end_all(self) -> None:
-        """Cancel what has not ended. From here on nobody is told of the jobs there were."""
+        """Cancel what has not ended, and forget what was submitted."""
         for job_id in self.submitted:
             if self.job(job_id)["status"] not in TERMINAL:
                 self._ok(self.http.post(f"/v1/jobs/{job_id}/cancel"))

@@ -12,7 +12,6 @@ from functools import cache, partial
 from math import prod
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 from worker.training.data import Dataset
@@ -68,13 +67,10 @@ class Batches:
         if self.is_large(positions):
             shared = enumerate(replicas.share_out(positions), place.number * len(replicas))
             return [cache(partial(self.made, replica, part, place, index)) for index, (replica, part) in shared]
-        inputs, targets, counts = self.made(replicas.first, positions, place, place.number)
-        shares = [len(part) for _, part in replicas.share_out(positions)]
-        tallies = [counts, *(Tally(counts.device) for _ in shares[1:])]
-        return [
-            partial(Batch, *one)
-            for one in zip(torch.split(inputs, shares), torch.split(targets, shares), tallies, strict=True)
-        ]
+        whole = self.made(replicas.first, positions, place, place.number)
+        inputs, targets = ([part for _, part in replicas.share_out(all_of_it)] for all_of_it in whole[:2])
+        counts = [whole.counts, *(Tally(whole.counts.device) for _ in inputs[1:])]
+        return [partial(Batch, *one) for one in zip(inputs, targets, counts, strict=True)]
 
     def made(self, replica: Replica, positions: Tensor, place: Place, index: int) -> Batch:
         counts = Tally(replica.feed.device)
@@ -82,7 +78,7 @@ class Batches:
         return Batch(inputs, targets, counts)
 
     def prepare(self, positions: Tensor, place: Place) -> None:
-        """Begin with a batch that will be asked for, if there is a thread that would do nothing else."""
+        """Have a batch that will be asked for made by a thread of the replicas, once it has done what it has to do."""
         pool = self.replicas.pool
         if pool is not None and len(positions) and not self.is_large(positions):
             self.coming = (place, pool.submit(self.begun, positions, place))

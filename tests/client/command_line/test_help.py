@@ -29,8 +29,8 @@ app()
 """A small command line of the same form: what it loads, ours may."""
 
 
-def packages_of(shell: Shell, program: str, words: str) -> set[str]:
-    """What a command line has loaded when it ends, but for Python's own library."""
+def modules_of(shell: Shell, program: str, words: str) -> set[str]:
+    """What a command line has loaded when it ends."""
     watched = f"""
 import atexit, sys
 atexit.register(lambda: sys.stderr.write(" ".join(sys.modules)))
@@ -41,12 +41,19 @@ sys.argv = ["trainwright", *{words.split()!r}]
         [sys.executable, "-c", watched], env=shell.environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    return {name.partition(".")[0] for name in done.stderr.split()} - sys.stdlib_module_names
+    return set(done.stderr.split())
+
+
+def packages(modules: set[str]) -> set[str]:
+    """But for Python's own library."""
+    return {name.partition(".")[0] for name in modules} - sys.stdlib_module_names
 
 
 @pytest.mark.parametrize("words", ["--help", "run --help", "datasets --help", "--version"])
 def test_help_comes_at_once_for_it_loads_nothing_but_the_parser_of_commands(alone: Shell, words: str) -> None:
-    assert packages_of(alone, OURS, words) <= packages_of(alone, TYPER, "run --help") | {"client"}
+    loaded = modules_of(alone, OURS, words)
+    assert packages(loaded) <= packages(modules_of(alone, TYPER, "run --help")) | {"client"}
+    assert not loaded & {"client.client", "client.resources"}
 
 
 def test_a_command_never_loads_torch(alone: Shell) -> None:
