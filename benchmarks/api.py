@@ -10,22 +10,29 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.contest import say, surroundings
+from benchmarks.contest import CORES, say, surroundings
 from benchmarks.figures import Processor, spread, watched
-from benchmarks.installations import APPEND, Server, bare, databases, mlflow, ours
+from benchmarks.installations import APPEND, OURS, Server, bare, databases, mlflow, ours
 from benchmarks.load import Load, fire
 from benchmarks.report import record
 
 CLIENTS = (1, 16)
 WARM_UP = 0.5
 ASKED = ("POST a job", "GET a job", "list 20 jobs", APPEND, "read 1,000 steps")
+SERVERS: Mapping[str, Callable[[Path, str], AbstractContextManager[Server | None]]] = {
+    "ours": ours,
+    "ours_in_processes": partial(ours, processes=CORES),
+    "bare": bare,
+    "mlflow": mlflow,
+}
 NAMES = {"postgres": "Postgres, fsync on", "sqlite": "SQLite, synchronous FULL"}
 
 
@@ -43,17 +50,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("kinds", nargs="*", choices=[*NAMES, []], metavar="DATABASE", help=", ".join(NAMES))
     parser.add_argument("--only", help="what is asked must begin so")
-    parser.add_argument("--servers", nargs="*", choices=["ours", "bare", "mlflow"], default=["ours", "bare", "mlflow"])
+    parser.add_argument("--servers", nargs="*", choices=list(SERVERS), default=list(SERVERS))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=2.0, help="of each measurement")
     options = parser.parse_args()
     for kind in options.kinds or NAMES:
-        with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
-            folder = Path(name)
+        with tempfile.TemporaryDirectory() as temporary, ExitStack() as stack:
+            folder = Path(temporary)
             folder.chmod(0o755)
             new = stack.enter_context(databases(kind, folder))
-            starts = [start for start in (ours, bare, mlflow) if start.__name__ in options.servers]
-            servers = [stack.enter_context(start(folder, new(start.__name__))) for start in starts]
+            servers = [stack.enter_context(SERVERS[name](folder, new(name))) for name in options.servers]
             asked = tuple(what for what in ASKED if what.startswith(options.only or ""))
             results = measure([one for one in servers if one is not None], asked, options.rounds, options.seconds)
         if not options.only:
@@ -78,7 +84,7 @@ def one(server: Server, what: str, clients: int, seconds: float) -> Measured:
     with watched() as processor:
         found = load(server, what, clients, seconds)
     server.tidy()
-    assert found.failures == 0 or server.name != "ours", f"{found.failures} answers were none to {what}"
+    assert found.failures == 0 or not server.name.startswith(OURS), f"{found.failures} answers were none to {what}"
     return Measured(found, processor)
 
 
@@ -117,11 +123,12 @@ def cost(found: Measured) -> float:
 def result(kind: str, results: Results, rounds: int, seconds: float) -> dict[str, Any]:
     about = (
         f"{NAMES[kind]}. Each measurement lasts {seconds:g} s after {WARM_UP:g} s of warm-up; all servers are there "
-        "all the while, and asked in turn. Ours and the bare route are one process of uvicorn, MLflow what its command "
-        "starts. A job is a spec of 1 kB with an Idempotency-Key, authenticated, validated against its data set, "
-        "counted against the project's limits and written with its event and an entry in the audit log; "
-        "the bare route keeps the same text under an id. What is appended is a worker's own write for ours, a request "
-        "for MLflow. *Processor* is that of server and database for one answer; the client takes some 50 µs beside."
+        "all the while, and asked in turn. Ours and the bare route are one process of uvicorn where no other number is "
+        "said, MLflow what its command starts: four. A job is a spec of 1 kB with an Idempotency-Key, authenticated, "
+        "validated against its data set, counted against the project's limits and written with its event and an entry "
+        "in the audit log; the bare route keeps the same text under an id. What is appended is a worker's own write "
+        "for ours, a request for MLflow. *Processor* is that of server and database for one answer; the client takes "
+        "some 50 µs beside."
     )
     return {
         "title": f"The API on {NAMES[kind].partition(',')[0]}",
@@ -138,9 +145,7 @@ def result(kind: str, results: Results, rounds: int, seconds: float) -> dict[str
 def row(results: Results, what: str, clients: int, name: str) -> list[str | float]:
     found = results[what, clients, name]
     failures = sum(one.load.failures for one in found)
-    ours, this = (
-        statistics.median(one.load.rate for one in results[what, clients, server]) for server in ("ours", name)
-    )
+    ours, this = (statistics.median(one.load.rate for one in results[what, clients, server]) for server in (OURS, name))
     return [
         what,
         clients,

@@ -56,19 +56,23 @@ def databases(kind: str, folder: Path) -> Iterator[Callable[[str], str]]:
         yield lambda _: server.create_database().render_as_string(hide_password=False)
 
 
+OURS = "ours"
+
+
 @contextmanager
-def ours(folder: Path, url: str) -> Iterator[Server]:
+def ours(folder: Path, url: str, processes: int = 1) -> Iterator[Server]:
     """The API with a broker and no worker."""
+    name = OURS if processes == 1 else f"{OURS}, {processes} processes"
     migrate(url)
     with redis_server() as broker:
-        settings = settings_of(url, folder, TRAINWRIGHT_BROKER_URL=broker)
-        with opened(settings) as database, web("ours", "api.main:create_app", folder, settings, "/healthz") as port:
+        settings = settings_of(url, folder, TRAINWRIGHT_BROKER_URL=broker, WEB_CONCURRENCY=str(processes))
+        with opened(settings) as database, web(name, "api.main:create_app", folder, settings, "/healthz") as port:
             with database.write() as session:
                 project_id, key = project_of(session, "benchmark")
                 dataset_id = dataset_of(session, project_id)
             requests = _our_requests(database, project_id, dataset_id, key)
             calls = {APPEND: lambda _: _appending(database, _running_job(database, project_id, dataset_id))}
-            yield Server("ours", port, requests, calls, lambda: _forget_queue(database))
+            yield Server(name, port, requests, calls if processes == 1 else {}, lambda: _forget_queue(database))
 
 
 def settings_of(url: str, folder: Path, **others: str) -> dict[str, str]:
@@ -85,7 +89,8 @@ def settings_of(url: str, folder: Path, **others: str) -> dict[str, str]:
 def opened(settings: Mapping[str, str]) -> Iterator[Database]:
     from models.settings import Settings
 
-    names = {name.removeprefix("TRAINWRIGHT_").lower(): value for name, value in settings.items()}
+    prefix = "TRAINWRIGHT_"
+    names = {name.removeprefix(prefix).lower(): value for name, value in settings.items() if name.startswith(prefix)}
     database = Database(Settings.model_validate(names))
     yield database
     database.close()
@@ -188,7 +193,9 @@ def bare(folder: Path, url: str) -> Iterator[Server]:
 
 @contextmanager
 def web(name: str, factory: str, folder: Path, variables: Mapping[str, str], ready: str) -> Iterator[int]:
-    """An application under uvicorn, one process, as the service runs it; its port."""
+    """An application under uvicorn, as the service runs it, in one process unless WEB_CONCURRENCY says another number;
+    its port.
+    """
     port = free_port()
     command = [sys.executable, "-m", "uvicorn", factory, "--factory", "--port", str(port), "--log-level", "warning"]
     environment = {**os.environ, **variables}

@@ -120,7 +120,7 @@ def _unfit(value: object, path: Path = ()) -> Iterator[SpecError]:
 
 
 def _unfit_text(text: str, path: Path) -> Iterator[SpecError]:
-    if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
+    if "\0" in text or (not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text)):
         yield SpecError(
             pointer_to(path).encode("utf-8", "replace").decode(), "text", "Text without NUL and without lone surrogates"
         )

@@ -34,7 +34,7 @@ from models.spec.geometric import (
 )
 from worker.training import geometry
 from worker.training.augmentation.blurring import blurred
-from worker.training.augmentation.draws import Draws, first_that_fits, per_sample
+from worker.training.augmentation.draws import Draws, per_sample
 from worker.training.geometry import Fill, Interpolation
 
 KERAS_FLIP = 0.5
@@ -173,17 +173,19 @@ def draw_operation(operation: Geometric, draws: Draws, size: tuple[int, int]) ->
 def boxed(operation: RandomResizedCrop, draws: Draws, size: tuple[int, int]) -> Tensor:
     """Reads from a box of the image; its edges may lie between pixels."""
     height, width = size
-    area = draws.between(*operation.scale, tries=TRIES) * height * width
+    area = draws.between(*operation.scale, tries=TRIES) * (height * width)
     narrowest, widest = operation.ratio
     ratio = draws.between(math.log(narrowest), math.log(widest), tries=TRIES).exp()
-    fits = ((area / ratio).sqrt() <= height) & ((area * ratio).sqrt() <= width)
-    closest = min(max(width / height, operation.ratio[0]), operation.ratio[1])
+    heights, widths = (area / ratio).sqrt(), (area * ratio).sqrt()
+    fits = (heights <= height) & (widths <= width)
+    one_fits, first = fits.max(1, keepdim=True)
+    closest = min(max(width / height, narrowest), widest)
     largest = min(height, width / closest)
-    rows = torch.where(fits.any(1), first_that_fits((area / ratio).sqrt(), fits), largest)
-    columns = torch.where(fits.any(1), first_that_fits((area * ratio).sqrt(), fits), largest * closest)
-    down, across = (torch.where(fits.any(1), draws.symmetric(0.5), 0.0) for _ in range(2))
-    return geometry.translation(down * (height - rows), across * (width - columns)) @ geometry.scaling(
-        rows / height, columns / width
+    drawn = [heights.gather(1, first)[:, 0], widths.gather(1, first)[:, 0], draws.symmetric(0.5), draws.symmetric(0.5)]
+    without = torch.tensor([largest, largest * closest, 0.0, 0.0])
+    rows, columns, down, across = torch.where(one_fits, torch.stack(drawn, 1), without).unbind(1)
+    return geometry.affine(
+        (rows / height, 0.0, down * (height - rows)), (0.0, columns / width, across * (width - columns))
     )
 
 
