@@ -27,7 +27,7 @@ class Processor:
     """Processor time between two moments."""
 
     servers: float = 0.0
-    """Seconds, of all processes below this one."""
+    """Seconds, of all processes below this one, ended ones among them."""
     own: float = 0.0
     """Of this one."""
     other_load: float = 0.0
@@ -38,15 +38,15 @@ class Processor:
 def watched() -> Iterator[Processor]:
     """What this process and those below it take while the block runs, and what all others do."""
     found = Processor()
-    begun, busy, below, own = time.perf_counter(), busy_seconds(), _seconds_below(os.getpid()), time.process_time()
+    begun, busy, below, own = time.perf_counter(), busy_seconds(), _seconds_below(), time.process_time()
     yield found
-    found.servers = _seconds_below(os.getpid()) - below
+    found.servers = _seconds_below() - below
     found.own = time.process_time() - own
     found.other_load = max(0.0, busy_seconds() - busy - found.servers - found.own) / (time.perf_counter() - begun)
 
 
-def _seconds_below(pid: int) -> float:
-    """Of all that live below a process, and those of their children that have ended."""
+def _seconds_below() -> float:
+    """Of all that live below this process, and of what has ended there."""
     parents, seconds = {}, {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -55,7 +55,9 @@ def _seconds_below(pid: int) -> float:
             continue
         parents[int(stat.parent.name)] = int(fields[1])
         seconds[int(stat.parent.name)] = sum(map(int, fields[11:15]))
-    return sum(seconds[one] for one in seconds if _is_below(one, pid, parents)) / TICKS
+    ended = os.times()
+    living = sum(seconds[one] for one in seconds if _is_below(one, os.getpid(), parents)) / TICKS
+    return living + ended.children_user + ended.children_system
 
 
 def _is_below(one: int, pid: int, parents: dict[int, int]) -> bool:

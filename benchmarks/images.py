@@ -45,12 +45,15 @@ def measure(workload: str, folder: Path, rounds: int, asked: int | None) -> None
     warm_up, usual = STEPS[workload]
     say(f"{workload}: {count} pictures of {side} x {side} pixels")
     size = write_folder(folder / "images", side, count)
+    decode(folder)
     seconds = ingested(folder)
     say(f"{size / 1024:.1f} KiB each; packed in {seconds:.1f} s, {count / seconds:,.0f}/s")
     steps = asked or usual
     contestants = [
         Contestant(OURS, "engine"),
         Contestant(f"{OURS}, {CORES} replicas", "engine", arguments=[f"--replicas={CORES}"]),
+        Contestant("best loop by hand, decoded once", "best"),
+        Contestant(f"best loop by hand, decoded once, {CORES} replicas", "best", arguments=[f"--replicas={CORES}"]),
         Contestant("plain loop, decoding in 2 workers", "jpeg_loader"),
         Contestant("the network alone, on one batch", "jpeg_network"),
     ]
@@ -81,6 +84,13 @@ def write_folder(folder: Path, side: int, count: int) -> float:
         picture(chance, side).save(path, quality=QUALITY)
         sizes.append(path.stat().st_size)
     return statistics.mean(sizes)
+
+
+def decode(folder: Path) -> None:
+    """`inputs.npy` and `targets.npy` for the loop that keeps the pictures in memory."""
+    paths = sorted((folder / "images").glob("*/*.jpg"))
+    np.save(folder / "inputs.npy", np.stack([np.asarray(Image.open(path)) for path in paths]))
+    np.save(folder / "targets.npy", np.array([int(path.parent.name.removeprefix("class-")) for path in paths]))
 
 
 def picture(chance: np.random.Generator, side: int) -> Image.Image:

@@ -59,10 +59,14 @@ def databases(kind: str, folder: Path) -> Iterator[Callable[[str], str]]:
 OURS = "ours"
 
 
+def named(name: str, processes: int) -> str:
+    return name if processes == 1 else f"{name}, {processes} processes"
+
+
 @contextmanager
 def ours(folder: Path, url: str, processes: int = 1) -> Iterator[Server]:
     """The API with a broker and no worker."""
-    name = OURS if processes == 1 else f"{OURS}, {processes} processes"
+    name = named(OURS, processes)
     migrate(url)
     with redis_server() as broker:
         settings = settings_of(url, folder, TRAINWRIGHT_BROKER_URL=broker, WEB_CONCURRENCY=str(processes))
@@ -177,18 +181,19 @@ def _forget_queue(database: Database) -> None:
 
 
 @contextmanager
-def bare(folder: Path, url: str) -> Iterator[Server]:
+def bare(folder: Path, url: str, processes: int = 1) -> Iterator[Server]:
     """A route with one INSERT."""
     url = url.replace("postgresql+psycopg", "postgresql")
-    factory, variables = "benchmarks.contestants.bare_route:create_app", {"BARE_DATABASE_URL": url}
-    with web("bare", factory, folder, variables, "/openapi.json") as port:
+    factory, name = "benchmarks.contestants.bare_route:create_app", named("bare route with one INSERT", processes)
+    variables = {"BARE_DATABASE_URL": url, "WEB_CONCURRENCY": str(processes)}
+    with web(name, factory, folder, variables, "/openapi.json") as port:
         spec = json.dumps(SPEC).encode()
         made = json.loads(ask(port, request("POST", "/jobs", {}, spec))[1])
         requests = {
             "POST a job": lambda: request("POST", "/jobs", {}, spec),
             "GET a job": lambda: request("GET", f"/jobs/{made['id']}", {}),
         }
-        yield Server("bare route with one INSERT", port, requests)
+        yield Server(name, port, requests)
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """Requests over HTTP from so many clients at once, each of which sends the next one when the last is answered.
 
 One thread and one selector for all of them, on bare sockets: about 30 µs a request, so that what is measured is the
-server.
+server. Answers are acknowledged at once: a server that sends one in two pieces, and holds the second back until the
+first is acknowledged (RFC 896), as uvicorn's processes do without uvloop, would otherwise wait 40 ms for Linux.
 """
 
 import selectors
@@ -90,10 +91,12 @@ class _Client:
         self._received, self._length = b"", None
         self.sent = time.perf_counter()
         self.socket.sendall(message)
+        self._acknowledge_at_once()
 
     def receive(self) -> bool:
         """Whether the answer is here, whole. Answers say their length."""
         piece = self.socket.recv(1 << 18)
+        self._acknowledge_at_once()
         if not piece:
             raise ConnectionError("the server closed a connection")
         self._received += piece
@@ -102,6 +105,11 @@ class _Client:
             self.succeeded = lines[0].split(b" ")[1][:1] == b"2"
             self._length = head + 4 + next(int(line[15:]) for line in lines if line.startswith(b"content-length:"))
         return self._length is not None and len(self._received) >= self._length
+
+    def _acknowledge_at_once(self) -> None:
+        """Linux forgets it again and again."""
+        if hasattr(socket, "TCP_QUICKACK"):
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
     def answer(self) -> tuple[int, bytes]:
         head, _, body = self._received.partition(b"\r\n\r\n")

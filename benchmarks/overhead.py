@@ -1,15 +1,17 @@
 """What the service costs a job of about a minute: metrics, events, checkpoints, leases and the API beside the training,
-against `python -m worker train` with the same spec, data and threads, taken in turn.
+against the engine alone with the same spec, data and threads, whose events nobody keeps, taken in turn.
 
-Writes docs/benchmarks.json and docs/benchmarks.md. Usage: python -m benchmarks.overhead [--rounds 2] [--epochs 12]
+Writes docs/benchmarks.json and docs/benchmarks.md. Usage: python -m benchmarks.overhead [--rounds 4] [--epochs 10]
 """
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +24,7 @@ from client import Client
 from local.background import Background
 from local.folder import DataFolder
 from local.service import Service
+from worker.allocator import trainer_environment
 
 CLOCKS = ("train/seconds", "validation/seconds")
 STEPS_PER_EPOCH = 90
@@ -33,15 +36,19 @@ class Measured:
     """One run, without its first epoch."""
 
     steps_per_second: float
-    cpu_seconds: float
-    """Of the whole machine, for each second of training."""
+    cores: float
+    """That the whole machine kept busy, all epochs counted."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
-    parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--engine", type=Path, metavar="FOLDER", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.engine:
+        sys.stdout.write(json.dumps(engine(options.engine)))
+        return
     with tempfile.TemporaryDirectory(prefix="trainwright-overhead-") as name:
         folder = Path(name)
         prepare(folder, "fashion", None)
@@ -86,20 +93,34 @@ def taken_in_turn(folder: Path, spec: dict[str, Any], rounds: int) -> tuple[list
 
 
 def alone(folder: Path, spec: dict[str, Any]) -> Measured:
-    job, out = folder / "job.json", folder / "out"
-    job.write_text(json.dumps(spec))
-    order = [str(job), "--data", str(folder / "packed"), "--out", str(out), "--threads", str(CORES)]
-    busy = busy_seconds()
-    subprocess.run([sys.executable, "-m", "worker", "train", *order], cwd=ROOT, check=True, stderr=subprocess.DEVNULL)
-    busy = busy_seconds() - busy
-    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-    epochs = [line for line in lines if line["type"] == "epoch"]
-    clocks = {name: [epoch[field] for epoch in epochs] for name, field in FIELDS.items()}
-    return measured(clocks, busy)
+    (folder / "job.json").write_text(json.dumps(spec))
+    command = [sys.executable, "-m", "benchmarks.overhead", "--engine", str(folder)]
+    environment = {**os.environ, **trainer_environment(CORES)}
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    answer = json.loads(done.stdout)
+    return measured(answer["clocks"], answer["cores"])
 
 
-FIELDS = dict(zip(CLOCKS, ("seconds", "evaluation_seconds"), strict=True))
-"""What the engine's own log calls them."""
+def engine(folder: Path) -> dict[str, Any]:
+    """Trains `job.json` on `packed`, in this process."""
+    import torch  # here: who measures does without
+
+    from models.spec import parse_spec
+    from worker.alone import resolved
+    from worker.training import EpochDone, load_dataset, train
+
+    torch.set_num_threads(CORES)
+    spec = resolved(parse_spec(json.loads((folder / "job.json").read_bytes())), folder / "packed", None)
+    data = load_dataset(folder / "packed", spec, folder / "cache")
+    begun, busy = time.perf_counter(), busy_seconds()
+    epochs = [event for event in train(spec, data) if isinstance(event, EpochDone)]
+    cores = (busy_seconds() - busy) / (time.perf_counter() - begun)
+    clocks = dict(
+        zip(CLOCKS, zip(*((one.seconds, one.evaluation_seconds) for one in epochs), strict=True), strict=True)
+    )
+    return {"clocks": clocks, "cores": cores}
 
 
 def through_the_service(folder: Path, spec: dict[str, Any]) -> Measured:
@@ -108,18 +129,17 @@ def through_the_service(folder: Path, spec: dict[str, Any]) -> Measured:
         with Background(service) as background, Client(background.running.url, background.running.api_key) as client:
             dataset = client.datasets.wait(client.datasets.upload(folder / "upload.npz"), 120)
             asked = {**spec, "dataset": {**spec["dataset"], "id": dataset.id}}
-            busy = busy_seconds()
+            begun, busy = time.perf_counter(), busy_seconds()
             job = client.jobs.wait(client.jobs.create(asked))
-            busy = busy_seconds() - busy
+            cores = (busy_seconds() - busy) / (time.perf_counter() - begun)
             curves = client.jobs.metrics(job, interval="epoch").columns
-            return measured({name: [each for each in curves[name] if each is not None] for name in CLOCKS}, busy)
+            return measured({name: [each for each in curves[name] if each is not None] for name in CLOCKS}, cores)
 
 
-def measured(clocks: Mapping[str, Sequence[float]], busy: float) -> Measured:
+def measured(clocks: Mapping[str, Sequence[float]], cores: float) -> Measured:
     """Training, evaluation and whatever stands between two epochs; the first epoch warms up."""
     seconds = sum(sum(clock[1:]) for clock in clocks.values())
-    epochs = len(clocks[CLOCKS[0]])
-    return Measured((epochs - 1) * STEPS_PER_EPOCH / seconds, busy / (seconds * epochs / (epochs - 1)))
+    return Measured((len(clocks[CLOCKS[0]]) - 1) * STEPS_PER_EPOCH / seconds, cores)
 
 
 def summary(name: str, runs: Sequence[Measured]) -> dict[str, Any]:
@@ -129,7 +149,7 @@ def summary(name: str, runs: Sequence[Measured]) -> dict[str, Any]:
         "rate": statistics.median(rates),
         "lowest": min(rates),
         "highest": max(rates),
-        "cores": statistics.median(run.cpu_seconds for run in runs),
+        "cores": statistics.median(run.cores for run in runs),
     }
 
 

@@ -9,7 +9,6 @@ import argparse
 import contextlib
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -38,10 +37,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("--limit-mib", type=int, default=1024, help="for everything that a process has in memory")
     parser.add_argument("--sizes", type=float, nargs="+", default=[0.25, 1.0, 2.0], help="in limits")
-    parser.add_argument("--do", nargs=2, metavar=("WHAT", "FOLDER"), help=argparse.SUPPRESS)
+    parser.add_argument("--do", nargs=3, metavar=("WHAT", "FOLDER", "COUNT"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.do:
-        inside(options.do[0], Path(options.do[1]))
+        inside(options.do[0], Path(options.do[1]), int(options.do[2]))
         return
     rows = []
     with limited(options.limit_mib * MIB) as group:
@@ -85,15 +84,16 @@ def limited(size: int) -> Iterator[Path | None]:
 
 
 def measured(folder: Path, size: int, group: Path | None) -> dict[str, Any]:
-    write_upload(folder, size // (SIDE * SIDE * 3))
-    taken_in = process("ingest", folder, group)
-    trained = process("train", folder, group)
+    count = size // (SIDE * SIDE * 3)
+    process("write", folder, count, None)
+    taken_in = process("ingest", folder, count, group)
+    trained = process("train", folder, count, group)
     return {
         "bytes": size,
         "ingest_seconds": taken_in["seconds"],
         "ingest_resident": taken_in["resident"],
-        "rate": trained["rate"],
-        "first_rate": trained["first_rate"],
+        "epochs": trained["epochs"],
+        "examples": count,
         "resident": trained["resident"],
     }
 
@@ -113,9 +113,9 @@ def write_upload(folder: Path, count: int) -> None:
             (folder / name).unlink()
 
 
-def process(what: str, folder: Path, group: Path | None) -> dict[str, Any]:
+def process(what: str, folder: Path, count: int, group: Path | None) -> dict[str, Any]:
     """The answer of a process that has moved into the group before it does anything else."""
-    command = [sys.executable, "-m", "benchmarks.past_memory", "--do", what, str(folder)]
+    command = [sys.executable, "-m", "benchmarks.past_memory", "--do", what, str(folder), str(count)]
     if group is not None:
         command = ["sh", "-c", 'echo $$ > "$0/cgroup.procs" && exec "$@"', str(group), *command]
     environment = {**os.environ, **trainer_environment(CORES), "PYTHONPATH": str(ROOT)}
@@ -126,22 +126,44 @@ def process(what: str, folder: Path, group: Path | None) -> dict[str, Any]:
     return answer
 
 
-def inside(what: str, folder: Path) -> None:
-    answer = taken_in(folder) if what == "ingest" else trained(folder)
-    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    sys.stdout.write(json.dumps({**answer, "resident": resident}))
+def inside(what: str, folder: Path, count: int) -> None:
+    match what:
+        case "write":
+            write_upload(folder, count)
+            answer = {}
+        case "ingest":
+            answer = taken_in(folder)
+        case _:
+            answer = trained(folder)
+    sys.stdout.write(json.dumps({**answer, "resident": most_resident()}))
+
+
+def most_resident() -> int:
+    """Bytes that this process had in memory at most; `ru_maxrss` would remember what it was forked from."""
+    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return 1024 * int(lines["VmHWM"].removesuffix("kB"))
 
 
 def taken_in(folder: Path) -> dict[str, Any]:
     """From the upload's last byte to a packed folder on the disk."""
     begun = time.perf_counter()
     ingest(folder / "upload.npz", folder / "packed", filename="upload.npz")
+    seconds = time.perf_counter() - begun
     (folder / "upload.npz").unlink()
-    return {"seconds": time.perf_counter() - begun}
+    for file in (folder / "packed").iterdir():
+        forget(file)
+    return {"seconds": seconds}
+
+
+def forget(file: Path) -> None:
+    """What the system has of a file in memory: it is on the disk too."""
+    with file.open("rb") as opened:
+        os.fsync(opened.fileno())
+        os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def trained(folder: Path) -> dict[str, Any]:
-    """Examples a second of the first epoch, which finds nothing in memory, and of the second one."""
+    """Seconds of the first epoch, which finds nothing in memory, and of the second one."""
     import torch  # here: an ingest does without, and is measured without
 
     from worker.alone import resolved
@@ -152,8 +174,7 @@ def trained(folder: Path) -> dict[str, Any]:
     words["training"]["epochs"] = 2
     spec = resolved(parse_spec(words), folder / "packed", None)
     data = load_dataset(folder / "packed", spec, folder / "cache")
-    rates = [event.samples_per_second for event in train(spec, data) if isinstance(event, EpochDone)]
-    return {"first_rate": rates[0], "rate": rates[1]}
+    return {"epochs": [event.seconds for event in train(spec, data) if isinstance(event, EpochDone)]}
 
 
 if __name__ == "__main__":

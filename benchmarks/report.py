@@ -158,10 +158,11 @@ def memory_section(result: dict[str, Any]) -> str:
         "|---|---|---|---|---|---|",
     ]
     for row in result["rows"]:
+        epochs = [f"{seconds:.1f} s, {row['examples'] / seconds:,.0f} images/s" for seconds in row["epochs"]]
         lines.append(
-            f"| {megabytes(row['bytes'])} | {row['bytes'] / row['ingest_seconds'] / 1e6:,.0f} MB/s "
-            f"| {megabytes(row['ingest_resident'])} | {row['first_rate']:,.0f} images/s | {row['rate']:,.0f} images/s "
-            f"| {megabytes(row['resident'])} |"
+            f"| {megabytes(row['bytes'])} | {row['ingest_seconds']:.1f} s, "
+            f"{row['bytes'] / row['ingest_seconds'] / 1e6:,.0f} MB/s | {megabytes(row['ingest_resident'])} "
+            f"| {epochs[0]} | {epochs[1]} | {megabytes(row['resident'])} |"
         )
     return "\n".join(lines) + "\n"
 

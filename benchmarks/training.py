@@ -27,7 +27,7 @@ TITLES = {
 }
 STEPS = {"fashion": (20, 120), "cifar": (5, 30), "vectors": (30, 300)}
 """To warm up, and to measure."""
-SHAPES = {"fashion": (12_800, 28, 28, 1), "cifar": (6_400, 32, 32, 3), "vectors": (8_192, 10_000)}
+SHAPES = {"fashion": (12_800, 28, 28, 1), "cifar": (6_400, 32, 32, 3), "vectors": (25_600, 10_000)}
 
 
 def main() -> None:
@@ -77,7 +77,7 @@ def contestants(workload: str, everybody: bool) -> list[Contestant]:
     chosen = [
         Contestant(OURS, "engine", arguments=two),
         Contestant("best loop by hand", "best"),
-        Contestant("best loop by hand, two replicas", "best", arguments=["--replicas=2"]),
+        *([Contestant("best loop by hand, two replicas", "best", arguments=two)] if two else []),
         Contestant("plain loop", "plain"),
         Contestant("Lightning", "lightning_trainer", python),
     ]

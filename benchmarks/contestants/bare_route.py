@@ -39,6 +39,7 @@ def _on_postgres(url: str) -> FastAPI:
     async def life(_: FastAPI) -> AsyncIterator[None]:
         async with pool:
             async with pool.connection() as connection:
+                await connection.execute("SELECT pg_advisory_xact_lock(1)")  # there may be several processes
                 await connection.execute(TABLE)
             _freeze()
             yield

@@ -1,6 +1,7 @@
 """The best loop we can write by hand for one workload: data in memory as bytes, one resampling a batch, NHWC, pooling
-before ReLU, byte masks, index lists for multi-hot rows, foreach clipping, the fused optimizer; and, where told so,
-replicas of the network that share its weights and compute a part of each batch on a core of their own.
+before ReLU, byte masks, index lists for multi-hot rows and our own sums over them, foreach clipping, the fused
+optimizer; and, where told so, replicas of the network that share its weights and compute a part of each batch on a core
+of their own.
 """
 
 import math
@@ -11,8 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from benchmarks.contestants import jpeg_loader
 from benchmarks.contestants.networks import Cnn, Mlp, network_of, rate_at
 from benchmarks.contestants.race import Race, enter
+from worker.training.column_sums import PLACES, summed
 
 
 class FastCnn(Cnn):
@@ -40,9 +43,33 @@ def drawn(images: Tensor) -> Tensor:
     a, b = wide * cosine, wide * (shear * cosine - sine)
     d, e = tall * sine, tall * (cosine + shear * sine)
     c, f = (across * 2 - 1) * 0.2, (down * 2 - 1) * 0.2
+    return read(images, (a[:, None] * x, b[:, None] * y + c[:, None]), (d[:, None] * x, e[:, None] * y + f[:, None]))
+
+
+TRIES = 10
+
+
+def cropped(images: Tensor) -> Tensor:
+    """A box of 8 to 100 % of a square image, 3 : 4 to 4 : 3, somewhere; half of them mirrored."""
+    count, _, side, _ = images.shape
+    area = torch.rand(count, TRIES) * 0.92 + 0.08
+    ratio = ((torch.rand(count, TRIES) * 2 - 1) * math.log(4 / 3)).exp()
+    sides = torch.stack([(area / ratio).sqrt(), (area * ratio).sqrt()])
+    fits, first = (sides <= 1).all(0).max(1)
+    tall, wide = torch.where(fits, sides.gather(2, first.expand(2, count)[..., None])[..., 0], 1.0)
+    down, across, mirror = torch.rand(3, count) * 2 - 1
+    x = torch.linspace(-1 + 1 / side, 1 - 1 / side, side)
+    columns = (wide * mirror.sign())[:, None] * x + (across * (1 - wide))[:, None]
+    rows = tall[:, None] * x + (down * (1 - tall))[:, None]
+    return read(images, (columns, torch.zeros_like(rows)), (torch.zeros_like(columns), rows))
+
+
+def read(images: Tensor, x: tuple[Tensor, Tensor], y: tuple[Tensor, Tensor]) -> Tensor:
+    """At places that are each a sum of what the column and what the row adds, (count, width) and (count, height)."""
+    count, _, height, width = images.shape
     grid = torch.empty(count, height, width, 2)
-    torch.add((a[:, None] * x)[:, None, :], (b[:, None] * y + c[:, None])[:, :, None], out=grid[..., 0])
-    torch.add((d[:, None] * x)[:, None, :], (e[:, None] * y + f[:, None])[:, :, None], out=grid[..., 1])
+    for axis, (across, down) in enumerate((x, y)):
+        torch.add(across[:, None, :], down[:, :, None], out=grid[..., axis])
     return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
 
 
@@ -57,7 +84,8 @@ class Replica:
         return [gradient for parameter in self.parameters if (gradient := parameter.grad) is not None]
 
     def differentiate(self, images: Tensor, labels: Tensor, share: float) -> None:
-        inputs = drawn(images.permute(0, 3, 1, 2).float())
+        change = cropped if self.race.is_jpeg else drawn
+        inputs = change(images.permute(0, 3, 1, 2).float())
         inputs = inputs.sub_(127.5).mul_(1 / 64).contiguous(memory_format=torch.channels_last)
         for parameter in self.parameters:
             parameter.grad = None
@@ -67,7 +95,13 @@ class Replica:
 
 
 def replicas_of(race: Race) -> list[Replica]:
-    network: nn.Module = FastCnn() if race.workload == "fashion" else network_of(race)
+    match race.workload:
+        case "fashion":
+            network: nn.Module = FastCnn()
+        case "cifar":
+            network = network_of(race)
+        case _:
+            network = jpeg_loader.network(race.workload)
     network.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     networks = [network, *(deepcopy(network) for _ in range(race.replicas - 1))]
     for other in networks[1:]:
@@ -81,7 +115,8 @@ def run_images(race: Race) -> None:
     replicas = replicas_of(race)
     first, *others = replicas
     pool = ThreadPoolExecutor(max(1, len(others)), initializer=torch.set_num_threads, initargs=(1,))
-    optimizer = torch.optim.SGD(first.parameters, lr=0.05, momentum=0.9, weight_decay=2e-4, fused=True)
+    decay = 0.0 if race.is_jpeg else 2e-4
+    optimizer = torch.optim.SGD(first.parameters, lr=0.05, momentum=0.9, weight_decay=decay, fused=True)
     step = 0
     while True:
         for places in torch.randperm(len(images)).split(race.batch_size):
@@ -95,8 +130,9 @@ def run_images(race: Race) -> None:
             for one, done in zip(others, waited, strict=True):
                 done.result()
                 torch._foreach_add_(first.gradients(), one.gradients())
-            torch.nn.utils.clip_grad_norm_(first.parameters, 1.0, foreach=True)
-            optimizer.param_groups[0]["lr"] = 0.05 * rate_at(step)
+            if not race.is_jpeg:
+                torch.nn.utils.clip_grad_norm_(first.parameters, 1.0, foreach=True)
+                optimizer.param_groups[0]["lr"] = 0.05 * rate_at(step)
             optimizer.step()
             step += 1
             race.step_done()
@@ -106,24 +142,21 @@ def run_vectors(race: Race) -> None:
     rows, columns = map(torch.from_numpy, race.inputs().nonzero())
     labels = torch.from_numpy(race.targets()).float()
     lengths = torch.bincount(rows, minlength=len(labels))
-    lists = columns.split(lengths.tolist())
     network = Mlp().train()
-    table = nn.Parameter(network.first.weight.detach().T.contiguous())
-    others = [network.first.bias, *network.second.parameters(), *network.output.parameters()]
-    optimizer = torch.optim.RMSprop([table, *others], lr=0.001, foreach=True)
+    lists = torch.full((len(labels), int(lengths.max())), network.first.in_features, dtype=PLACES)
+    lists[torch.arange(lists.shape[1]) < lengths[:, None]] = columns.to(PLACES)
+    optimizer = torch.optim.RMSprop(network.parameters(), lr=0.001, foreach=True)
     while True:
         for places in torch.randperm(len(labels)).split(race.batch_size):
             if len(places) < race.batch_size:
                 continue
-            words = torch.cat([lists[place] for place in places.tolist()])
-            counts = lengths[places]
-            sums = F.embedding_bag(words, table, counts.cumsum(0) - counts, mode="sum") + network.first.bias
+            sums = summed(lists.index_select(0, places), network.first.weight, network.first.bias)
             optimizer.zero_grad()
             F.binary_cross_entropy_with_logits(network.rest(sums), labels[places]).backward()
             with torch.no_grad():
-                assert table.grad is not None
+                assert network.first.weight.grad is not None
                 assert network.second.weight.grad is not None
-                table.grad.add_(table.sign(), alpha=1e-3)
+                network.first.weight.grad.add_(network.first.weight.sign(), alpha=1e-3)
                 network.second.weight.grad.add_(network.second.weight, alpha=2e-3)
             optimizer.step()
             race.step_done()

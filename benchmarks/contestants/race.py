@@ -39,6 +39,10 @@ class Race:
     def is_image(self) -> bool:
         return self.workload != "vectors"
 
+    @property
+    def is_jpeg(self) -> bool:
+        return self.workload.startswith("jpeg")
+
     def inputs(self) -> NDArray[np.uint8]:
         """(examples, height, width, channels) or (examples, features)."""
         return np.load(self.data / "inputs.npy")  # type: ignore[no-any-return]

@@ -1,10 +1,20 @@
-"""Copies of tensors, made again and again in the same memory: fresh pages cost several times as much as the copying."""
+"""Copies of tensors: to where they are needed, and again and again in the same memory, for fresh pages cost several
+times as much as the copying.
+"""
 
 from collections import defaultdict
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor
+
+
+def onto(device: str | torch.device, tensor: Tensor) -> Tensor:
+    """A tensor of the CPU on the device, without waiting for what the device has been told to do. The driver has taken
+    what it needs of the tensor when this returns.
+    """
+    return tensor.to(device, non_blocking=True)
+
 
 Form = tuple[torch.dtype, torch.Size, tuple[int, ...]]
 

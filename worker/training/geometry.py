@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from worker.training.copying import onto
+
 Fill = Literal["nearest", "constant", "reflect", "wrap"]
 Interpolation = Literal["nearest", "bilinear"]
 
@@ -99,7 +101,7 @@ def resample(
     """
     height, width = images.shape[-2:]
     straight = displacement is None and torch.equal(maps[:, 2], unmoved()[2].expand(len(maps), 3))
-    maps = maps.to(images.device)
+    maps = onto(images.device, maps)
     grid = read_positions(maps, height, width) if straight else bent_positions(maps, height, width, displacement)
     match fill:
         case "nearest":
@@ -109,7 +111,7 @@ def resample(
         case "constant":
             return sample(images - value, grid, interpolation, "zeros") + value
         case "wrap":
-            shrink = torch.tensor([width / (width + 2), height / (height + 2)], device=images.device)
+            shrink = onto(images.device, torch.tensor([width / (width + 2), height / (height + 2)]))
             once_around = torch.remainder(grid + 1, 2) - 1
             return sample(F.pad(images, (1, 1, 1, 1), mode="circular"), once_around * shrink, interpolation, "border")
 
@@ -121,7 +123,7 @@ def read_positions(maps: Tensor, height: int, width: int) -> Tensor:
     Summed as base_row · a + base_column · b + c, which is far cheaper at small sizes than a product of every position
     with its matrix.
     """
-    to_grid = torch.tensor([[2 / width], [2 / height]], device=maps.device)
+    to_grid = onto(maps.device, torch.tensor([[2 / width], [2 / height]]))
     xy = maps[:, :2].flip(1) * to_grid
     rows = torch.arange(height, dtype=torch.float32, device=maps.device) - (height - 1) / 2
     columns = torch.arange(width, dtype=torch.float32, device=maps.device) - (width - 1) / 2

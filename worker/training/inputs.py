@@ -11,6 +11,7 @@ from models.spec.task import Task
 from models.spec.vectors import Perturbation
 from worker.training.augmentation import Planned, augment, mix, perturb, plan, planned
 from worker.training.column_sums import PLACES
+from worker.training.copying import onto
 from worker.training.data import Dataset, Normalization, Part
 from worker.training.noise import noise_on_inputs
 from worker.training.randomness import generator_for
@@ -85,9 +86,9 @@ class Feed:
         """
         stored, targets = part.gather(positions)
         if self.is_text or stored.dtype == PLACES:
-            return stored.to(self.device), targets.to(self.device)
-        inputs = stored.to(self.device).float()
-        return (inputs.permute(0, 3, 1, 2) if self.is_image else inputs), targets.to(self.device)
+            return onto(self.device, stored), onto(self.device, targets)
+        inputs = onto(self.device, stored).float()
+        return (inputs.permute(0, 3, 1, 2) if self.is_image else inputs), onto(self.device, targets)
 
     def normalized(self, inputs: Tensor) -> Tensor:
         if self.scale is None:

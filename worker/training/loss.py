@@ -1,5 +1,6 @@
 """What is minimized, and measured: a mean over the examples of a batch, without penalties."""
 
+from functools import cache
 from typing import assert_never
 
 import torch
@@ -76,7 +77,13 @@ def focal(loss: Focal, outputs: Tensor, targets: Tensor) -> Tensor:
     logits = outputs if outputs.shape[1] > 1 else torch.cat([torch.zeros_like(outputs), outputs], dim=1)
     surprise = F.cross_entropy(logits, targets, reduction="none")
     values = (-torch.expm1(-surprise)).clamp(min=SURE).pow(loss.gamma) * surprise
-    return (values if loss.alpha is None else values * values.new_tensor(loss.alpha)[targets]).mean()
+    return (values if loss.alpha is None else values * on_device(loss.alpha, values.device)[targets]).mean()
+
+
+@cache
+def on_device(numbers: tuple[float, ...], device: torch.device) -> Tensor:
+    """Once: a pass that is recorded for a GPU takes nothing from the processor."""
+    return torch.tensor(numbers, device=device)
 
 
 def predictions(loss: Loss, outputs: Tensor) -> Tensor:

@@ -27,9 +27,11 @@ def generator_for(seed: int, purpose: str, *position: int | str, device: str | t
 
 def choose_algorithms(device: str, *, deterministic: bool) -> None:
     """On a GPU, those that leave the same bits each time, or else the fastest; an operation that has none which does
-    says so in a warning. On a processor all of ours do.
+    says so in a warning. On a processor all of ours do. Where 32 bits are asked for, convolutions have all of them, as
+    products do.
     """
     if device.startswith("cuda"):
+        torch.backends.cudnn.allow_tf32 = False
         torch.use_deterministic_algorithms(deterministic, warn_only=True)
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         torch.backends.cudnn.benchmark = not deterministic

@@ -61,8 +61,9 @@ class Replicas:
         self.threads = torch.get_num_threads()
         self.each_has = max(1, self.threads // len(all_of_them))
         self.pool: ThreadPoolExecutor | None = None
-        if self.others and device == "cpu":
-            self.pool = ThreadPoolExecutor(len(self.others), "replica", torch.set_num_threads, (self.each_has,))
+        beside = min(len(self.others), self.threads - 1)
+        if beside and device == "cpu":
+            self.pool = ThreadPoolExecutor(beside, "replica", torch.set_num_threads, (self.each_has,))
 
     def __len__(self) -> int:
         return len(self.all)
@@ -96,19 +97,21 @@ class Replicas:
         parts: Sequence[Part],
         meanwhile: Callable[[], None] | None = None,
     ) -> list[Result]:
-        """The results of every replica's work on its part, at the same time where there are cores; the last replicas
-        have nothing to do where there are fewer parts. `meanwhile` is called when the others have begun.
+        """The results of every replica's work on its part, as many at the same time as there are cores; the last
+        replicas have nothing to do where there are fewer parts. `meanwhile` is called when the others have begun.
         """
-        working = self.all[: len(parts)]
-        waiting = []
-        if self.pool is not None:
-            others = zip(working[1:], parts[1:], strict=True)
-            waiting = [self.pool.submit(work, replica, part) for replica, part in others]
+        working = list(zip(self.all, parts, strict=False))
+        if self.pool is None:
+            if meanwhile is not None:
+                meanwhile()
+            return [work(*one) for one in working]
+        waiting = [self.pool.submit(work, *one) for one in working[1:]]
         if meanwhile is not None:
             meanwhile()
-        if not waiting:
-            return list(map(work, working, parts))
-        return [work(self.first, parts[0]), *(one.result() for one in waiting)]
+        results = [work(*working[0])]
+        for one, left in zip(reversed(waiting), reversed(working), strict=False):
+            results.insert(1, work(*left) if one.cancel() else one.result())  # what no thread has begun is done here
+        return results
 
     def together(self) -> None:
         """All threads for the run's own network, until the next step: threads that have just helped it keep spinning

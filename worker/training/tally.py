@@ -9,6 +9,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
+from worker.training.copying import onto
+
 TENSORS = "tally/"
 
 
@@ -88,7 +90,7 @@ def differing(before: Tensor, after: Tensor, among: Tensor) -> Tensor:
     open are compared whole.
     """
     if before.device.type != "cpu" or before.dim() != 4:
-        return (before != after).flatten(1).any(1) & among.to(after.device)
+        return (before != after).flatten(1).any(1) & onto(after.device, among)
     row = before.shape[2] // 2
     found = (before[:, 0, row] != after[:, 0, row]).any(1) & among
     left = (among & ~found).nonzero().flatten()

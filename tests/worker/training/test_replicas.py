@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from tests.worker.training.little import bars, last_of, load, pack_images, run
 from tests.worker.training.test_loop import EVERYTHING, interrupted, same_bits
-from worker.training import EpochDone
+from worker.training import EpochDone, loop
 from worker.training import batches as batches_module
 from worker.training import run as run_module
 from worker.training.batches import Batch, Batches, Place
@@ -23,6 +23,11 @@ PLAIN: dict[str, Any] = {
     "optimizer": {"type": "sgd", "learning_rate": 0.05, "momentum": 0.9},
 }
 NORMED: dict[str, Any] = {"network": {"type": "cnn", "widths": [4, 6], "head": [8], "norm": "batch", "padding": "same"}}
+
+
+@pytest.fixture(autouse=True)
+def two_threads(one_thread: None) -> None:
+    torch.set_num_threads(2)
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +64,31 @@ def test_all_replicas_have_the_same_weights_and_gradients_of_their_own(packed: P
         assert its.grad is not None
         assert mine.grad is not None
         assert its.grad.data_ptr() != mine.grad.data_ptr()
+
+
+def test_no_more_threads_work_than_a_trainer_has_and_what_they_compute_does_not_depend_on_it(
+    packed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learned, workers, ended = loop.learned, set(), []
+
+    def noted(*arguments: Any) -> Any:
+        workers.add(current_thread().name)
+        return learned(*arguments)
+
+    monkeypatch.setattr(loop, "learned", noted)
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)
+        several = replicated(packed, PLAIN, 3)
+        workers.clear()
+        for _ in range(4):
+            step(several)
+        several.replicas.close()
+        assert len(workers) <= threads
+        ended.append([parameter.detach().clone() for parameter in several.parameters])
+    assert workers == {current_thread().name, "replica_0", "replica_1"}
+    for weights in zip(*ended, strict=True):
+        assert torch.equal(weights[0], weights[1])
+        assert torch.equal(weights[0], weights[2])
 
 
 def test_running_statistics_are_the_mean_of_those_of_the_parts(packed: Path) -> None:
@@ -154,7 +184,6 @@ def test_replicas_make_their_parts_of_a_large_batch_themselves(packed: Path, mon
 def test_a_batch_is_made_beside_the_update_with_as_many_threads_as_any(
     packed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    torch.set_num_threads(2)
     several = replicated(packed, PLAIN, 2)
     threads = []
     make = several.feed.training_batch

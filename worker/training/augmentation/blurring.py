@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from worker.training.copying import onto
+
 TRUNCATE = 4.0
 """The blur reaches so many deviations, as `scipy.ndimage.gaussian_filter` does."""
 
@@ -14,7 +16,7 @@ def blurred(images: Tensor, sigma: Tensor) -> Tensor:
     """
     height, width = images.shape[-2:]
     radius = int(TRUNCATE * sigma.max().item() + 0.5)
-    weights = bell(sigma, radius).to(images.device)
+    weights = onto(images.device, bell(sigma, radius))
     down, across = (blur_matrices(weights, side) for side in (height, width))
     return down[:, None] @ images @ across[:, None].mT
 

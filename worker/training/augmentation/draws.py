@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from worker.training.copying import onto
+
 SEEDS = 2**62
 
 
@@ -53,4 +55,4 @@ def first_that_fits(values: Tensor, fits: Tensor) -> Tensor:
 
 def per_sample(values: Tensor, images: Tensor) -> Tensor:
     """(samples,) as (samples, 1, …) beside the images."""
-    return values.to(images.device).view(-1, *[1] * (images.ndim - 1))
+    return onto(images.device, values).view(-1, *[1] * (images.ndim - 1))

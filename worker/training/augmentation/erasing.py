@@ -8,6 +8,7 @@ from torch import Tensor
 
 from models.spec.photometric import Cutout, RandomErasing, Value
 from worker.training.augmentation.draws import Draws, first_that_fits
+from worker.training.copying import onto
 
 TRIES = 10
 """So often a box is drawn anew that does not fit into the image."""
@@ -28,7 +29,7 @@ class Boxes:
         columns = torch.arange(size[1])
         down = (rows >= self.top[:, None]) & (rows < self.bottom[:, None])
         across = (columns >= self.left[:, None]) & (columns < self.right[:, None])
-        return down.to(device)[:, None, :, None] & across.to(device)[:, None, None, :]
+        return onto(device, down)[:, None, :, None] & onto(device, across)[:, None, None, :]
 
     @property
     def area(self) -> Tensor:

@@ -173,7 +173,7 @@ def draw_operation(operation: Geometric, draws: Draws, size: tuple[int, int]) ->
 def boxed(operation: RandomResizedCrop, draws: Draws, size: tuple[int, int]) -> Tensor:
     """Reads from a box of the image; its edges may lie between pixels."""
     height, width = size
-    area = draws.between(*operation.scale, tries=TRIES) * (height * width)
+    area = draws.between(*operation.scale, tries=TRIES) * height * width
     narrowest, widest = operation.ratio
     ratio = draws.between(math.log(narrowest), math.log(widest), tries=TRIES).exp()
     heights, widths = (area / ratio).sqrt(), (area * ratio).sqrt()

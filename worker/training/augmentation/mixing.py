@@ -13,6 +13,7 @@ from models.spec.task import Task
 from worker.training.augmentation.draws import Draws, per_sample
 from worker.training.augmentation.erasing import Boxes, around
 from worker.training.augmentation.timing import Planned, acting, note
+from worker.training.copying import onto
 from worker.training.tally import Tally
 
 
@@ -32,7 +33,7 @@ def mix(
     for one in acting(operations, step):
         operation, before = one.operation, inputs
         targets = softened(targets, task)
-        order = torch.randperm(draws.samples, generator=draws.generator).to(inputs.device)
+        order = onto(inputs.device, torch.randperm(draws.samples, generator=draws.generator))
         kept = torch.where(draws.chosen(operation.p), beta(operation.alpha, draws), 1.0)
         match operation:
             case Mixup():

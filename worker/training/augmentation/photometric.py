@@ -7,6 +7,7 @@ from torch import Tensor
 
 from models.spec.photometric import ColorJitter
 from worker.training.augmentation.draws import Draws, per_sample
+from worker.training.copying import onto
 
 LEVELS = 256
 
@@ -23,7 +24,7 @@ def gray(images: Tensor) -> Tensor:
     """(samples, 1, height, width) grey values."""
     if images.shape[1] == 1:
         return images
-    weights = torch.tensor(BT_601, device=images.device).view(1, 3, 1, 1)
+    weights = onto(images.device, torch.tensor(BT_601)).view(1, 3, 1, 1)
     return (images * weights).sum(1, keepdim=True)
 
 
@@ -52,7 +53,7 @@ def turned_in_hue(images: Tensor, turn: Tensor) -> Tensor:
     share = chroma.clamp(min=1e-12)
     of_red, of_green = ((green - blue) / share) % 6.0, (blue - red) / share + 2.0
     sixths = torch.where(value == red, of_red, torch.where(value == green, of_green, (red - green) / share + 4.0))
-    places = torch.tensor([5.0, 3.0, 1.0], device=images.device).view(1, 3, 1, 1)
+    places = onto(images.device, torch.tensor([5.0, 3.0, 1.0])).view(1, 3, 1, 1)
     k = (places + sixths[:, None] + 6.0 * turn) % 6.0
     return value[:, None] - chroma[:, None] * torch.minimum(k, 4.0 - k).clamp(0.0, 1.0)
 

@@ -22,6 +22,7 @@ from worker.training.augmentation.photometric import (
     solarized,
     stretched,
 )
+from worker.training.copying import onto
 
 Kind = Literal[
     "identity",
@@ -88,7 +89,7 @@ def follow(images: Tensor, policy: Policy, draws: Draws) -> Tensor:
                 continue
             size = (images.shape[2], images.shape[3])
             amount = magnitude(kind, shares[mine], wide, size) * (signs[mine] if kind in SIGNED else 1.0)
-            rows = mine.to(images.device)
+            rows = onto(images.device, mine)
             images = images.index_copy(0, rows, acted(images[rows], kind, amount, policy))
     return images
 

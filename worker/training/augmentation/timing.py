@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from models.spec.timed import Timed
+from worker.training.copying import onto
 from worker.training.tally import Tally, differing
 
 Operation = TypeVar("Operation", bound=Timed)
@@ -50,4 +51,4 @@ def note(
     for one, its in zip(operations, chosen, strict=True):
         tally.add(f"augmentation/{one.place}/examples", len(its))
         tally.add(f"augmentation/{one.place}/chosen", int(its.sum()))
-        tally.count(f"augmentation/{one.place}/changed", changed & its.to(changed.device))
+        tally.count(f"augmentation/{one.place}/changed", changed & onto(changed.device, its))
