@@ -1,7 +1,7 @@
 """Requests a second: our API, a bare route with one INSERT, and MLflow's tracking server, on Postgres and on SQLite,
 from 1 and from 16 clients.
 
-Usage: python -m benchmarks.api [postgres] [sqlite] [--rounds 3] [--seconds 2]
+Usage: python -m benchmarks.api [postgres] [sqlite] [--rounds 2] [--seconds 2]
 """
 
 import argparse
@@ -21,7 +21,7 @@ from typing import Any
 from benchmarks.contest import CORES, say, surroundings
 from benchmarks.figures import Processor, spread, watched
 from benchmarks.installations import APPEND, OURS, Server, bare, databases, mlflow, ours
-from benchmarks.load import Load, fire
+from benchmarks.load import PATIENCE, Load, fire
 from benchmarks.report import record
 
 CLIENTS = (1, 16)
@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("kinds", nargs="*", choices=[*NAMES, []], metavar="DATABASE", help=", ".join(NAMES))
     parser.add_argument("--only", help="what is asked must begin so")
     parser.add_argument("--servers", nargs="*", choices=list(SERVERS), default=list(SERVERS))
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=2.0, help="of each measurement")
     options = parser.parse_args()
     for kind in options.kinds or NAMES:
@@ -76,9 +76,15 @@ def measure(servers: list[Server], asked: tuple[str, ...], rounds: int, seconds:
             for number in range(rounds):
                 for server in servers:
                     if what in server.requests or what in server.calls:
-                        found = one(server, what, clients, seconds)
-                        results[what, clients, server.name].append(found)
-                        say(f"{what}, {clients} clients, round {number + 1}, {server.name}: {line(found)}")
+                        rounds_of = results[what, clients, server.name]
+                        try:
+                            rounds_of.append(one(server, what, clients, seconds))
+                            words = line(rounds_of[-1])
+                        except ConnectionError as error:  # a peer's loses it the round, ours ends everything
+                            if server.name.startswith(OURS):
+                                raise
+                            words = str(error)
+                        say(f"{what}, {clients} clients, round {number + 1}, {server.name}: {words}")
     return results
 
 
@@ -147,6 +153,8 @@ def result(kind: str, results: Results, rounds: int, seconds: float) -> dict[str
 
 def row(results: Results, what: str, clients: int, name: str) -> list[str | float]:
     found = results[what, clients, name]
+    if not found:
+        return [what, clients, f"{name}; no answer within {PATIENCE:g} s", *[""] * 6]
     failures = sum(one.load.failures for one in found)
     ours, this = (statistics.median(one.load.rate for one in results[what, clients, server]) for server in (OURS, name))
     return [

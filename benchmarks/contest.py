@@ -177,12 +177,13 @@ def surroundings() -> dict[str, Any]:
 
 
 def processor() -> str:
-    """Its name, and the instructions that matter here."""
+    """Its name, its kind (clouds hide the rest of the name), and the instructions that matter here."""
     words = Path("/proc/cpuinfo").read_text()
     lines = dict(line.split(":", 1) for line in words.split("\n\n")[0].splitlines() if ":" in line)
     found = {key.strip(): value.strip() for key, value in lines.items()}
     flags = [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if flag in found.get("flags", "").split()]
-    return f"{found.get('model name', platform.machine())} ({', '.join(flags)})"
+    kind = [f"{word} {found[key]}" for word, key in (("family", "cpu family"), ("model", "model")) if key in found]
+    return f"{found.get('model name', platform.machine())} ({', '.join([*kind, *flags])})"
 
 
 def say(line: str) -> None:

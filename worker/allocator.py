@@ -8,10 +8,9 @@ def trainer_environment(threads: int = 1) -> dict[str, str]:
     them only then.
 
     glibc hands large freed blocks back to the kernel, so that every training step pays for mapping and zeroing its
-    activations anew; with high thresholds they stay with the process. One arena keeps what one thread freed usable by
-    the others. cuBLAS leaves the same bits each time only where its workspaces have a fixed size. Networks are compiled
-    by the trainer itself, not by a pool of workers that could outlive it, and to kernels that are chosen by rules, not
-    by a race: the winner might be another one the next time.
+    activations anew; with high thresholds they stay with the process. cuBLAS leaves the same bits each time only where
+    its workspaces have a fixed size. Networks are compiled by the trainer itself, not by a pool of workers that could
+    outlive it, and to kernels that are chosen by rules, not by a race: the winner might be another one the next time.
     """
     return {
         "MALLOC_MMAP_THRESHOLD_": str(KEEP_FREED_BYTES),

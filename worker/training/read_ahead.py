@@ -5,6 +5,7 @@ and the disk brings them while a step computes. Without, it brings them one afte
 import ctypes
 import mmap
 import resource
+from pathlib import Path
 
 from torch import Tensor
 
@@ -13,11 +14,12 @@ FEW_WAITS = 64
 
 
 class ReadAhead:
-    """Of one array (rows, …), which may be mapped from a file. It costs nothing while nothing waits for the disk."""
+    """Of one array (rows, …), if it is mapped from a file. It costs nothing while nothing waits for the disk."""
 
     def __init__(self, stored: Tensor) -> None:
         self._address, self._row_bytes = stored.data_ptr(), stored.nbytes // max(len(stored), 1)
-        self._advise = getattr(ctypes.CDLL(None), "madvise", None) if stored.device.type == "cpu" else None
+        is_read = stored.device.type == "cpu" and is_mapped(self._address)
+        self._advise = getattr(ctypes.CDLL(None), "madvise", None) if is_read else None
         self._waits_at_first = waits()
         self.has_begun = False
 
@@ -35,6 +37,17 @@ class ReadAhead:
             start = self._address + row * self._row_bytes
             page = start - start % mmap.PAGESIZE
             self._advise(ctypes.c_void_p(page), ctypes.c_size_t(start + self._row_bytes - page), mmap.MADV_WILLNEED)
+
+
+def is_mapped(address: int) -> bool:
+    """Whether a file stands behind this place in memory, as far as the system tells."""
+    maps = Path("/proc/self/maps")
+    for line in maps.read_text().splitlines() if maps.exists() else ():
+        places, _, _, _, inode, *_ = line.split()
+        begin, end = (int(place, 16) for place in places.split("-"))
+        if begin <= address < end:
+            return inode != "0"
+    return True
 
 
 def waits() -> int:

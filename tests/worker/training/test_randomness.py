@@ -29,7 +29,10 @@ def test_every_byte_of_a_word_is_evenly_spread() -> None:
 
 @pytest.mark.parametrize("deterministic", [True, False])
 def test_a_gpu_is_told_which_algorithms_to_take(monkeypatch: pytest.MonkeyPatch, deterministic: bool) -> None:
-    for module, name in ((torch.backends.cudnn, "benchmark"), (torch.utils.deterministic, "fill_uninitialized_memory")):
+    cudnn, deterministically = torch.backends.cudnn, torch.utils.deterministic
+    for module, name in (
+        (cudnn, "benchmark"), (cudnn, "allow_tf32"), (deterministically, "fill_uninitialized_memory")
+    ):  # fmt: skip
         monkeypatch.setattr(module, name, getattr(module, name))  # and put back
     choose_algorithms("cpu", deterministic=True)
     assert not torch.are_deterministic_algorithms_enabled()
@@ -37,5 +40,6 @@ def test_a_gpu_is_told_which_algorithms_to_take(monkeypatch: pytest.MonkeyPatch,
         choose_algorithms("cuda:0", deterministic=deterministic)
         assert torch.are_deterministic_algorithms_enabled() is deterministic
         assert torch.backends.cudnn.benchmark is not deterministic
+        assert not torch.backends.cudnn.allow_tf32, "float32 is float32"
     finally:
         torch.use_deterministic_algorithms(False)

@@ -44,10 +44,21 @@ def test_nothing_is_asked_for_before_anything_had_to_wait(stored: Tensor, monkey
     ahead = ReadAhead(stored)
     ahead.ask(torch.tensor([40]))
     assert not ahead.has_begun
-    before = read_ahead.waits()
-    monkeypatch.setattr(read_ahead, "waits", lambda: before + 10 * read_ahead.FEW_WAITS)
+    let_it_wait(monkeypatch)
     ahead.ask(torch.tensor([40]))
     assert ahead.has_begun
+
+
+def test_nothing_is_asked_for_that_is_in_memory_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    ahead = ReadAhead(torch.zeros(ROWS, BYTES, dtype=torch.uint8))
+    let_it_wait(monkeypatch)
+    ahead.ask(torch.tensor([40]))
+    assert not ahead.has_begun
+
+
+def let_it_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = read_ahead.waits()
+    monkeypatch.setattr(read_ahead, "waits", lambda: before + 10 * read_ahead.FEW_WAITS)
 
 
 def share_in_memory(row: Tensor) -> float:
