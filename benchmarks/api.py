@@ -1,7 +1,7 @@
 """Requests a second: our API, a bare route with one INSERT, and MLflow's tracking server, on Postgres and on SQLite,
 from 1 and from 16 clients.
 
-Usage: python -m benchmarks.api [postgres] [sqlite] [--rounds 2] [--seconds 2]
+Usage: python -m benchmarks.api [postgres] [sqlite] [--rounds 3] [--seconds 2]
 """
 
 import argparse
@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("kinds", nargs="*", choices=[*NAMES, []], metavar="DATABASE", help=", ".join(NAMES))
     parser.add_argument("--only", help="what is asked must begin so")
     parser.add_argument("--servers", nargs="*", choices=list(SERVERS), default=list(SERVERS))
-    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=2.0, help="of each measurement")
     options = parser.parse_args()
     for kind in options.kinds or NAMES:
@@ -76,10 +76,10 @@ def measure(servers: list[Server], asked: tuple[str, ...], rounds: int, seconds:
             for number in range(rounds):
                 for server in servers:
                     if what in server.requests or what in server.calls:
-                        rounds_of = results[what, clients, server.name]
+                        so_far = results[what, clients, server.name]
                         try:
-                            rounds_of.append(one(server, what, clients, seconds))
-                            words = line(rounds_of[-1])
+                            so_far.append(one(server, what, clients, seconds))
+                            words = line(so_far[-1])
                         except ConnectionError as error:  # a peer's loses it the round, ours ends everything
                             if server.name.startswith(OURS):
                                 raise

@@ -101,13 +101,11 @@ class Replicas:
         replicas have nothing to do where there are fewer parts. `meanwhile` is called when the others have begun.
         """
         working = list(zip(self.all, parts, strict=False))
-        if self.pool is None:
-            if meanwhile is not None:
-                meanwhile()
-            return [work(*one) for one in working]
-        waiting = [self.pool.submit(work, *one) for one in working[1:]]
+        waiting = [] if self.pool is None else [self.pool.submit(work, *one) for one in working[1:]]
         if meanwhile is not None:
             meanwhile()
+        if not waiting:
+            return [work(*one) for one in working]
         results = [work(*working[0])]
         for one, left in zip(reversed(waiting), reversed(working), strict=False):
             results.insert(1, work(*left) if one.cancel() else one.result())  # what no thread has begun is done here
