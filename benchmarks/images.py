@@ -1,5 +1,5 @@
-"""W4: training on a folder of JPEGs, decoded once into a packed array that is mapped into memory, against decoding in
-the two workers of a DataLoader every epoch. What decoding once costs is told beside it.
+"""W4: training on a folder of JPEGs, decoded once into a packed array that is mapped into memory, against decoding them
+every epoch, as others do. What decoding once costs is told beside it.
 
 Writes docs/benchmarks.json and docs/benchmarks.md. Usage: python -m benchmarks.images [jpeg64] [jpeg224] [--rounds 3]
 """
@@ -11,10 +11,12 @@ import tempfile
 import time
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from benchmarks import peers
 from benchmarks.contest import CORES, Contestant, contest, say
 from benchmarks.report import record
 from worker.ingest import ingest
@@ -35,12 +37,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, help="to measure, instead of as many as usual")
     options = parser.parse_args()
+    missing = peers.install()
     for workload in options.workloads or list(SIDES):
         with tempfile.TemporaryDirectory() as name:
-            measure(workload, Path(name), options.rounds, options.steps)
+            result = measure(workload, Path(name), options.rounds, options.steps)
+        result["left_out"] |= dict.fromkeys(missing, "cannot be installed here")
+        record(f"images/{workload}", result)
 
 
-def measure(workload: str, folder: Path, rounds: int, asked: int | None) -> None:
+def measure(workload: str, folder: Path, rounds: int, asked: int | None) -> dict[str, Any]:
     side, count = SIDES[workload], COUNTS[workload]
     warm_up, usual = STEPS[workload]
     say(f"{workload}: {count} pictures of {side} x {side} pixels")
@@ -49,17 +54,8 @@ def measure(workload: str, folder: Path, rounds: int, asked: int | None) -> None
     seconds = ingested(folder)
     say(f"{size / 1024:.1f} KiB each; packed in {seconds:.1f} s, {count / seconds:,.0f}/s")
     steps = asked or usual
-    contestants = [
-        Contestant(OURS, "engine"),
-        Contestant(f"{OURS}, {CORES} replicas", "engine", arguments=[f"--replicas={CORES}"]),
-        Contestant("best loop by hand, decoded once", "best"),
-        Contestant(f"best loop by hand, decoded once, {CORES} replicas", "best", arguments=[f"--replicas={CORES}"]),
-        Contestant("plain loop, decoding in 2 workers", "jpeg_loader"),
-        Contestant("the network alone, on one batch", "jpeg_network"),
-    ]
     order = [workload, str(folder), f"--warm-up={warm_up}", f"--steps={steps}", f"--threads={CORES}"]
-    result = contest(contestants, order, rounds)
-    result |= {
+    return contest(contestants(), order, rounds) | {
         "title": f"W4: a folder of JPEGs of {side} × {side} pixels",
         "ours": OURS,
         "unit": "images",
@@ -71,7 +67,27 @@ def measure(workload: str, folder: Path, rounds: int, asked: int | None) -> None
         "on one core, hashed and synced to the disk), which no rate below counts.",
         "ingest_images_per_second": count / seconds,
     }
-    record(f"images/{workload}", result)
+
+
+def contestants() -> list[Contestant]:
+    python, replicas, low = str(peers.PYTHON), (f"--replicas={CORES}",), ("--precision=bfloat16",)
+    return [
+        Contestant(OURS, "engine"),
+        Contestant(f"{OURS}, {CORES} replicas", "engine", arguments=replicas),
+        Contestant(f"{OURS}, bfloat16", "engine", arguments=low),
+        Contestant("best loop by hand, decoded once", "best"),
+        Contestant(f"best loop by hand, decoded once, {CORES} replicas", "best", arguments=replicas),
+        Contestant("kornia batches, decoded once", "kornia_batches", python),
+        Contestant("plain loop, decoding in 2 workers", "plain"),
+        Contestant("Lightning, decoding in 2 workers", "lightning_trainer", python),
+        Contestant("accelerate, decoding in 2 workers", "accelerate_loop", python),
+        Contestant("timm's style, decoding in 2 workers", "timm_style"),
+        peers.keras("tensorflow"),
+        peers.keras("tensorflow", "bfloat16"),
+        peers.keras("jax"),
+        peers.keras("jax", "bfloat16"),
+        Contestant("the network alone, on one batch", "network_alone"),
+    ]
 
 
 def write_folder(folder: Path, side: int, count: int) -> float:

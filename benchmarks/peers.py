@@ -9,6 +9,8 @@ import sys
 import venv
 from pathlib import Path
 
+from benchmarks.contest import Contestant
+
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "build/peers"
 PYTHON = FOLDER / "bin/python"
@@ -24,6 +26,13 @@ def install(name: str = "peers") -> list[str]:
         missing = [] if pip(folder, *pins) else [pin for pin in pins if not pip(folder, pin)]
         stamp.write_text("\n".join(missing))
     return stamp.read_text().split()
+
+
+def keras(backend: str, precision: str = "float32") -> Contestant:
+    """Keras' own loop on a backend."""
+    variables = {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "2"}
+    name = f"Keras on {backend}" + ("" if precision == "float32" else f", {precision}")
+    return Contestant(name, "keras_fit", str(PYTHON), (f"--precision={precision}",), variables)
 
 
 def pip(folder: Path, *pins: str) -> bool:

@@ -83,9 +83,8 @@ def contestants(workload: str, everybody: bool) -> list[Contestant]:
     ]
     if not everybody:
         return chosen
-    backends = {backend: {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "2"} for backend in ("tensorflow", "jax")}
     chosen += [Contestant("accelerate", "accelerate_loop", python), Contestant("timm's style", "timm_style")]
-    chosen += [Contestant(f"Keras on {name}", "keras_fit", python, (), words) for name, words in backends.items()]
+    chosen += [peers.keras("tensorflow"), peers.keras("jax")]
     if workload != "vectors":
         low = ("--precision=bfloat16",)
         chosen += [
@@ -93,7 +92,8 @@ def contestants(workload: str, everybody: bool) -> list[Contestant]:
             Contestant(f"{OURS}, one replica", "engine"),
             Contestant(f"{OURS}, bfloat16", "engine", arguments=(*two, *low)),
             Contestant("best loop by hand, two replicas, bfloat16", "best", arguments=(*two, *low)),
-            Contestant("Keras on tensorflow, bfloat16", "keras_fit", python, low, backends["tensorflow"]),
+            peers.keras("tensorflow", "bfloat16"),
+            peers.keras("jax", "bfloat16"),
         ]
     return chosen
 

@@ -14,14 +14,14 @@ def run(race: Race) -> None:
     plain = network_of(race).train()
     optimizer = optimizer_of(race, plain)
     network, optimizer, loader, schedule = accelerator.prepare(
-        plain, optimizer, loader_of(race), schedule_of(optimizer)
+        plain, optimizer, loader_of(race), schedule_of(race, optimizer)
     )
     while True:
         for inputs, targets in loader:
             optimizer.zero_grad()
             loss = loss_of(race, network, inputs, targets)
             accelerator.backward(loss)
-            if race.is_image:
+            if race.clips:
                 accelerator.clip_grad_norm_(network.parameters(), 1.0)
             optimizer.step()
             schedule.step()

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.contestants import jpeg_loader
 from benchmarks.contestants.networks import Cnn, Mlp, network_of, rate_at
 from benchmarks.contestants.race import Race, enter
 from worker.training.column_sums import PLACES, summed
@@ -95,13 +94,7 @@ class Replica:
 
 
 def replicas_of(race: Race) -> list[Replica]:
-    match race.workload:
-        case "fashion":
-            network: nn.Module = FastCnn()
-        case "cifar":
-            network = network_of(race)
-        case _:
-            network = jpeg_loader.network(race.workload)
+    network = FastCnn() if race.workload == "fashion" else network_of(race)
     network.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     networks = [network, *(deepcopy(network) for _ in range(race.replicas - 1))]
     for other in networks[1:]:
@@ -130,9 +123,9 @@ def run_images(race: Race) -> None:
             for one, done in zip(others, waited, strict=True):
                 done.result()
                 torch._foreach_add_(first.gradients(), one.gradients())
-            if not race.is_jpeg:
+            if race.clips:
                 torch.nn.utils.clip_grad_norm_(first.parameters, 1.0, foreach=True)
-                optimizer.param_groups[0]["lr"] = 0.05 * rate_at(step)
+            optimizer.param_groups[0]["lr"] = 0.05 * rate_at(race, step)
             optimizer.step()
             step += 1
             race.step_done()

@@ -1,5 +1,5 @@
 """Keras on TensorFlow or JAX, as KERAS_BACKEND says: `fit` on arrays in memory, augmented a batch at a time by
-preprocessing layers in the input pipeline.
+preprocessing layers in the input pipeline; or on a folder of JPEGs, of which the pipeline decodes what it crops.
 """
 
 import os
@@ -58,6 +58,19 @@ def resnet() -> Any:
     return keras.Model(pixels, layers.Dense(LABELS, kernel_regularizer=kernel, dtype="float32")(x))
 
 
+def strided(workload: str) -> Any:
+    kernel, stride = (7, 8) if workload == "jpeg224" else (5, 4)
+    return keras.Sequential(
+        [
+            layers.Conv2D(16, kernel, stride, padding="same", activation="relu"),
+            layers.Conv2D(32, 3, 2, padding="same", activation="relu"),
+            layers.Conv2D(64, 3, 2, padding="same", activation="relu"),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(LABELS, dtype="float32"),
+        ]
+    )
+
+
 def mlp() -> Any:
     return keras.Sequential(
         [
@@ -70,7 +83,44 @@ def mlp() -> Any:
     )
 
 
+def network_of(race: Race) -> Any:
+    made = {"fashion": cnn, "cifar": resnet, "vectors": mlp}
+    return strided(race.workload) if race.is_jpeg else made[race.workload]()
+
+
 def pipeline(race: Race) -> Any:
+    """Batches of floats without end."""
+    data = files(race) if race.is_jpeg else arrays(race)
+    return data.prefetch(tensorflow.data.AUTOTUNE)
+
+
+def files(race: Race) -> Any:
+    """Each picture cropped as Inception was trained, to the size that all have, and half of them mirrored."""
+    side = int(race.workload.removeprefix("jpeg"))
+    paths, targets = race.files()
+    data = tensorflow.data.Dataset.from_tensor_slices(([str(path) for path in paths], targets))
+
+    def prepare(path: Any, target: Any) -> Any:
+        content = tensorflow.io.read_file(path)
+        start, size, _ = tensorflow.image.sample_distorted_bounding_box(
+            tensorflow.io.extract_jpeg_shape(content),
+            tensorflow.zeros((1, 0, 4)),
+            min_object_covered=0.0,
+            aspect_ratio_range=(3 / 4, 4 / 3),
+            area_range=(0.08, 1.0),
+            max_attempts=10,
+            use_image_if_no_bounding_boxes=True,
+        )
+        window = tensorflow.concat([start[:2], size[:2]], 0)
+        image = tensorflow.io.decode_and_crop_jpeg(content, window, channels=3)
+        image = tensorflow.image.random_flip_left_right(tensorflow.image.resize(image, (side, side)))
+        return image / 64.0 - 2.0, target
+
+    data = data.shuffle(len(paths)).repeat().map(prepare, num_parallel_calls=tensorflow.data.AUTOTUNE)
+    return data.batch(race.batch_size, drop_remainder=True)
+
+
+def arrays(race: Race) -> Any:
     data = tensorflow.data.Dataset.from_tensor_slices((race.inputs(), race.targets()))
     data = data.shuffle(10_000).repeat().batch(race.batch_size, drop_remainder=True)
     change = [
@@ -89,17 +139,17 @@ def pipeline(race: Race) -> Any:
             inputs = inputs / 64.0 - 2.0
         return inputs, targets
 
-    return data.map(prepare, num_parallel_calls=tensorflow.data.AUTOTUNE).prefetch(tensorflow.data.AUTOTUNE)
+    return data.map(prepare, num_parallel_calls=tensorflow.data.AUTOTUNE)
 
 
 def run(race: Race) -> None:
     tensorflow.config.threading.set_intra_op_parallelism_threads(race.threads)
     if race.precision == "bfloat16":
         keras.mixed_precision.set_global_policy("mixed_bfloat16")
-    network = {"fashion": cnn, "cifar": resnet, "vectors": mlp}[race.workload]()
+    network = network_of(race)
     if race.is_image:
-        rate = keras.optimizers.schedules.CosineDecay(0.05, 4690)
-        optimizer = keras.optimizers.SGD(rate, momentum=0.9, global_clipnorm=1.0)
+        rate = 0.05 if race.is_jpeg else keras.optimizers.schedules.CosineDecay(0.05, 4690)
+        optimizer = keras.optimizers.SGD(rate, momentum=0.9, global_clipnorm=1.0 if race.clips else None)
         loss: Any = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     else:
         optimizer, loss = keras.optimizers.RMSprop(0.001), keras.losses.BinaryCrossentropy(from_logits=True)

@@ -22,7 +22,7 @@ class Module(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         optimizer = optimizer_of(self.race, self.network)
-        return [optimizer], [{"scheduler": schedule_of(optimizer), "interval": "step"}]
+        return [optimizer], [{"scheduler": schedule_of(self.race, optimizer), "interval": "step"}]
 
     def on_train_batch_end(self, *_: Any) -> None:
         self.race.step_done()
@@ -33,7 +33,7 @@ def run(race: Race) -> None:
     trainer = lightning.Trainer(
         accelerator="cpu",
         max_epochs=-1,
-        gradient_clip_val=1.0 if race.is_image else None,
+        gradient_clip_val=1.0 if race.clips else None,
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,

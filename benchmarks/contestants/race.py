@@ -41,7 +41,12 @@ class Race:
 
     @property
     def is_jpeg(self) -> bool:
+        """Pictures of W4: cropped and mirrored; nothing penalized, clipped or scheduled."""
         return self.workload.startswith("jpeg")
+
+    @property
+    def clips(self) -> bool:
+        return self.is_image and not self.is_jpeg
 
     def inputs(self) -> NDArray[np.uint8]:
         """(examples, height, width, channels) or (examples, features)."""
@@ -49,6 +54,12 @@ class Race:
 
     def targets(self) -> NDArray[np.int64]:
         return np.load(self.data / "targets.npy")  # type: ignore[no-any-return]
+
+    def files(self) -> tuple[list[Path], list[int]]:
+        """`images/<class>/<name>.jpg` and the places of their classes."""
+        paths = sorted((self.data / "images").glob("*/*.jpg"))
+        classes = sorted({path.parent.name for path in paths})
+        return paths, [classes.index(path.parent.name) for path in paths]
 
     def step_done(self) -> None:
         """Ends the process after the last step, as soon as whoever measures has looked at it."""

@@ -6,40 +6,81 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.contestants.race import Race
 
+Example = tuple[NDArray[np.uint8], int]
+"""(height, width, channels) or (features), and the target."""
+TRIES = 10
 
-class Samples(Dataset[tuple[Tensor, int]]):
-    """Each image goes through Pillow: one affine transform, a flip, to a tensor, normalized."""
+
+class Arrays(Dataset[Example]):
+    """From memory; an image goes through Pillow: one affine transform, and half of them mirrored."""
 
     def __init__(self, race: Race) -> None:
-        self.inputs = race.inputs()
-        self.targets = race.targets()
+        self.inputs, self.targets = race.inputs(), race.targets()
         self.is_image = race.is_image
 
     def __len__(self) -> int:
         return len(self.inputs)
 
+    def __getitem__(self, place: int) -> Example:
+        values = self.inputs[place]
+        return (transformed(values) if self.is_image else values), int(self.targets[place])
+
+
+class Files(Dataset[Example]):
+    """`images/<class>/<name>.jpg`, as folders of images usually are: decoded, cropped, and half of them mirrored, every
+    epoch anew.
+    """
+
+    def __init__(self, race: Race) -> None:
+        self.paths, self.targets = race.files()
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, place: int) -> Example:
+        image = Image.open(self.paths[place]).convert("RGB")
+        image = image.resize(image.size, Image.Resampling.BILINEAR, drawn_box(*image.size))
+        return np.array(mirrored(image)), self.targets[place]
+
+
+def examples_of(race: Race) -> Arrays | Files:
+    return Files(race) if race.is_jpeg else Arrays(race)
+
+
+class Samples(Dataset[tuple[Tensor, int]]):
+    """Examples as tensors of floats, images with the channels first and normalized."""
+
+    def __init__(self, race: Race) -> None:
+        self.examples = examples_of(race)
+        self.is_image = race.is_image
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
     def __getitem__(self, place: int) -> tuple[Tensor, int]:
-        values, target = self.inputs[place], int(self.targets[place])
-        return (prepared(values) if self.is_image else torch.from_numpy(values).float()), target
+        array, target = self.examples[place]
+        values = torch.from_numpy(array)
+        if self.is_image:
+            return values.permute(2, 0, 1).contiguous().float().div_(255.0).sub_(0.5).div_(0.25), target
+        return values.float(), target
 
 
-def prepared(values: np.ndarray) -> Tensor:
-    return torch.from_numpy(transformed(values)).permute(2, 0, 1).float().div_(255.0).sub_(0.5).div_(0.25)
-
-
-def transformed(values: np.ndarray) -> np.ndarray:
-    """(height, width, channels) of uint8, and so the result."""
+def transformed(values: NDArray[np.uint8]) -> NDArray[np.uint8]:
     image = Image.fromarray(values.squeeze())
     image = image.transform(image.size, Image.Transform.AFFINE, drawn_map(*image.size), Image.Resampling.BILINEAR)
-    if random.random() < 0.5:  # noqa: S311
-        image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    return np.asarray(image, dtype=np.uint8).reshape(values.shape).copy()
+    return np.asarray(mirrored(image), dtype=np.uint8).reshape(values.shape).copy()
+
+
+def mirrored(image: Image.Image) -> Image.Image:
+    """Half of them."""
+    return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if random.random() < 0.5 else image  # noqa: S311
 
 
 def drawn_map(width: int, height: int) -> tuple[float, ...]:
@@ -52,6 +93,19 @@ def drawn_map(width: int, height: int) -> tuple[float, ...]:
     x, y = (width - 1) / 2, (height - 1) / 2
     across, down = draw(-0.1, 0.1) * width, draw(-0.1, 0.1) * height
     return a, b, x - a * x - b * y + across, d, e, y - d * x - e * y + down
+
+
+def drawn_box(width: int, height: int) -> tuple[int, int, int, int]:
+    """An area of 8 to 100 %, 3 : 4 to 4 : 3, somewhere: torchvision's RandomResizedCrop."""
+    draw = random.uniform
+    for _ in range(TRIES):
+        area = draw(0.08, 1.0) * width * height
+        ratio = math.exp(draw(math.log(3 / 4), math.log(4 / 3)))
+        across, down = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+        if 0 < across <= width and 0 < down <= height:
+            left, top = random.randint(0, width - across), random.randint(0, height - down)  # noqa: S311
+            return left, top, left + across, top + down
+    return 0, 0, width, height
 
 
 def loader_of(race: Race) -> "DataLoader[tuple[Tensor, int]]":

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 
 from benchmarks.contestants.networks import loss_of, network_of, optimizer_of, rate_at
 from benchmarks.contestants.race import Race, enter
-from benchmarks.contestants.samples import Samples, transformed
+from benchmarks.contestants.samples import Samples
 
 LOG_EVERY = 50
 
@@ -19,8 +19,7 @@ class Bytes(Samples):
     """Examples as they come out of the transforms, (channels, height, width) of uint8."""
 
     def __getitem__(self, place: int) -> tuple[Tensor, int]:
-        values, target = self.inputs[place], int(self.targets[place])
-        array = transformed(values) if self.is_image else values
+        array, target = self.examples[place]
         return torch.from_numpy(array.transpose(2, 0, 1) if self.is_image else array), target
 
 
@@ -57,12 +56,12 @@ def run(race: Race) -> None:
     for step, (inputs, targets) in enumerate(batches(race)):
         loss = loss_of(race, network, inputs, targets)
         loss.backward()
-        if race.is_image:
+        if race.clips:
             torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
         for group, rate in zip(optimizer.param_groups, rates, strict=True):
-            group["lr"] = rate * rate_at(step + 1)
+            group["lr"] = rate * rate_at(race, step + 1)
         if step % LOG_EVERY == 0:
             total += loss.item()
         race.step_done()

@@ -1,10 +1,10 @@
-"""What is left when the images cost nothing: the same network on one batch, again and again. The limit, not a peer."""
+"""What is left when the images cost nothing: W4's network on one batch, again and again. The limit, not a peer."""
 
 from itertools import repeat
 
 import torch
 
-from benchmarks.contestants.jpeg_loader import run
+from benchmarks.contestants.plain import run
 from benchmarks.contestants.race import LABELS, enter
 
 if __name__ == "__main__":
