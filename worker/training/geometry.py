@@ -7,7 +7,7 @@ applied to an image in that order, the map of the whole is `map_1 @ map_2 @ … 
 """
 
 from functools import cache
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -18,12 +18,21 @@ from worker.training.copying import onto
 Fill = Literal["nearest", "constant", "reflect", "wrap"]
 Interpolation = Literal["nearest", "bilinear"]
 
+PIECE = 1_000_000
+"""Numbers that a processor resamples at once: what it reads and what it makes of them stays in its caches."""
+
 NEAREST_TO_THE_HORIZON = 1e-3
 """The least depth that is divided by; the centre of the image has 1."""
 
 
 Entry = Tensor | float
 """One for each sample, (samples,), or 0 or 1 for all."""
+
+
+class Finish(Protocol):
+    """What is done to images at last, each number by itself; into `out`, where there is one."""
+
+    def __call__(self, images: Tensor, /, out: Tensor | None = None) -> Tensor: ...
 
 
 @cache
@@ -92,17 +101,39 @@ def resample(
     interpolation: Interpolation,
     value: float = 0.0,
     displacement: Tensor | None = None,
+    finish: Finish | None = None,
 ) -> Tensor:
-    """Images (samples, channels, height, width), float, read through `maps` (samples, 3, 3), which are on the CPU.
+    """Images (samples, channels, height, width), float or bytes, read through `maps` (samples, 3, 3), which are on the
+    CPU, as floats; and finished.
 
     Outside the image `nearest` repeats the edge, `reflect` mirrors about it (d c b a | a b c d), `wrap` starts again at
     the opposite edge, and `constant` is `value`, blended with the edge over one pixel. A `displacement` (samples, 2,
     height, width; rows and columns) is added to each place before it is mapped.
     """
-    height, width = images.shape[-2:]
     straight = displacement is None and torch.equal(maps[:, 2], unmoved()[2].expand(len(maps), 3))
     maps = onto(images.device, maps)
-    grid = read_positions(maps, height, width) if straight else bent_positions(maps, height, width, displacement)
+
+    def moved(few: slice = slice(None)) -> Tensor:
+        bend = None if displacement is None else displacement[few]
+        size = (images.shape[2], images.shape[3])
+        grid = read_positions(maps[few], *size) if straight else bent_positions(maps[few], *size, bend)
+        return read(images[few].float(), grid, fill, interpolation, value)
+
+    if finish is None:
+        return moved()
+    at_once = max(1, PIECE // images[0].numel())
+    if images.device.type != "cpu" or len(images) <= at_once:
+        return finish(moved())
+    finished = torch.empty_like(images, dtype=torch.float32, memory_format=torch.channels_last)
+    for start in range(0, len(images), at_once):
+        few = slice(start, start + at_once)
+        finish(moved(few), out=finished[few])
+    return finished
+
+
+def read(images: Tensor, grid: Tensor, fill: Fill, interpolation: Interpolation, value: float) -> Tensor:
+    """Images at the places of a `grid`, as `grid_sample` takes it."""
+    height, width = images.shape[-2:]
     match fill:
         case "nearest":
             return sample(images, grid, interpolation, "border")

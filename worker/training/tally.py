@@ -3,7 +3,7 @@ an interrupted run counts what an undisturbed one does.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -83,17 +83,22 @@ class Tally:
                 self.known[name] = int(value)
 
 
-def differing(before: Tensor, after: Tensor, among: Tensor) -> Tensor:
-    """(examples,) bool: where any number is another one, of those `among` (examples,) on the CPU.
+def differing(before: Tensor, after: Tensor, among: Tensor, finish: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+    """(examples,) bool: where any number is another one, of those `among` (examples,) on the CPU; to those before is
+    done first what was done to those after.
 
-    A row of one channel tells of nearly every image: on a CPU, where asking is not waiting, only those that it leaves
-    open are compared whole.
+    A row tells of nearly every image: on a CPU, where asking is not waiting, only those that it leaves open are
+    compared whole.
     """
+
+    def is_other(old: Tensor, new: Tensor) -> Tensor:
+        return ((old if finish is None else finish(old)) != new).flatten(1).any(1)
+
     if before.device.type != "cpu" or before.dim() != 4:
-        return (before != after).flatten(1).any(1) & onto(after.device, among)
-    row = before.shape[2] // 2
-    found = (before[:, 0, row] != after[:, 0, row]).any(1) & among
+        return is_other(before, after) & onto(after.device, among)
+    middle = before.shape[2] // 2
+    found = is_other(before[:, :, middle : middle + 1], after[:, :, middle : middle + 1]) & among
     left = (among & ~found).nonzero().flatten()
     if len(left):
-        found[left] = (before[left] != after[left]).flatten(1).any(1)
+        found[left] = is_other(before[left], after[left])
     return found

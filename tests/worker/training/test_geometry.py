@@ -80,3 +80,26 @@ def test_each_sample_is_read_through_its_own_map() -> None:
     plain, mirrored = geometry.resample(image, maps, "nearest", "bilinear")
     torch.testing.assert_close(plain, image[0])
     torch.testing.assert_close(mirrored, image[0].flip(-1))
+
+
+@pytest.mark.parametrize("fill", SCIPY_MODES)
+@pytest.mark.parametrize("bent", [False, True])
+def test_pieces_are_what_the_whole_is(fill: geometry.Fill, bent: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    random = torch.Generator().manual_seed(2)
+    images = torch.randint(0, 256, (5, 9, 7, 3), dtype=torch.uint8, generator=random).permute(0, 3, 1, 2)
+    maps = geometry.rotation(torch.rand(5, generator=random)) @ geometry.scaling(torch.ones(5), -torch.ones(5))
+    displacement = torch.rand(5, 2, 9, 7, generator=random) if bent else None
+    sizes = []
+
+    def halved(some: Tensor, out: Tensor | None = None) -> Tensor:
+        sizes.append(len(some))
+        return torch.mul(some, 0.5, out=torch.empty_like(some) if out is None else out)
+
+    plain = geometry.resample(images.float(), maps, fill, "bilinear", 7.0, displacement)
+    whole = geometry.resample(images, maps, fill, "bilinear", 7.0, displacement, halved)
+    monkeypatch.setattr(geometry, "PIECE", 2 * images[0].numel())
+    pieces = geometry.resample(images, maps, fill, "bilinear", 7.0, displacement, halved)
+    assert sizes == [5, 2, 2, 1]
+    assert torch.equal(whole, plain * 0.5)
+    assert torch.equal(pieces, whole)
+    assert pieces.is_contiguous(memory_format=torch.channels_last)

@@ -21,3 +21,15 @@ def test_only_the_examples_asked_about_are_told_of() -> None:
     among = torch.tensor([True, False, False, True])
     assert differing(IMAGES, IMAGES + 1.0, among).tolist() == among.tolist()
     assert differing(IMAGES.flatten(1), IMAGES.flatten(1) + 1.0, among).tolist() == among.tolist()
+
+
+def test_what_was_not_finished_before_is_compared_as_if_it_had_been() -> None:
+    everybody = torch.ones(4, dtype=torch.bool)
+    after = IMAGES - 1.0
+    after[2, 1, 3, 3] = 5.0
+    assert differing(IMAGES.byte(), after, everybody, lambda images: images - 1.0).tolist() == [
+        False,
+        False,
+        True,
+        False,
+    ]

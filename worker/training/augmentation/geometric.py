@@ -35,7 +35,7 @@ from models.spec.geometric import (
 from worker.training import geometry
 from worker.training.augmentation.blurring import blurred
 from worker.training.augmentation.draws import Draws, per_sample
-from worker.training.geometry import Fill, Interpolation
+from worker.training.geometry import Fill, Finish, Interpolation
 
 KERAS_FLIP = 0.5
 
@@ -83,12 +83,15 @@ def does_more(operation: Geometric) -> bool:
     return isinstance(operation, Elastic) or (isinstance(operation, ImageDataGenerator) and operation.recolors)
 
 
-def move(images: Tensor, operations: Sequence[Geometric], draws: Draws) -> tuple[Tensor, list[Tensor]]:
-    """Images (batch, channels, height, width), float, moved by operations that share a sampling; and of each operation
-    which images it was drawn to move, (batch,) bool on the CPU.
+def move(
+    images: Tensor, operations: Sequence[Geometric], draws: Draws, finish: Finish | None = None
+) -> tuple[Tensor, list[Tensor]]:
+    """Images (batch, channels, height, width), float or bytes, moved by operations that share a sampling, and finished;
+    and of each operation which images it was drawn to move, (batch,) bool on the CPU.
     """
     if all(isinstance(operation, Flip) for operation in operations):
-        return flip(images, operations, draws)
+        images, moved = flip(images, operations, draws)
+        return images if finish is None else finish(images), moved
     sampling = shared(operations)
     assert sampling is not None
     drawn = [draw_maps(operation, draws, (images.shape[2], images.shape[3])) for operation in operations]
@@ -99,10 +102,11 @@ def move(images: Tensor, operations: Sequence[Geometric], draws: Draws) -> tuple
         displacement, moved[-1] = displaced(images, last, draws)
     whole = reduce(torch.matmul, (maps for maps, _ in drawn))
     fill, interpolation = sampling.fill or "nearest", sampling.interpolation or "nearest"
-    images = geometry.resample(images, whole, fill, interpolation, displacement=displacement)
     if isinstance(last, ImageDataGenerator) and last.recolors:
+        images = geometry.resample(images, whole, fill, interpolation)
         images, moved[-1] = torch.where(per_sample(chosen, images), keras_colors(images, last, draws), images), chosen
-    return images, moved
+        return images if finish is None else finish(images), moved
+    return geometry.resample(images, whole, fill, interpolation, displacement=displacement, finish=finish), moved
 
 
 def flip(images: Tensor, operations: Sequence[Geometric], draws: Draws) -> tuple[Tensor, list[Tensor]]:

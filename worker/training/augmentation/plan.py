@@ -30,6 +30,7 @@ from worker.training.augmentation.photometric import equalized, gray, jittered, 
 from worker.training.augmentation.policies import follow
 from worker.training.augmentation.timing import Planned, acting, note, planned
 from worker.training.augmentation.vectors import noisy
+from worker.training.geometry import Finish
 from worker.training.tally import Tally
 
 
@@ -59,9 +60,11 @@ def augment(
     generator: torch.Generator,
     zero: Tensor | None = None,
     tally: Tally | None = None,
+    finish: Finish | None = None,
 ) -> Tensor:
-    """Images (batch, channels, height, width), float, 0–255, as this step changes them; `generator` is of the CPU and
-    of this step, `zero` (1, channels, 1, 1) is the pixel that the network gets as 0, black unless given.
+    """Images (batch, channels, height, width), float or bytes, 0–255, as this step changes them, and finished;
+    `generator` is of the CPU and of this step, `zero` (1, channels, 1, 1) is the pixel that the network gets as 0,
+    black unless given.
 
     Operations that share a resampling count an image as changed by each of them that was drawn to move it.
     """
@@ -72,16 +75,20 @@ def augment(
         moves = [one.operation for one in active if isinstance(one.operation, Geometric)]
         before = images
         if moves:
-            images, moved = move(images, moves, draws)
-            note(tally, active, moved, before, images)
+            at_last = finish if run is runs[-1] else None
+            images, moved = move(images, moves, draws, at_last)
+            note(tally, active, moved, before, images, at_last)
+            if at_last is not None:
+                return images
             continue
+        images = images.float()
         for one in active:
             operation = one.operation
             assert not isinstance(operation, Geometric)
             chosen = draws.chosen(operation.p)
             images = torch.where(per_sample(chosen, images), changed(images, operation, draws, zero), images)
             note(tally, [one], [chosen], before, images)
-    return images
+    return images if finish is None else finish(images)
 
 
 def changed(images: Tensor, operation: Photometric | GaussianNoise | Policy, draws: Draws, zero: Tensor) -> Tensor:

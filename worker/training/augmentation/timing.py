@@ -9,6 +9,7 @@ from torch import Tensor
 
 from models.spec.timed import Timed
 from worker.training.copying import onto
+from worker.training.geometry import Finish
 from worker.training.tally import Tally, differing
 
 Operation = TypeVar("Operation", bound=Timed)
@@ -41,13 +42,14 @@ def note(
     chosen: Sequence[Tensor],
     before: Tensor,
     after: Tensor,
+    finish: Finish | None = None,
 ) -> None:
     """Counts, of the examples that operations were offered together, those each was drawn to change, `chosen`
-    (examples,) bool on the CPU, and those of them that are different now.
+    (examples,) bool on the CPU, and those of them that are different now. Before they were not finished yet.
     """
     if tally is None or not operations:
         return
-    changed = differing(before, after, torch.stack(list(chosen)).any(0))
+    changed = differing(before, after, torch.stack(list(chosen)).any(0), finish)
     for one, its in zip(operations, chosen, strict=True):
         tally.add(f"augmentation/{one.place}/examples", len(its))
         tally.add(f"augmentation/{one.place}/chosen", int(its.sum()))
