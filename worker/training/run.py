@@ -362,10 +362,16 @@ def environment_of(device: str) -> dict[str, str | int]:
 
 
 def resident(data: Dataset, device: str) -> Dataset:
-    """The data on the device if it is an accelerator with room for it."""
-    parts = [part for part in (data.training, data.validation) if part is not None]
-    wanted = sum(part.inputs.nbytes for part in parts)
-    if device == "cpu" or wanted > RESIDENT_SHARE * torch.cuda.get_device_properties(device).total_memory:
+    """The data on the device if it is an accelerator with room for it; what is held back of the training examples is
+    there with them, not once more.
+    """
+    training, validation = data.training, data.validation
+    stored = {id(part.inputs): part.inputs.nbytes for part in (training, validation) if part is not None}
+    if device == "cpu" or sum(stored.values()) > RESIDENT_SHARE * torch.cuda.get_device_properties(device).total_memory:
         return data
-    training, *validation = (part.to(device) for part in parts)
-    return replace(data, training=training, validation=validation[0] if validation else None)
+    moved = training.to(device)
+    if validation is not None and validation.inputs is training.inputs:
+        validation = replace(moved, rows=None if validation.rows is None else validation.rows.to(device))
+    elif validation is not None:
+        validation = validation.to(device)
+    return replace(data, training=moved, validation=validation)

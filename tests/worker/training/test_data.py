@@ -1,6 +1,7 @@
 """What a job sees of a packed data set."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from tests.worker.training.little import bars, load, pack_images, pack_table, pa
 from worker.training import EpochDone, Started, Warned
 from worker.training.data import held_back, spread
 from worker.training.inputs import Feed
+from worker.training.run import RESIDENT_SHARE, resident
 from worker.training.schedule import Clock
 
 MISSING = float("nan")
@@ -171,3 +173,28 @@ def test_labels_that_follow_from_the_inputs_are_learnt(tmp_path: Path, words: di
     words = {**words, "optimizer": {"type": "adam", "learning_rate": 0.05}, "training": {"epochs": 8, "batch_size": 20}}
     metrics = [event for event in run(packed, words) if isinstance(event, EpochDone)][-1].metrics
     assert metrics["validation/accuracy"] > 0.9
+
+
+@pytest.mark.parametrize("held_back", ["a fraction", "a split"])
+def test_data_live_on_a_device_that_has_room_for_them(
+    held_back: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`meta` is a device that only notes what would be there."""
+    packed = pack_images(tmp_path, train=bars(40), test=bars(20, seed=1))
+    validation = {"fraction": 0.25} if held_back == "a fraction" else {"split": "test"}
+    data = load(packed, {"dataset": {"id": "x", "validation": validation}})[1]
+    assert data.validation is not None
+    stored = (40 if held_back == "a fraction" else 60) * 64
+    room = SimpleNamespace(total_memory=stored / RESIDENT_SHARE)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: room)
+    there = resident(data, "meta")
+    assert there.validation is not None
+    assert there.training.inputs.is_meta
+    assert there.training.targets.is_meta
+    assert there.validation.inputs.is_meta
+    assert (there.validation.inputs is there.training.inputs) == (held_back == "a fraction")
+    assert len(there.training) == len(data.training)
+    assert len(there.validation) == len(data.validation)
+    room.total_memory -= 1 / RESIDENT_SHARE
+    assert resident(data, "meta") is data
+    assert resident(data, "cpu") is data
