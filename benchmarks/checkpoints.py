@@ -11,7 +11,6 @@ import contextlib
 import json
 import os
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -25,6 +24,7 @@ import numpy as np
 import torch
 
 from benchmarks.contest import CORES, ROOT, say, surroundings
+from benchmarks.figures import watched
 from benchmarks.report import record
 from client import Checkpoint, Client
 from local.background import Background
@@ -80,9 +80,11 @@ def main() -> None:
         ingest(upload, folder / "packed", filename=upload.name)
         for size, width in WIDTHS.items():
             (folder / "spec.json").write_text(json.dumps(spec(width)))
-            row = {"parameters": size, **measured(folder, options.rounds)}
-            with stored(folder, upload, spec(width)) as held:
-                row |= downloaded(held, folder / "download", options.rounds)
+            with watched() as processor:
+                row = {"parameters": size, **measured(folder, options.rounds)}
+                with stored(folder, upload, spec(width)) as held:
+                    row |= downloaded(held, folder / "download", options.rounds)
+            row["other_load"] = processor.other_load
             say(f"{size}: {row}")
             rows.append(row)
     record(
@@ -122,11 +124,8 @@ def measured(folder: Path, rounds: int) -> dict[str, Any]:
     command = [sys.executable, "-m", "benchmarks.checkpoints", f"--inside={folder}", f"--rounds={rounds}"]
     environment = {**os.environ, **trainer_environment(CORES), "PYTHONPATH": str(ROOT)}
     answer = subprocess.run(command, env=environment, cwd=ROOT, stdout=subprocess.PIPE, check=True)
-    figures = json.loads(answer.stdout)
-    return {name: statistics.median(figures[name]) for name in ("blocked", "copied", "durable", "written")} | {
-        "bytes": figures["bytes"],
-        "blocked_first": figures["first"],
-    }
+    figures: dict[str, Any] = json.loads(answer.stdout)
+    return figures
 
 
 def trained(folder: Path, rounds: int) -> None:
@@ -140,7 +139,7 @@ def trained(folder: Path, rounds: int) -> None:
     for event in checkpoints_of(folder, ours, figures, rounds + 1):
         save(event, folder, figures)
     first, *figures.blocked = figures.blocked
-    sys.stdout.write(json.dumps({**vars(figures), "first": first}))
+    sys.stdout.write(json.dumps({**vars(figures), "blocked_first": first}))
 
 
 def checkpoints_of(folder: Path, ours: JobSpec, figures: Figures, count: int) -> Iterator[CheckpointReady]:
@@ -208,9 +207,9 @@ def stored(folder: Path, upload: Path, words: dict[str, Any]) -> Iterator[Held]:
         yield Held(background.running, client, checkpoint, file)
 
 
-def downloaded(held: Held, destination: Path, rounds: int) -> dict[str, float]:
-    """Seconds, medians: by the client, which hashes and syncs what it writes; by curl from the API; by curl from the
-    disk; and to read the file. All from the page cache, each to a new file.
+def downloaded(held: Held, destination: Path, rounds: int) -> dict[str, Any]:
+    """Seconds of each round: by the client, which hashes and syncs what it writes; by curl from the API; by curl from
+    the disk; and to read the file. All from the page cache, each to a new file.
     """
     address = f"{held.running.url}/v1/checkpoints/{held.checkpoint.id}/content"
     key = ["-H", f"Authorization: Bearer {held.running.api_key}"]
@@ -220,10 +219,7 @@ def downloaded(held: Held, destination: Path, rounds: int) -> dict[str, float]:
         found["curl"].append(seconds(lambda: curl(destination, *key, address)))
         found["curl_file"].append(seconds(lambda: curl(destination, held.file.as_uri())))
         found["read"].append(seconds(held.file.read_bytes))
-    return {
-        "download_bytes": held.file.stat().st_size,
-        **{name: statistics.median(all_) for name, all_ in found.items()},
-    }
+    return {"download_bytes": held.file.stat().st_size, **found}
 
 
 def curl(destination: Path, *arguments: str) -> None:

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.contest import CORES, ROOT, say, surroundings
+from benchmarks.figures import watched
 from benchmarks.report import record
 from models.spec import parse_spec
 from worker.allocator import trainer_environment
@@ -86,8 +87,9 @@ def limited(size: int) -> Iterator[Path | None]:
 def measured(folder: Path, size: int, group: Path | None) -> dict[str, Any]:
     count = size // (SIDE * SIDE * 3)
     process("write", folder, count, None)
-    taken_in = process("ingest", folder, count, group)
-    trained = process("train", folder, count, group)
+    with watched() as processor:
+        taken_in = process("ingest", folder, count, group)
+        trained = process("train", folder, count, group)
     return {
         "bytes": size,
         "ingest_seconds": taken_in["seconds"],
@@ -95,6 +97,7 @@ def measured(folder: Path, size: int, group: Path | None) -> dict[str, Any]:
         "epochs": trained["epochs"],
         "examples": count,
         "resident": trained["resident"],
+        "other_load": processor.other_load,
     }
 
 

@@ -4,8 +4,12 @@ Usage: python -m benchmarks.report, to write the tables again.
 """
 
 import json
+import statistics
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from benchmarks.figures import spread
 
 DOCS = Path(__file__).parents[1] / "docs"
 RESULTS = DOCS / "benchmarks.json"
@@ -91,15 +95,21 @@ def section(result: dict[str, Any]) -> str:
 def opening(result: dict[str, Any], about: str) -> list[str]:
     return [
         f"\n## {result['title']}\n",
-        f"`{result['command']}`, {result['when']}: {result['cores']} cores of {result['processor']}, Python "
-        f"{result['python']}. {about}\n",
+        f"`{result['command']}`, {result['when']}: {machine(result)}. {about}\n",
     ]
+
+
+def machine(result: dict[str, Any]) -> str:
+    memory = f", {result['memory'] / 1e9:.0f} GB of memory" if "memory" in result else ""
+    torch = f", PyTorch {result['torch']}" if "torch" in result else ""
+    return f"{result['cores']} cores of {result['processor']}{memory}, Python {result['python']}{torch}"
 
 
 def checkpoints_section(result: dict[str, Any]) -> str:
     lines = opening(
         result,
-        f"Adam, so three numbers for each parameter; medians of {result['rounds']}. Training waits for one copy, held "
+        f"Adam, so three numbers for each parameter; medians of {result['rounds']}, with the lowest and the highest; "
+        f"other load {worst_load(result):.2f} cores. Training waits for one copy, held "
         "against a plain copy of the same tensors into memory that is there; the first one also asks for that memory. "
         f"The share is of training with a checkpoint every {result['cadence']:.0f} s, the default. Writing, "
         "hashing and storing come after it, beside the training, held against writing the same bytes to one file and "
@@ -111,11 +121,14 @@ def checkpoints_section(result: dict[str, Any]) -> str:
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in result["rows"]:
+        blocked, copied, durable, written = (
+            statistics.median(row[name]) for name in ("blocked", "copied", "durable", "written")
+        )
         lines.append(
             f"| {row['parameters']} | {megabytes(row['bytes'])} | {ms(row['blocked'])} | {ms(row['copied'])} "
-            f"| {row['blocked'] / row['copied']:.2f}× | {ms(row['blocked_first'])} "
-            f"| {row['blocked'] / result['cadence']:.3%} | {ms(row['durable'])} | {ms(row['written'])} "
-            f"| {row['durable'] / row['written']:.2f}× |"
+            f"| {blocked / copied:.2f}× | {ms([row['blocked_first']])} "
+            f"| {blocked / result['cadence']:.3%} | {ms(row['durable'])} | {ms(row['written'])} "
+            f"| {durable / written:.2f}× |"
         )
     lines += [
         "\n| parameters | weights | the client, hashed and synced | curl from the API | curl from the disk | a read |",
@@ -123,7 +136,8 @@ def checkpoints_section(result: dict[str, Any]) -> str:
     ]
     for row in result["rows"]:
         size = row["download_bytes"]
-        rates = " | ".join(f"{size / row[how] / 1e6:,.0f} MB/s" for how in ("client", "curl", "curl_file", "read"))
+        ways = ("client", "curl", "curl_file", "read")
+        rates = " | ".join(f"{spread([size / each / 1e6 for each in row[how]])} MB/s" for how in ways)
         lines.append(f"| {row['parameters']} | {megabytes(size)} | {rates} |")
     return "\n".join(lines) + "\n"
 
@@ -133,7 +147,8 @@ def overhead_section(result: dict[str, Any]) -> str:
         result,
         f"W1 for {result['epochs']} epochs, each with an evaluation and a checkpoint; the first epoch is not counted; "
         f"{result['rounds']} rounds, taken in turn. The service has metrics, events, checkpoints, leases and the API "
-        f"beside the training: it costs **{result['share']:.1%}** of the steps.",
+        f"beside the training: it costs **{statistics.median(result['costs']):.1%}** of the steps, in one round "
+        f"{min(result['costs']):.1%}, in another one {max(result['costs']):.1%}.",
     )
     lines += ["| | steps/s | lowest – highest | cores kept busy |", "|---|---|---|---|"]
     for row in result["rows"]:
@@ -151,7 +166,8 @@ def memory_section(result: dict[str, Any]) -> str:
     lines = opening(
         result,
         f"Pictures of 64 × 64 pixels and W4's network; {allowed}. The first epoch finds nothing in memory. Resident "
-        "counts the pages of the file that are mapped, which the system takes back at will.",
+        "counts the pages of the file that are mapped, which the system takes back at will. Other load "
+        f"{worst_load(result):.2f} cores.",
     )
     lines += [
         "| packed | ingest | resident, ingest | first epoch | second epoch | resident, training |",
@@ -175,13 +191,19 @@ def slots_section(result: dict[str, Any]) -> str:
     )
     lines += ["| slots | threads of each trainer | both done after | lowest – highest |", "|---|---|---|---|"]
     for row in result["rows"]:
-        spread = f"{row['lowest']:.1f} – {row['highest']:.1f} s"
-        lines.append(f"| {row['slots']} | {row['threads']} | {row['seconds']:.1f} s | {spread} |")
+        between = f"{row['lowest']:.1f} – {row['highest']:.1f} s"
+        lines.append(f"| {row['slots']} | {row['threads']} | {row['seconds']:.1f} s | {between} |")
     return "\n".join(lines) + "\n"
 
 
-def ms(seconds: float) -> str:
-    return f"{1000 * seconds:,.1f} ms"
+def worst_load(result: dict[str, Any]) -> float:
+    """Cores that others kept busy beside the row for which it was worst."""
+    return max(float(row["other_load"]) for row in result["rows"])
+
+
+def ms(seconds: Sequence[float]) -> str:
+    """Of all rounds."""
+    return f"{spread([1000 * each for each in seconds], 1)} ms"
 
 
 def megabytes(size: float) -> str:
@@ -197,8 +219,7 @@ def table(result: dict[str, Any]) -> str:
 def heading(result: dict[str, Any]) -> list[str]:
     return [
         f"\n## {result['title']}\n",
-        f"`{result['command']}`, {result['when']}, {result['rounds']} rounds: {result['cores']} cores of "
-        f"{result['processor']}, Python {result['python']}. {result['about']}\n",
+        f"`{result['command']}`, {result['when']}, {result['rounds']} rounds: {machine(result)}. {result['about']}\n",
     ]
 
 
