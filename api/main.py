@@ -30,6 +30,7 @@ from api.routes import (
     uploads,
     workers,
 )
+from api.threads import few_threads
 from api.web import pages, signing_in
 from models.database import Database
 from models.logs import configure_logging
@@ -102,7 +103,8 @@ async def _life(app: FastAPI) -> AsyncIterator[None]:
     gc.collect()
     gc.freeze()  # what is there now stays: not looked through again by every collection
     gc.set_threshold(20_000, 50, 100)
-    yield
+    async with few_threads():
+        yield
     services: Services = app.state.services
     services.ringer.close()
     services.database.close()

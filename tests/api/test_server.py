@@ -7,12 +7,14 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import pytest
+from sqlalchemy import select
 
 from api.dependencies import Services
 from api.rates import Rates
@@ -20,6 +22,7 @@ from api.ringing import Ringer
 from models.database import Database
 from models.queue import Bell
 from models.storage import open_storage
+from models.tables import Project
 from tests.api.conftest import Tenant, World, settings_for, spec_on
 from tests.api.test_events import parse
 from tests.servers.process import free_port, running
@@ -124,6 +127,23 @@ def test_a_hundred_slow_uploads_keep_nobody_else_waiting(server: Server) -> None
             assert server.ours.submitter.post("/v1/datasets", json={"name": "quick"}).status_code == 201
             assert time.monotonic() - started < 2
     assert server.ours.reader.get(path).json()["status"] == "uploading"
+
+
+def test_who_waits_for_a_lock_keeps_nobody_else_waiting(server: Server) -> None:
+    """Eight who make jobs of a project that somebody else has locked, on SQLite the whole database."""
+    ours, spec = server.ours, spec_on(server.ours.dataset())
+    reader, submitter, job_id = ours.reader, ours.submitter, ours.job()
+    assert all(one.get(f"/v1/jobs/{job_id}").status_code == 200 for one in (reader, submitter))
+    with ThreadPoolExecutor(8) as pool:
+        with ours.world.services.database.write() as session:
+            session.execute(select(Project).where(Project.id == ours.project_id).with_for_update())
+            waiting = [pool.submit(submitter.post, "/v1/jobs", json=spec) for _ in range(8)]
+            for _ in range(5):
+                started = time.monotonic()
+                assert reader.get(f"/v1/jobs/{job_id}").status_code == 200
+                assert time.monotonic() - started < 2
+            assert not any(one.done() for one in waiting)
+        assert [one.result().status_code for one in waiting] == [201] * 8
 
 
 def test_a_hundred_who_never_end_their_heads_keep_nobody_else_waiting(server: Server) -> None:
