@@ -49,6 +49,8 @@ class Measurement:
     other_load: float
     """Cores that everybody else kept busy."""
     versions: dict[str, str]
+    operations: dict[str, float] = field(default_factory=dict)
+    """Seconds that each of PyTorch's took, where the contestant was told to profile."""
 
     @property
     def rate(self) -> float:
@@ -130,8 +132,9 @@ def followed(process: "subprocess.Popen[str]") -> Measurement | None:
         else:
             assert begun is not None
             wall, busy, own = (after - before for after, before in zip(now, begun, strict=True))
-            versions = message["versions"]
-            return Measurement(message["seconds"], message["examples"], own, max(0.0, busy - own) / wall, versions)
+            load = max(0.0, busy - own) / wall
+            versions, operations = message["versions"], message.get("operations", {})
+            return Measurement(message["seconds"], message["examples"], own, load, versions, operations)
     return None
 
 

@@ -25,7 +25,7 @@ OURS = "this engine"
 SIDES = {"jpeg64": 64, "jpeg224": 224}
 COUNTS = {"jpeg64": 12_800, "jpeg224": 3_200}
 STEPS = {"jpeg64": (20, 150), "jpeg224": (10, 50)}
-"""To warm up, and to measure: an epoch of training."""
+"""To warm up, and to measure."""
 OCTAVES = (2, 4, 8, 16, 32, 64, 128)
 CLASSES = 10
 QUALITY = 90
@@ -82,10 +82,12 @@ def contestants() -> list[Contestant]:
         Contestant("Lightning, decoding in 2 workers", "lightning_trainer", python),
         Contestant("accelerate, decoding in 2 workers", "accelerate_loop", python),
         Contestant("timm's style, decoding in 2 workers", "timm_style"),
-        peers.keras("tensorflow"),
-        peers.keras("tensorflow", "bfloat16"),
-        peers.keras("jax"),
-        peers.keras("jax", "bfloat16"),
+        *(
+            peers.keras(backend, precision, decoded=decoded)
+            for backend in ("tensorflow", "jax")
+            for decoded in (True, False)
+            for precision in ("float32", "bfloat16")
+        ),
         Contestant("the network alone, on one batch", "network_alone"),
     ]
 

@@ -28,11 +28,12 @@ def install(name: str = "peers") -> list[str]:
     return stamp.read_text().split()
 
 
-def keras(backend: str, precision: str = "float32") -> Contestant:
-    """Keras' own loop on a backend."""
+def keras(backend: str, precision: str = "float32", *, decoded: bool = False) -> Contestant:
+    """Keras' own loop on a backend; pictures `decoded` before, or each time."""
     variables = {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "2"}
-    name = f"Keras on {backend}" + ("" if precision == "float32" else f", {precision}")
-    return Contestant(name, "keras_fit", str(PYTHON), (f"--precision={precision}",), variables)
+    how = [*(["decoded once"] if decoded else []), *([] if precision == "float32" else [precision])]
+    arguments = (f"--precision={precision}", *(["--decoded"] if decoded else []))
+    return Contestant(", ".join([f"Keras on {backend}", *how]), "keras_fit", str(PYTHON), arguments, variables)
 
 
 def pip(folder: Path, *pins: str) -> bool:

@@ -1,7 +1,7 @@
 """The best loop we can write by hand for one workload: data in memory as bytes, one resampling a batch, in pieces that
-stay in the caches, NHWC, pooling before ReLU, byte masks, index lists for multi-hot rows and our own sums over them,
-foreach clipping, the fused optimizer; and, where told so, replicas of the network that share its weights and compute a
-part of each batch on a core of their own.
+stay in the caches, or boxes enlarged as bytes, NHWC, pooling before ReLU, byte masks, index lists for multi-hot rows
+and our own sums over them, foreach clipping, the fused optimizer; and, where told so, replicas of the network that
+share its weights and compute a part of each batch on a core of their own.
 """
 
 import math
@@ -51,22 +51,31 @@ def drawn(count: int, height: int, width: int) -> Places:
 TRIES = 10
 
 
-def cropped(count: int, side: int) -> Places:
-    """A box of 8 to 100 % of a square image, 3 : 4 to 4 : 3, somewhere; half of them mirrored."""
+def boxed(count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Of boxes of 8 to 100 % of a square image, 3 : 4 to 4 : 3, the sides as parts of the image's, and where they lie,
+    from 0 to 1, (2, count) each: vertical and horizontal; and −1 for those that are mirrored.
+    """
     area = torch.rand(count, TRIES) * 0.92 + 0.08
     ratio = ((torch.rand(count, TRIES) * 2 - 1) * math.log(4 / 3)).exp()
     sides = torch.stack([(area / ratio).sqrt(), (area * ratio).sqrt()])
     fits, first = (sides <= 1).all(0).max(1)
-    tall, wide = torch.where(fits, sides.gather(2, first.expand(2, count)[..., None])[..., 0], 1.0)
-    down, across, mirror = torch.rand(3, count) * 2 - 1
+    drawn = torch.where(fits, sides.gather(2, first.expand(2, count)[..., None])[..., 0], 1.0)
+    return drawn, torch.rand(2, count), torch.rand(count).sub_(0.5).sign()
+
+
+def cropped(count: int, side: int) -> Places:
+    """Of a box."""
+    (tall, wide), (down, across), mirror = boxed(count)
     x = torch.linspace(-1 + 1 / side, 1 - 1 / side, side)
-    columns = (wide * mirror.sign())[:, None] * x + (across * (1 - wide))[:, None]
-    rows = tall[:, None] * x + (down * (1 - tall))[:, None]
+    columns = (wide * mirror)[:, None] * x + ((across * 2 - 1) * (1 - wide))[:, None]
+    rows = tall[:, None] * x + ((down * 2 - 1) * (1 - tall))[:, None]
     return columns, torch.zeros_like(rows), torch.zeros_like(columns), rows
 
 
 AT_ONCE = 1_000_000
 """Numbers."""
+LARGE = 100
+"""Pixels of a side from which on boxes are enlarged as bytes, an image at a time."""
 
 
 def read(images: Tensor, places: Places) -> Tensor:
@@ -87,6 +96,29 @@ def read(images: Tensor, places: Places) -> Tensor:
     return done
 
 
+def enlarged(images: Tensor) -> Tensor:
+    """Boxes of bytes (count, side, side, channels), as (count, channels, side, side), normalized."""
+    count, side = images.shape[:2]
+    sides, where, mirror = boxed(count)
+    lengths = (sides * side).round()
+    corners = torch.minimum((where * (side - lengths + 1)).floor(), side - lengths)
+    sources, pixels = images.permute(0, 3, 1, 2), torch.empty_like(images)
+    targets = pixels.permute(0, 3, 1, 2)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    for place, (top, left, tall, wide) in enumerate(torch.cat([corners, lengths]).T.int().tolist()):
+        box = sources[place, None, :, top : top + tall, left : left + wide]
+        if mirror[place] < 0:
+            box = box.flip(3)
+        torch.ops.aten.upsample_bilinear2d.out(box, [side, side], False, out=targets[place, None])
+    torch.set_num_threads(threads)
+    done = torch.empty(images.shape)
+    few = max(1, AT_ONCE // images[0].numel())
+    for some, into in zip(pixels.split(few), done.split(few), strict=True):
+        torch.mul(some.float().sub_(127.5), 1 / 64, out=into)
+    return done.permute(0, 3, 1, 2)
+
+
 class Replica:
     """A network on the shared weights, with gradients of its own."""
 
@@ -99,7 +131,10 @@ class Replica:
 
     def differentiate(self, images: Tensor, labels: Tensor, share: float) -> None:
         count, height, width, _ = images.shape
-        inputs = read(images, cropped(count, height) if self.race.is_jpeg else drawn(count, height, width))
+        if self.race.is_jpeg and height >= LARGE:
+            inputs = enlarged(images)
+        else:
+            inputs = read(images, cropped(count, height) if self.race.is_jpeg else drawn(count, height, width))
         for parameter in self.parameters:
             parameter.grad = None
         with torch.autocast("cpu", torch.bfloat16, enabled=self.race.precision == "bfloat16"):

@@ -1,5 +1,6 @@
 """Keras on TensorFlow or JAX, as KERAS_BACKEND says: `fit` on arrays in memory, augmented a batch at a time by
-preprocessing layers in the input pipeline; or on a folder of JPEGs, of which the pipeline decodes what it crops.
+preprocessing layers in the input pipeline; or on a folder of JPEGs, of which the pipeline decodes what it crops, each
+time or none at all where the arrays are there.
 """
 
 import os
@@ -90,34 +91,51 @@ def network_of(race: Race) -> Any:
 
 def pipeline(race: Race) -> Any:
     """Batches of floats without end."""
-    data = files(race) if race.is_jpeg else arrays(race)
+    data = pictures(race) if race.is_jpeg else arrays(race)
     return data.prefetch(tensorflow.data.AUTOTUNE)
 
 
-def files(race: Race) -> Any:
-    """Each picture cropped as Inception was trained, to the size that all have, and half of them mirrored."""
+def pictures(race: Race) -> Any:
+    """Each cropped as Inception was trained, to the size that all have, and half of them mirrored."""
     side = int(race.workload.removeprefix("jpeg"))
-    paths, targets = race.files()
-    data = tensorflow.data.Dataset.from_tensor_slices(([str(path) for path in paths], targets))
+    sources: Any
+    targets: Any
+    if race.decoded:
+        images, targets = tensorflow.constant(race.inputs()), race.targets()
+        sources = range(len(targets))
+    else:
+        paths, targets = race.files()
+        sources = [str(path) for path in paths]
 
-    def prepare(path: Any, target: Any) -> Any:
-        content = tensorflow.io.read_file(path)
-        start, size, _ = tensorflow.image.sample_distorted_bounding_box(
-            tensorflow.io.extract_jpeg_shape(content),
-            tensorflow.zeros((1, 0, 4)),
-            min_object_covered=0.0,
-            aspect_ratio_range=(3 / 4, 4 / 3),
-            area_range=(0.08, 1.0),
-            max_attempts=10,
-            use_image_if_no_bounding_boxes=True,
-        )
-        window = tensorflow.concat([start[:2], size[:2]], 0)
-        image = tensorflow.io.decode_and_crop_jpeg(content, window, channels=3)
-        image = tensorflow.image.random_flip_left_right(tensorflow.image.resize(image, (side, side)))
-        return image / 64.0 - 2.0, target
+    def cropped(source: Any) -> Any:
+        if race.decoded:
+            start, size = box((side, side, 3))
+            return tensorflow.ensure_shape(tensorflow.slice(images[source], start, size), (None, None, 3))
+        content = tensorflow.io.read_file(source)
+        start, size = box(tensorflow.io.extract_jpeg_shape(content))
+        return tensorflow.io.decode_and_crop_jpeg(content, tensorflow.concat([start[:2], size[:2]], 0), channels=3)
 
-    data = data.shuffle(len(paths)).repeat().map(prepare, num_parallel_calls=tensorflow.data.AUTOTUNE)
+    def prepare(source: Any, target: Any) -> Any:
+        image = tensorflow.image.resize(cropped(source), (side, side))
+        return tensorflow.image.random_flip_left_right(image) / 64.0 - 2.0, target
+
+    data = tensorflow.data.Dataset.from_tensor_slices((sources, targets)).shuffle(len(targets)).repeat()
+    data = data.map(prepare, num_parallel_calls=tensorflow.data.AUTOTUNE)
     return data.batch(race.batch_size, drop_remainder=True)
+
+
+def box(shape: Any) -> tuple[Any, Any]:
+    """Row, column and channel where it begins, and how large it is."""
+    start, size, _ = tensorflow.image.sample_distorted_bounding_box(
+        shape,
+        tensorflow.zeros((1, 0, 4)),
+        min_object_covered=0.0,
+        aspect_ratio_range=(3 / 4, 4 / 3),
+        area_range=(0.08, 1.0),
+        max_attempts=10,
+        use_image_if_no_bounding_boxes=True,
+    )
+    return start, size
 
 
 def arrays(race: Race) -> Any:

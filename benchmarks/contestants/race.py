@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +28,12 @@ class Race:
     threads: int
     precision: str
     replicas: int = 1
+    decoded: bool = False
+    """Pictures are taken from `inputs`, by one who could read the files."""
+    profiled: bool = False
+    """What PyTorch's operations take is told at the end; all that is measured takes longer by it."""
     libraries: tuple[str, ...] = ()
+    profiler: Any = None
     done: int = 0
     begun: float = field(default=0.0)
 
@@ -65,15 +71,26 @@ class Race:
         """Ends the process after the last step, as soon as whoever measures has looked at it."""
         self.done += 1
         if self.done == self.warm_up:
+            if self.profiled:
+                from torch.profiler import ProfilerActivity, profile
+
+                self.profiler = profile(activities=[ProfilerActivity.CPU])
+                self.profiler.start()
             tell({"event": "begin"})
             self.begun = time.perf_counter()
         elif self.done == self.warm_up + self.steps:
             seconds = time.perf_counter() - self.begun
             versions = {name: version(name) for name in self.libraries}
             examples = self.steps * self.batch_size
-            tell({"event": "end", "seconds": seconds, "examples": examples, "versions": versions})
+            message = {"event": "end", "seconds": seconds, "examples": examples, "versions": versions}
+            tell(message | ({"operations": self.operations()} if self.profiled else {}))
             sys.stdin.readline()
             os._exit(0)
+
+    def operations(self) -> dict[str, float]:
+        """Seconds that each took by itself, of those in this thread."""
+        self.profiler.stop()
+        return {one.key: one.self_cpu_time_total / 1e6 for one in self.profiler.key_averages()}
 
 
 def tell(message: dict[str, object]) -> None:
@@ -91,4 +108,6 @@ def enter(*libraries: str) -> Race:
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--precision", default="float32")
     parser.add_argument("--replicas", type=int, default=1)
+    parser.add_argument("--decoded", action="store_true")
+    parser.add_argument("--profiled", action="store_true")
     return Race(**vars(parser.parse_args()), libraries=libraries)

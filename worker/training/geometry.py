@@ -7,12 +7,14 @@ applied to an image in that order, the map of the whole is `map_1 @ map_2 @ … 
 """
 
 from functools import cache
+from math import prod
 from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from worker.training.boxes import boxes_of, enlarged
 from worker.training.copying import onto
 
 Fill = Literal["nearest", "constant", "reflect", "wrap"]
@@ -108,12 +110,17 @@ def resample(
 
     Outside the image `nearest` repeats the edge, `reflect` mirrors about it (d c b a | a b c d), `wrap` starts again at
     the opposite edge, and `constant` is `value`, blended with the edge over one pixel. A `displacement` (samples, 2,
-    height, width; rows and columns) is added to each place before it is mapped.
+    height, width; rows and columns) is added to each place before it is mapped. Boxes of large images become whole
+    levels, see `worker.training.boxes`.
     """
     straight = displacement is None and torch.equal(maps[:, 2], unmoved()[2].expand(len(maps), 3))
+    boxes = boxes_of(images, maps) if straight and interpolation == "bilinear" else None
+    whole = None if boxes is None else enlarged(images, boxes)
     maps = onto(images.device, maps)
 
     def moved(few: slice = slice(None)) -> Tensor:
+        if whole is not None:
+            return whole[few].float()
         bend = None if displacement is None else displacement[few]
         size = (images.shape[2], images.shape[3])
         grid = read_positions(maps[few], *size) if straight else bent_positions(maps[few], *size, bend)
@@ -121,7 +128,7 @@ def resample(
 
     if finish is None:
         return moved()
-    at_once = max(1, PIECE // images[0].numel())
+    at_once = max(1, PIECE // prod(images.shape[1:]))
     if images.device.type != "cpu" or len(images) <= at_once:
         return finish(moved())
     finished = torch.empty_like(images, dtype=torch.float32, memory_format=torch.channels_last)

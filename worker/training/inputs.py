@@ -132,13 +132,13 @@ def affine_of_channels(images: Tensor, scale: Tensor | None, offset: Tensor, out
         return images.contiguous(memory_format=torch.channels_last) if out is None else out.copy_(images)
     count, channels, height, width = images.shape
     scale, offset = (each.expand(1, channels, 1, 1) for each in (scale, offset))
-    if images.is_contiguous(memory_format=torch.channels_last):
-        rows = images.permute(0, 2, 3, 1).view(count, height, width * channels)
-        scaled = torch.addcmul(offset.flatten().repeat(width), rows, scale.flatten().repeat(width))
-        scaled = scaled.view(count, height, width, channels).permute(0, 3, 1, 2)
-        return scaled if out is None else out.copy_(scaled)
     if out is None:
         out = torch.empty_like(images, memory_format=torch.channels_last)
+    if images.is_contiguous(memory_format=torch.channels_last):
+        rows = images.permute(0, 2, 3, 1).view(count, height, width * channels)
+        into = out.permute(0, 2, 3, 1).view(rows.shape)
+        torch.addcmul(offset.flatten().repeat(width), rows, scale.flatten().repeat(width), out=into)
+        return out
     for channel in range(channels):
         torch.addcmul(offset[:, channel], images[:, channel], scale[:, channel], out=out[:, channel])
     return out

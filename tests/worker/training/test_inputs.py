@@ -1,10 +1,16 @@
-"""Pixels are scaled channel by channel, whatever the order of memory."""
+"""Pixels are scaled channel by channel, whatever the order of memory, and batches are the same in pieces."""
+
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
-from worker.training.inputs import affine_of_channels
+from tests.worker.training.little import bars, load, pack_images
+from worker.training import geometry
+from worker.training.boxes import LARGE
+from worker.training.inputs import Feed, affine_of_channels
+from worker.training.schedule import Clock
 
 IMAGES = torch.rand(3, 3, 7, 5, generator=torch.Generator().manual_seed(0))
 
@@ -32,3 +38,23 @@ def test_without_a_scale_nothing_changes() -> None:
     same = affine_of_channels(IMAGES, None, torch.zeros(1, 1, 1, 1))
     assert torch.equal(same, IMAGES)
     assert same.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("size", [9, 140])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("words", [{"type": "random_resized_crop", "p": 0.7}, {"type": "rotation", "p": 0.7}])
+def test_a_batch_made_in_pieces_is_the_same_and_counts_the_same(
+    size: int, channels: int, words: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packed = pack_images(tmp_path, train=bars(12, size, channels))
+    spec, data = load(packed, {"dataset": {"id": "x"}, "augmentation": [words, {"type": "horizontal_flip"}]})
+    feeds = [Feed(spec, data, Clock(1, 1), "cpu") for _ in range(2)]
+    whole, _ = feeds[0].training_batch(data.training, torch.arange(12), epoch=0, step=0)
+    monkeypatch.setattr(geometry, "PIECE", 5 * size * size * channels)
+    pieces, _ = feeds[1].training_batch(data.training, torch.arange(12), epoch=0, step=0)
+    assert torch.equal(whole, pieces)
+    assert feeds[0].tally.read() == feeds[1].tally.read()
+    assert 2 <= feeds[0].tally.read()["augmentation/0/changed"] <= 11
+    plain, _ = feeds[0].evaluation_batch(data.training, torch.arange(12))
+    assert ((whole - plain).abs().amax((1, 2, 3)) < 1e-5).sum() <= 6
+    assert 140 * 140 < LARGE < 3 * 140 * 140

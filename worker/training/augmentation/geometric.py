@@ -175,22 +175,24 @@ def draw_operation(operation: Geometric, draws: Draws, size: tuple[int, int]) ->
 
 
 def boxed(operation: RandomResizedCrop, draws: Draws, size: tuple[int, int]) -> Tensor:
-    """Reads from a box of the image; its edges may lie between pixels."""
+    """Reads from a box of whole pixels."""
+    sides = torch.tensor(size)
     height, width = size
     area = draws.between(*operation.scale, tries=TRIES) * height * width
     narrowest, widest = operation.ratio
     ratio = draws.between(math.log(narrowest), math.log(widest), tries=TRIES).exp()
-    heights, widths = (area / ratio).sqrt(), (area * ratio).sqrt()
-    fits = (heights <= height) & (widths <= width)
-    one_fits, first = fits.max(1, keepdim=True)
+    tried = torch.stack([(area / ratio).sqrt(), (area * ratio).sqrt()], dim=2)
+    one_fits, first = (tried <= sides).all(2).max(1)
     closest = min(max(width / height, narrowest), widest)
     largest = min(height, width / closest)
-    drawn = [heights.gather(1, first)[:, 0], widths.gather(1, first)[:, 0], draws.symmetric(0.5), draws.symmetric(0.5)]
-    without = torch.tensor([largest, largest * closest, 0.0, 0.0])
-    rows, columns, down, across = torch.where(one_fits, torch.stack(drawn, 1), without).unbind(1)
-    return geometry.affine(
-        (rows / height, 0.0, down * (height - rows)), (0.0, columns / width, across * (width - columns))
-    )
+    without = torch.tensor([largest, largest * closest])
+    drawn = torch.where(one_fits[:, None], tried[torch.arange(len(tried)), first], without)
+    box = torch.minimum(drawn.round().clamp(min=1.0), sides)
+    spare = sides - box
+    somewhere = torch.stack([draws.between(0.0, 1.0), draws.between(0.0, 1.0)], dim=1) * (spare + 1.0)
+    corner = torch.where(one_fits[:, None], torch.minimum(somewhere, spare), spare / 2.0).floor()
+    (rows, columns), (down, across) = (box / sides).unbind(1), (corner - spare / 2.0).unbind(1)
+    return geometry.affine((rows, 0.0, down), (0.0, columns, across))
 
 
 def seen_from_elsewhere(distortion: float, draws: Draws, size: tuple[int, int]) -> Tensor:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageEnhance
-from scipy import ndimage
+from scipy import ndimage, stats
 from torch import Tensor
 
 from tests.worker.training.augmentation.words import augmented, generator, operation
@@ -238,15 +238,31 @@ def test_a_resized_crop_keeps_to_its_area_and_ratio_and_inside_the_image() -> No
     maps = maps_of({"type": "random_resized_crop", "scale": [0.2, 0.6]})
     rows, columns = maps[:, 0, 0] * SIZE[0], maps[:, 1, 1] * SIZE[1]
     share, ratio = rows * columns / (SIZE[0] * SIZE[1]), columns / rows
-    assert (share.min().item(), share.max().item()) == pytest.approx((0.2, 0.6), abs=0.01)
-    assert (ratio.min().item(), ratio.max().item()) == pytest.approx((3 / 4, 4 / 3), abs=0.01)
-    assert (maps[:, 0, 2].abs() + rows / 2 <= SIZE[0] / 2 + 1e-4).all()
-    assert (maps[:, 1, 2].abs() + columns / 2 <= SIZE[1] / 2 + 1e-4).all()
+    assert (share.min().item(), share.max().item()) == pytest.approx((0.2, 0.6), abs=0.03)
+    assert (ratio.min().item(), ratio.max().item()) == pytest.approx((3 / 4, 4 / 3), abs=0.08)
+    top, left = maps[:, 0, 2] + (SIZE[0] - rows) / 2, maps[:, 1, 2] + (SIZE[1] - columns) / 2
+    edges = torch.stack([top, left, SIZE[0] - top - rows, SIZE[1] - left - columns, rows, columns])
+    torch.testing.assert_close(edges, edges.round(), atol=1e-4, rtol=0)
+    assert edges.round().amin(1).tolist()[:4] == [0.0] * 4
+    assert (edges.round() >= 0).all()
+
+
+def test_a_resized_crop_lies_everywhere_as_often() -> None:
+    maps = maps_of({"type": "random_resized_crop", "scale": [0.25, 0.25], "ratio": [1, 1]}, samples=20_000)
+    side = round((SIZE[0] * SIZE[1] / 4) ** 0.5)
+    for axis, length in enumerate(SIZE):
+        places = length - side + 1
+        starts = (maps[:, axis, 2] + (length - side) / 2).round().long()
+        counts = torch.bincount(starts, minlength=places)
+        assert len(counts) == places
+        assert stats.chisquare(counts.numpy()).pvalue > 1e-3
 
 
 def test_a_resized_crop_that_never_fits_is_the_largest_box_in_the_middle() -> None:
     maps = maps_of({"type": "random_resized_crop", "scale": [1, 1], "ratio": [2, 3]}, samples=2)
-    torch.testing.assert_close(maps, torch.diag(torch.tensor([15 / 40, 1.0, 1.0])).expand(2, 3, 3))
+    expected = torch.diag(torch.tensor([15 / 40, 1.0, 1.0]))
+    expected[0, 2] = -0.5  # whole pixels: 12 above it and 13 below
+    torch.testing.assert_close(maps, expected.expand(2, 3, 3))
 
 
 def test_a_perspective_is_what_pillow_makes_of_the_same_map() -> None:
