@@ -3,55 +3,107 @@
 import asyncio
 import threading
 import time
+from collections.abc import Callable
 
 import pytest
-from anyio import to_thread
+from anyio import CapacityLimiterStatistics, to_thread
 
 from api import threads
-from api.threads import AT_ONCE, few_threads
+from api.threads import AT_ONCE, MOST, few_threads
 
 
-def test_no_more_compute_at_once_than_may() -> None:
-    lock, working, most = threading.Lock(), 0, 0
+class Watched:
+    """Work for threads; how many were at it when each began."""
 
-    def compute() -> None:
-        nonlocal working, most
-        with lock:
-            working += 1
-            most = max(most, working)
-        time.sleep(0.002)
-        with lock:
-            working -= 1
+    def __init__(self, work: Callable[[], object]) -> None:
+        self.work, self.lock, self.working = work, threading.Lock(), 0
+        self.seen: list[int] = []
+
+    def __call__(self) -> None:
+        with self.lock:
+            self.working += 1
+            self.seen.append(self.working)
+        self.work()
+        with self.lock:
+            self.working -= 1
+
+
+def compute() -> None:
+    end = time.thread_time() + 0.01
+    while time.thread_time() < end:
+        pass
+
+
+async def all_of(work: Callable[[], object], times: int) -> float:
+    """Seconds."""
+    begun = time.monotonic()
+    await asyncio.gather(*(to_thread.run_sync(work) for _ in range(times)))
+    return time.monotonic() - begun
+
+
+def test_few_compute_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a core that nobody else wants: a share of one is as little to compute on as waiting leaves."""
+    monkeypatch.setattr(time, "process_time", time.perf_counter)
+    watched = Watched(compute)
 
     async def serve() -> None:
         async with few_threads():
-            await asyncio.gather(*(to_thread.run_sync(compute) for _ in range(20)))
+            await all_of(watched, 60)
 
     asyncio.run(serve())
-    assert most == AT_ONCE
+    assert len(watched.seen) == 60
+    assert sum(watched.seen) / 60 < 2 * AT_ONCE
 
 
-def test_whoever_waits_gives_way_until_it_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(threads, "MOMENT", 0.01)
-    monkeypatch.setattr(threads, "MOST", 10)
-    release = threading.Event()
+def test_many_wait_at_once_and_then_few_work_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    watched = Watched(lambda: time.sleep(0.05))
 
-    async def serve() -> tuple[float, float]:
+    async def serve() -> float:
         async with few_threads():
+            seconds = await all_of(watched, 120)
             limiter = to_thread.current_default_thread_limiter()
-            waiting = [asyncio.create_task(to_thread.run_sync(release.wait)) for _ in range(8)]
-            await asyncio.wait_for(to_thread.run_sync(int), timeout=5)
-            for _ in range(500):
-                if limiter.total_tokens == threads.MOST:
-                    break
-                await asyncio.sleep(0.01)
-            at_worst = limiter.total_tokens
-            release.set()
-            await asyncio.gather(*waiting)
             for _ in range(500):
                 if limiter.total_tokens == AT_ONCE:
-                    break
+                    return seconds
                 await asyncio.sleep(0.01)
-            return at_worst, limiter.total_tokens
+            pytest.fail("it stays at many")
 
-    assert asyncio.run(serve()) == (8 + AT_ONCE, AT_ONCE)
+    assert asyncio.run(serve()) < 120 * 0.05 / AT_ONCE / 3
+    assert 2 * AT_ONCE < max(watched.seen) <= MOST
+
+
+def test_who_is_stuck_keeps_nobody_else_waiting() -> None:
+    release = threading.Event()
+
+    async def serve() -> list[float]:
+        async with few_threads():
+            stuck = [asyncio.create_task(to_thread.run_sync(release.wait, 20)) for _ in range(MOST - AT_ONCE)]
+            try:
+                await asyncio.sleep(0)
+                return [await asyncio.wait_for(all_of(int, 1), timeout=10) for _ in range(5)]
+            finally:
+                release.set()
+                await asyncio.gather(*stuck)
+
+    first, *others = asyncio.run(serve())
+    assert first < 2, "it takes four if at most two more begin after each 0.2 s"
+    assert sum(others) < 2
+
+
+@pytest.mark.parametrize(
+    ("tokens", "cores", "borrowed", "waiting", "stuck", "then"),
+    [
+        (2, 0.1, 2, 5, 0, 8),
+        (32, 0.1, 32, 5, 0, MOST),
+        (8, 0.1, 8, 0, 0, 8),
+        (8, 0.65, 8, 5, 0, 8),
+        (8, 0.95, 8, 5, 0, 4),
+        (8, 0.95, 8, 5, 6, 6 + AT_ONCE),
+        (3, 1.5, 3, 5, 0, AT_ONCE),
+        (8, 0.0, 0, 0, 0, 4),
+        (40, 0.95, 40, 5, 40, MOST),
+    ],
+)
+def test_how_many_may_work_next(tokens: int, cores: float, borrowed: int, waiting: int, stuck: int, then: int) -> None:
+    seen = CapacityLimiterStatistics(borrowed, tokens, (), waiting)
+    assert threads._next(tokens, cores, seen, stuck) == then
