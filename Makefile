@@ -54,7 +54,7 @@ MINUTES ?= 14
 
 bench: .venv/dev  ## docs/benchmarks.md anew: MINUTES=14 for each of three workloads, three quarters of an hour for the rest; FASHION_MNIST=file.npz
 	@for words in "training fashion cifar vectors --all --minutes $(MINUTES) $(FASHION_MNIST:%=--fashion-mnist %)" \
-	  images slots overhead start checkpoints past_memory api growth; do \
+	  images profiles slots overhead start checkpoints past_memory api growth; do \
 	  echo "== $$words"; $(RUN) -m benchmarks.$$words || exit 1; done
 
 clean:  ## forget the environments and every cache

@@ -10,7 +10,6 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from benchmarks import images, training
 from benchmarks.contest import Contestant, Measurement, race, say, surroundings
@@ -38,13 +37,15 @@ KINDS = {
 }
 """Of an operation's name the first of these words that is in it tells what it is for."""
 REST = "Python between them"
+LEAST = 0.05
+"""Milliseconds that are worth a row."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    rows = []
+    rows: list[list[str]] = []
     for name, (workload, precision) in WORKLOADS.items():
         with tempfile.TemporaryDirectory() as folder:
             prepare(workload, Path(folder))
@@ -63,7 +64,8 @@ def main() -> None:
             "kind": "table",
             "title": "Where a step's time goes",
             "command": " ".join(["python -m benchmarks.profiles", *sys.argv[1:]]),
-            "about": f"Milliseconds of a step on one core with one replica, the mean of {STEPS}. What is named is from "
+            "about": f"Milliseconds of a step on one core with one replica, the mean of {STEPS}, and their share of it, "
+            "which tells more where the same convolutions are faster one time than another. What is named is from "
             "PyTorch's profiler, which makes each of a few hundred operations some microseconds longer.",
             "columns": ["workload", "what for", "ours", "best loop by hand"],
             "rows": rows,
@@ -100,11 +102,13 @@ def middle(rounds: list[dict[str, float]]) -> dict[str, float]:
     return {kind: statistics.median(one.get(kind, 0.0) for one in rounds) for kind in (*KINDS, REST)}
 
 
-def table_of(name: str, ours: Mapping[str, float], best: Mapping[str, float]) -> list[list[Any]]:
-    rows = [
-        [name, kind, f"{ours[kind]:.1f}", f"{best[kind]:.1f}"] for kind in ours if max(ours[kind], best[kind]) > 0.05
-    ]
+def table_of(name: str, ours: Mapping[str, float], best: Mapping[str, float]) -> list[list[str]]:
+    rows = [[name, kind, part(ours, kind), part(best, kind)] for kind in ours if max(ours[kind], best[kind]) > LEAST]
     return [*rows, [name, "**all**", f"**{sum(ours.values()):.1f}**", f"**{sum(best.values()):.1f}**"]]
+
+
+def part(times: Mapping[str, float], kind: str) -> str:
+    return f"{times[kind]:.1f}, {times[kind] / sum(times.values()):.1%}"
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ EXPECTED = {
     "images/jpeg64": "`python -m benchmarks.images jpeg64`",
     "images/jpeg224": "`python -m benchmarks.images jpeg224`",
     "checkpoints/adam": "`python -m benchmarks.checkpoints`",
+    "profiles": "`python -m benchmarks.profiles`",
     "overhead/minute": "`python -m benchmarks.overhead`",
     "memory/pictures": "`python -m benchmarks.past_memory`",
     "slots/two-jobs": "`python -m benchmarks.slots`",
