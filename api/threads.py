@@ -1,12 +1,13 @@
 """How many threads handle requests.
 
 Threads that compute wait for each other's turn at Python's lock, and each turn finds another one's data in the caches:
-few of them at a time answer as much as forty do, the slowest answers in half the time. Threads that wait for something
-else, a lock in the database or a store far away, do not compute: there may be many of them. Which of the two is the
-case shows in the processor time of this process, as Python's lock lets its threads compute on one core only, all of
-them together. Where they left half of it alone during a tick, though somebody waits for a thread, four times as many
-may work; where they kept it busy, half as many, but always a few beside those that have been at it tick after tick: who
-is stuck keeps nobody else waiting.
+few of them at a time answer no less than forty do, and the slowest in half to 0.7 of the time. Threads that wait for
+something else, a lock in the database or a store far away, do not compute: there may be many of them. Which of the two
+is the case shows in the processor time of this process, as Python's lock lets its threads compute on one core only, all
+of them together. Where they left half of it alone during a tick, though somebody waits for a thread, four times as many
+may work; where they kept it busy, half as many, but always a few beside those that have been at it for half a second:
+whoever is stuck keeps nobody else waiting. Where other processes leave this one less than half of a core, its threads
+seem to wait, and there are many of them.
 
 How late the loop's own timer comes does not tell it: calls that compute let go of the lock so often that it is on time.
 """
@@ -24,7 +25,7 @@ MOST = 40
 """AnyIO's own number."""
 TICK = 0.05
 """Seconds."""
-STUCK = 2
+STUCK = 10
 """Ticks of one request's work in a thread."""
 IDLE, BUSY = 0.5, 0.8
 """Of a core. Calls that compute take 0.9 and more if nobody else wants it."""

@@ -64,9 +64,9 @@ def main() -> None:
             "kind": "table",
             "title": "Where a step's time goes",
             "command": " ".join(["python -m benchmarks.profiles", *sys.argv[1:]]),
-            "about": f"Milliseconds of a step on one core with one replica, the mean of {STEPS}, and their share of "
-            "it, which tells more where the same convolutions are faster one time than another. What is named is from "
-            "PyTorch's profiler, which makes each of a few hundred operations some microseconds longer.",
+            "about": f"Milliseconds of a step on one core with one replica, medians of means over {STEPS} steps; and "
+            "their share, which tells more where the same convolutions are faster one time than another. What is named "
+            "is from PyTorch's profiler, which makes each of a few hundred operations some microseconds longer.",
             "columns": ["workload", "what for", "ours", "best loop by hand"],
             "rows": rows,
             "rounds": options.rounds,

@@ -110,7 +110,8 @@ def pictures(race: Race) -> Any:
     def cropped(source: Any) -> Any:
         if race.decoded:
             start, size = box((side, side, 3))
-            return tensorflow.ensure_shape(tensorflow.slice(images[source], start, size), (None, None, 3))
+            start, size = tensorflow.concat([[source], start], 0), tensorflow.concat([[1], size], 0)
+            return tensorflow.ensure_shape(tensorflow.slice(images, start, size)[0], (None, None, 3))
         content = tensorflow.io.read_file(source)
         start, size = box(tensorflow.io.extract_jpeg_shape(content))
         return tensorflow.io.decode_and_crop_jpeg(content, tensorflow.concat([start[:2], size[:2]], 0), channels=3)

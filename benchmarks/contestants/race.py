@@ -29,7 +29,7 @@ class Race:
     precision: str
     replicas: int = 1
     decoded: bool = False
-    """Pictures are taken from `inputs`, by one who could read the files."""
+    """Pictures are taken from `inputs`; only for a contestant that can read the files as well."""
     profiled: bool = False
     """What PyTorch's operations take is told at the end; all that is measured takes longer by it."""
     libraries: tuple[str, ...] = ()

@@ -4,6 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 from anyio import CapacityLimiterStatistics, to_thread
@@ -28,8 +29,8 @@ class Watched:
             self.working -= 1
 
 
-def compute() -> None:
-    end = time.thread_time() + 0.01
+def compute(seconds: float) -> None:
+    end = time.thread_time() + seconds
     while time.thread_time() < end:
         pass
 
@@ -41,18 +42,19 @@ async def all_of(work: Callable[[], object], times: int) -> float:
     return time.monotonic() - begun
 
 
-def test_few_compute_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("seconds", "times"), [(0.01, 60), (0.06, 30)])
+def test_few_compute_at_once(seconds: float, times: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a core that nobody else wants: a share of one is as little to compute on as waiting leaves."""
     monkeypatch.setattr(time, "process_time", time.perf_counter)
-    watched = Watched(compute)
+    watched = Watched(partial(compute, seconds))
 
     async def serve() -> None:
         async with few_threads():
-            await all_of(watched, 60)
+            await all_of(watched, times)
 
     asyncio.run(serve())
-    assert len(watched.seen) == 60
-    assert sum(watched.seen) / 60 < 2 * AT_ONCE
+    assert len(watched.seen) == times
+    assert sum(watched.seen) / times < 2 * AT_ONCE
 
 
 def test_many_wait_at_once_and_then_few_work_again(monkeypatch: pytest.MonkeyPatch) -> None:
