@@ -4,6 +4,7 @@ By default the first workload against a plain loop, the best loop and Lightning,
 docs/benchmarks.json and docs/benchmarks.md.
 
 Usage: python -m benchmarks.training [fashion] [cifar] [vectors] [--all] [--rounds 3] [--fashion-mnist FILE.npz]
+  [--machine NAME]
 """
 
 import argparse
@@ -40,7 +41,9 @@ def main() -> None:
     parser.add_argument(
         "--fashion-mnist", type=Path, help="the real data for `fashion`; else as many numbers of chance"
     )
+    parser.add_argument("--machine", help="its name: what is found is kept beside that of other machines")
     options = parser.parse_args()
+    where = f", {options.machine}" if options.machine else ""
     missing = peers.install()
     for workload in options.workloads or ["fashion"]:
         with tempfile.TemporaryDirectory() as name:
@@ -55,7 +58,7 @@ def main() -> None:
             result = contest(contestants(workload, options.all), order, options.rounds, 60 * options.minutes)
         result["left_out"] |= dict.fromkeys(missing, "cannot be installed here")
         result |= {
-            "title": TITLES[workload],
+            "title": TITLES[workload] + where,
             "ours": OURS,
             "unit": "rows" if workload == "vectors" else "images",
             "command": " ".join(["python -m benchmarks.training", *map(without_folder, sys.argv[1:])]),
@@ -63,7 +66,7 @@ def main() -> None:
             + ("Fashion-MNIST." if real else "data of chance in the real one's shape.")
             + (" Our spec says `replicas: 2`." if workload != "vectors" else ""),
         }
-        record(f"training/{workload}", result)
+        record(f"training/{workload}{where}", result)
 
 
 def without_folder(word: str) -> str:
