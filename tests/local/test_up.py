@@ -41,12 +41,12 @@ def test_the_key_is_shown_once_kept_privately_and_in_no_log(machine: Machine) ->
     with Client(machine.url, "tw_" + "0" * 32 + "_" + "a" * 43) as stranger, pytest.raises(AuthenticationError):
         next(stranger.jobs.list())
     logs = "".join(path.read_text() for path in (machine.folder / "logs").iterdir())
-    assert machine.api_key.rpartition("_")[2] not in logs
+    assert machine.api_key.split("_", 2)[2] not in logs
 
 
 def test_the_link_that_is_printed_signs_in_one_browser(machine: Machine) -> None:
     [link] = re.findall(r"http://\S+/sign-in\?ticket=\S+", machine.said)
-    assert machine.api_key.rpartition("_")[2] not in link
+    assert machine.api_key.split("_", 2)[2] not in link
     with httpx.Client(follow_redirects=True) as first, httpx.Client() as second:
         assert "<h1" not in first.get(link).text, "a shell: its script makes the rest"
         assert first.get(f"{machine.url}/v1/jobs").status_code == 200
