@@ -49,9 +49,7 @@ def measure(workload: str, folder: Path, rounds: int, asked: int | None) -> dict
     side, count = SIDES[workload], COUNTS[workload]
     warm_up, usual = STEPS[workload]
     say(f"{workload}: {count} pictures of {side} x {side} pixels")
-    size = write_folder(folder / "images", side, count)
-    decode(folder)
-    seconds = ingested(folder)
+    size, seconds = prepare(folder, side, count)
     say(f"{size / 1024:.1f} KiB each; packed in {seconds:.1f} s, {count / seconds:,.0f}/s")
     steps = asked or usual
     order = [workload, str(folder), f"--warm-up={warm_up}", f"--steps={steps}", f"--threads={CORES}"]
@@ -90,6 +88,15 @@ def contestants() -> list[Contestant]:
         ),
         Contestant("the network alone, on one batch", "network_alone"),
     ]
+
+
+def prepare(folder: Path, side: int, count: int) -> tuple[float, float]:
+    """`images`, `inputs.npy` and `targets.npy` for the others, `packed` for us; gives the mean size of a file in bytes,
+    and how many seconds packing took.
+    """
+    size = write_folder(folder / "images", side, count)
+    decode(folder)
+    return size, ingested(folder)
 
 
 def write_folder(folder: Path, side: int, count: int) -> float:

@@ -79,9 +79,7 @@ def prepare(workload: str, folder: Path) -> None:
     if workload in training.TITLES:
         training.prepare(folder, workload, None)
         return
-    images.write_folder(folder / "images", images.SIDES[workload], images.COUNTS[workload] // 4)
-    images.decode(folder)
-    images.ingested(folder)
+    images.prepare(folder, images.SIDES[workload], images.COUNTS[workload] // 4)
 
 
 def by_kind(measured: Measurement) -> dict[str, float]:
