@@ -161,7 +161,7 @@ def count_by_state(session: Session) -> dict[State, int]:
     """Of all projects, of the states that are no end."""
     states = [state for state in State if not state.is_terminal]
     rows = session.execute(select(Job.state, func.count()).where(Job.state.in_(states)).group_by(Job.state))
-    return dict.fromkeys(states, 0) | dict(rows.tuples().all())
+    return dict.fromkeys(states, 0) | dict(rows.all())
 
 
 def longest_wait(session: Session) -> float:

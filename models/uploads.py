@@ -63,7 +63,7 @@ def parts(session: Session, dataset_id: str, *, up_to: int = MAX_PARTS) -> list[
 def bytes_of(session: Session, dataset_id: str, number: int) -> tuple[int, int]:
     """Of a part, as it is now, and of all the others."""
     sizes = select(UploadPart.number, UploadPart.bytes).where(UploadPart.dataset_id == dataset_id)
-    found = dict(session.execute(sizes).tuples().all())
+    found = dict(session.execute(sizes).all())
     one = found.pop(number, 0)
     return one, sum(found.values())
 

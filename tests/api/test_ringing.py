@@ -22,7 +22,7 @@ class SlowBell(Bell):
         self.held = threading.Event()
 
     def ring(self, task: TaskName, row_id: str) -> bool:
-        self.held.wait(5)
+        self.held.wait(60)
         self.rung.append(row_id)
         return self.is_heard
 
@@ -33,10 +33,9 @@ class SlowBell(Bell):
 def test_ringing_does_not_wait_for_the_bell() -> None:
     bell = SlowBell(is_heard=True)
     ringer = Ringer(bell)
-    started = time.monotonic()
     for number in range(WAITING):
         ringer.ring("train", str(number))
-    assert time.monotonic() - started < 1
+    assert bell.rung == []
     bell.held.set()
     ringer.close()
     assert len(bell.rung) == WAITING

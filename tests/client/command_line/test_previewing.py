@@ -19,7 +19,8 @@ def test_a_spec_is_previewed(shell: Shell) -> None:
     assert done.returncode == 0, done.stderr
     for said in ("▇", "vanishing", "hidden.11", "kaiming_normal", "horizontal_flip"):
         assert said in done.stdout
-    assert Image.open(shell.home / "examples.png").size == (796, 196)
+    with Image.open(shell.home / "examples.png") as examples:
+        assert examples.size == (796, 196)
 
 
 def test_what_could_not_run_is_shown_where_it_stands(shell: Shell) -> None:
