@@ -23,7 +23,7 @@ FAULTS := tests/faults tests/test_job_life.py tests/local/test_killed.py tests/m
 	tests/models/test_upgrades.py tests/api/test_datasets.py tests/api/test_idempotent.py \
 	tests/api/test_schema.py tests/test_hostile.py tests/test_interoperability.py tests/test_compiled.py tests/worker/test_mlflow.py \
 	tests/test_bundle.py tests/test_examples.py tests/test_exports.py tests/test_previews.py tests/test_warm_start.py \
-	tests/local/test_up.py::test_a_second_start_on_one_folder_is_refused \
+	tests/worker/training/test_accuracy.py tests/worker/training/test_compilation.py tests/local/test_up.py \
 	tests/worker/training/test_loop.py::test_how_often_anything_is_saved_or_told_changes_nothing
 
 chaos: .venv/dev  ## every fault, and whatever else takes long; then SECONDS=300 of random ones, decided by SEED=0

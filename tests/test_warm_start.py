@@ -58,22 +58,22 @@ def test_a_job_goes_on_from_another_ones_best_and_is_better_than_one_from_scratc
     assert [event["data"] for event in events if event["type"] == "job.warm_started"] == [report]
 
 
+@pytest.mark.parametrize("kill_at", [pytest.param(50, marks=pytest.mark.chaos), 120])
 def test_a_worker_killed_on_either_side_of_the_thaw_costs_no_bit(
-    running_service: Service, digits_id: str, source: str
+    running_service: Service, digits_id: str, source: str, kill_at: int
 ) -> None:
     start = {"checkpoint": best_of(running_service, source)["id"], "freeze": "body"}
     thawing = {**start, "freeze_until": "100 steps"}
     undisturbed = running_service.submit(spec(digits_id, 16, warm_start=thawing))
     running_service.finish(undisturbed)
-    for kill_at in (50, 120):
-        job_id = running_service.submit(spec(digits_id, 16, warm_start=thawing))
-        running_service.reach_step(job_id, kill_at)
-        kill_all_of(running_service.owner_of(job_id))
-        running_service.start_worker()
-        job = running_service.finish(job_id)
-        assert (job["status"], job["attempt"]) == ("succeeded", 2), running_service.logs()
-        assert running_service.last_weights(job_id) == running_service.last_weights(undisturbed)
-        assert job["summary"]["warm_start"]["checkpoint"] == start["checkpoint"]
+    job_id = running_service.submit(spec(digits_id, 16, warm_start=thawing))
+    running_service.reach_step(job_id, kill_at)
+    kill_all_of(running_service.owner_of(job_id))
+    running_service.start_worker()
+    job = running_service.finish(job_id)
+    assert (job["status"], job["attempt"]) == ("succeeded", 2), running_service.logs()
+    assert running_service.last_weights(job_id) == running_service.last_weights(undisturbed)
+    assert job["summary"]["warm_start"]["checkpoint"] == start["checkpoint"]
 
 
 def test_weights_that_were_damaged_end_the_job_and_are_not_served_again(

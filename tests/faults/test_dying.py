@@ -16,7 +16,6 @@ WITHOUT_CHECKPOINTS = {"TRAINWRIGHT_CHECKPOINT_SECONDS": "3600"}
 
 PLACES = [
     "ckpt.uploaded=kill@2",
-    "finish.before_commit=kill",
     *(
         pytest.param(place, marks=pytest.mark.chaos)
         for place in (
@@ -24,6 +23,7 @@ PLACES = [
             "ckpt.tmp_written=kill@2",
             "ckpt.before_commit=kill@3",
             "ckpt.after_commit=kill@2",
+            "finish.before_commit=kill",
             "finish.after_commit=kill",
         )
     ),

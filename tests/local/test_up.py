@@ -53,7 +53,7 @@ def test_the_link_that_is_printed_signs_in_one_browser(machine: Machine) -> None
         assert second.get(link).status_code == 403
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.chaos)])
 def test_nothing_is_left_and_a_job_goes_on_at_the_next_start(number: signal.Signals, tmp_path: Path) -> None:
     """In a folder whose name has all that names can have."""
     folder = tmp_path / "a b?c#d%41é"

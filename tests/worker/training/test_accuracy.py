@@ -40,7 +40,11 @@ def accuracy(packed: Path, training: dict[str, Any]) -> float:
 
 @pytest.mark.parametrize(
     "training",
-    [{"replicas": 2}, {"precision": "bfloat16"}, {"replicas": 2, "precision": "bfloat16"}],
+    [
+        {"replicas": 2, "precision": "bfloat16"},
+        pytest.param({"replicas": 2}, marks=pytest.mark.chaos),
+        pytest.param({"precision": "bfloat16"}, marks=pytest.mark.chaos),
+    ],
     ids=lambda training: " ".join(map(str, training.values())),
 )
 def test_nothing_is_lost(packed: Path, plain: float, training: dict[str, Any]) -> None:

@@ -110,6 +110,7 @@ def test_a_compiled_run_is_the_run_but_for_rounding(packed: Path) -> None:
         torch.testing.assert_close(of_kernels.weights[name], weights, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.chaos
 @needs_a_compiler
 def test_an_interrupted_run_ends_with_the_same_bits(packed: Path, tmp_path: Path) -> None:
     assert same_bits(last_of(run(packed, WORDS)), interrupted(packed, WORDS, tmp_path, 3, 7))
