@@ -6,7 +6,7 @@ from typing import TypeVar, assert_never
 
 from api import resources
 from api.resources import Item, Page
-from models import jobs, tables, turns, usage
+from models import tables, turns, usage
 from models.database import Session
 from models.jobs import Slots
 from models.states import OWNED, DatasetState, ExportState, State, Wish
@@ -53,7 +53,7 @@ def _queue_of(session: Session, rows: Sequence[tables.Job], seen_within: float) 
     waiting = [row.id for row in rows if row.state == State.QUEUED]
     if not waiting:
         return None
-    return Queue(turns.positions(session, waiting), jobs.slots(session, seen_within))
+    return Queue(*turns.queue(session, waiting, seen_within))
 
 
 JOB_PARTS = (

@@ -157,7 +157,7 @@ def questions_of_a_queue(tables: Tables) -> dict[str, Question]:
     last = id_of(tables.count - 2)  # neither failed nor cancelled, so it waits
     return {
         "claim the job whose turn it is, half of 10³ · 10⁵ · 10⁵ queued": claim,
-        "the place of one that waits far behind": lambda session: turns.positions(session, [last]),
+        "the place of one that waits far behind": lambda session: turns.queue(session, [last], 60),
         "count what waits and runs, for Prometheus": jobs.count_by_state,
         "age of the queue, for Prometheus": jobs.longest_wait,
     }

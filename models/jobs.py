@@ -537,13 +537,14 @@ class Slots(NamedTuple):
     busy: int
 
 
-_SLOTS = select(func.coalesce(func.sum(Worker.slots), 0), func.coalesce(func.sum(Worker.busy), 0)).where(
-    Worker.state == "online", Worker.seen_at > now_plus(-bindparam("seen_within", type_=Float()))
-)
+SLOTS = select(
+    func.coalesce(func.sum(Worker.slots), 0).label("all"), func.coalesce(func.sum(Worker.busy), 0).label("busy")
+).where(Worker.state == "online", Worker.seen_at > now_plus(-bindparam("seen_within", type_=Float())))
+"""One row."""
 
 
 def slots(session: Session, seen_within: float) -> Slots:
-    total, busy = session.execute(_SLOTS, {"seen_within": seen_within}).one()
+    total, busy = session.execute(SLOTS, {"seen_within": seen_within}).one()
     return Slots(int(total), int(busy))
 
 

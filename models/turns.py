@@ -8,6 +8,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from models import jobs, projects
 from models.clock import now_plus
+from models.jobs import Slots
 from models.ownership import is_known
 from models.states import OWNED, State
 from models.tables import Job, Project
@@ -64,14 +65,15 @@ TURNS_COUNTED = 100
 """Jobs of each project whose place in the queue is known: however long it is, to tell one's place takes no longer."""
 
 
-def positions(session: Session, job_ids: Sequence[str]) -> dict[str, int]:
-    """How many jobs are ahead of each of these that is queued, when projects take turns. Those that have too many of
-    their own project before them are left out."""
-    query = _POSITIONS[session.get_bind().dialect.name]
-    return {row.id: row.ahead for row in session.execute(query, {"job_ids": job_ids})}
+def queue(session: Session, job_ids: Sequence[str], seen_within: float) -> tuple[dict[str, int], Slots]:
+    """How many jobs are ahead of each of these that is queued, when projects take turns, and what all of them wait for.
+    Those that have too many of their own project before them are left out."""
+    values = {"job_ids": job_ids, "seen_within": seen_within}
+    rows = session.execute(_QUEUE[session.get_bind().dialect.name], values).all()
+    return {row.id: row.ahead for row in rows if row.id is not None}, Slots(int(rows[0].all), int(rows[0].busy))
 
 
-def _positions(dialect: str) -> Select[str, int]:
+def _queue(dialect: str) -> Select[int, int, str | None, int | None]:
     first = select(Job.id).where(Job.project_id == Project.id, Job.state == State.QUEUED).correlate(Project)
     first = first.order_by(Job.id).limit(TURNS_COUNTED)
     if dialect == "postgresql":
@@ -83,9 +85,10 @@ def _positions(dialect: str) -> Select[str, int]:
     turn = func.row_number().over(partition_by=each.c.project_id, order_by=each.c.id).label("turn")
     numbered = select(each.c.id, turn).subquery()
     ahead = (func.row_number().over(order_by=(numbered.c.turn, numbered.c.id)) - 1).label("ahead")
-    queue = select(numbered.c.id, ahead).subquery()
-    return select(queue.c.id, queue.c.ahead).where(queue.c.id.in_(bindparam("job_ids", expanding=True)))
+    queue, slots = select(numbered.c.id, ahead).subquery(), jobs.SLOTS.subquery()
+    asked = queue.c.id.in_(bindparam("job_ids", expanding=True))
+    return select(slots.c.all, slots.c.busy, queue.c.id, queue.c.ahead).select_from(slots.outerjoin(queue, asked))
 
 
 _QUEUED = aliased(Job)
-_POSITIONS = {dialect: _positions(dialect) for dialect in ("postgresql", "sqlite")}
+_QUEUE = {dialect: _queue(dialect) for dialect in ("postgresql", "sqlite")}

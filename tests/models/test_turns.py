@@ -136,7 +136,8 @@ def test_who_waits_knows_how_many_turns_are_ahead(office: Office) -> None:
         ids = {
             project: [job.id for job in jobs.page(session, project, newest_first=False)] for project in (crowd, lone)
         }
-        positions = turns.positions(session, [ids[crowd][0], ids[crowd][9], ids[lone][0]])
+        positions, slots = turns.queue(session, [ids[crowd][0], ids[crowd][9], ids[lone][0]], 60)
+    assert slots == (0, 0)
     assert positions == {ids[crowd][0]: 0, ids[lone][0]: 1, ids[crowd][9]: 10}
 
 
@@ -144,4 +145,5 @@ def test_who_waits_far_behind_has_no_place_yet(office: Office) -> None:
     crowd, lone = project_with(office, turns.TURNS_COUNTED + 1), project_with(office, 1)
     with office.database.read() as session:
         last_of_each = [jobs.page(session, project, limit=1)[0].id for project in (crowd, lone)]
-        assert turns.positions(session, last_of_each) == {last_of_each[1]: 1}
+        assert turns.queue(session, last_of_each, 60)[0] == {last_of_each[1]: 1}
+        assert turns.queue(session, last_of_each[:1], 60)[0] == {}
