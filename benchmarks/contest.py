@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,16 @@ class Contestant:
     python: str = sys.executable
     arguments: Sequence[str] = ()
     variables: Mapping[str, str] = field(default_factory=dict)
+    allocator_set: bool = False
+    """glibc is told to keep what is freed, as it is for our trainers; otherwise it does as it comes."""
+
+
+ALLOCATOR = (
+    "*Allocator set*: glibc's thresholds (`MALLOC_MMAP_THRESHOLD_`, `MALLOC_TRIM_THRESHOLD_`, `MALLOC_TOP_PAD_`) are "
+    "raised before the process starts, so that memory which a step frees stays for the next one; ours and the best "
+    "loop by hand always have that, the others' loops run as they come unless their name says so."
+)
+"""For the reader of a table."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +106,7 @@ def contest(
 def race(one: Contestant, arguments: Sequence[str]) -> Measurement:
     """Raises GaveUp with what it wrote last."""
     command = [one.python, "-m", f"benchmarks.contestants.{one.module}", *arguments, *one.arguments]
-    variables = {**os.environ, **trainer_environment(CORES), "PYTHONPATH": str(ROOT), **one.variables}
+    variables = environment_of(one)
     with tempfile.TemporaryFile("w+") as words:
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": words}
         process = subprocess.Popen(command, cwd=ROOT, env=variables, text=True, start_new_session=True, **pipes)  # type: ignore[call-overload]
@@ -116,6 +126,19 @@ def race(one: Contestant, arguments: Sequence[str]) -> Measurement:
             words.seek(0)
             raise GaveUp((words.read().strip().splitlines() or ["it said nothing"])[-1][:200])
         return found
+
+
+def environment_of(one: Contestant) -> dict[str, str]:
+    """That of our trainers, so that all have the same threads; without what they tell the allocator, unless it has it
+    too.
+    """
+    found = {**os.environ, **trainer_environment(CORES), "PYTHONPATH": str(ROOT), **one.variables}
+    return {name: value for name, value in found.items() if one.allocator_set or not name.startswith("MALLOC_")}
+
+
+def with_allocator_set(contestants: Sequence[Contestant]) -> list[Contestant]:
+    """The same ones under names of their own."""
+    return [replace(one, name=f"{one.name}, allocator set", allocator_set=True) for one in contestants]
 
 
 def followed(process: "subprocess.Popen[str]") -> Measurement | None:

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 import zipfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks import peers
-from benchmarks.contest import CORES, Contestant, contest, say
+from benchmarks.contest import ALLOCATOR, CORES, Contestant, contest, say, with_allocator_set
 from benchmarks.report import record
 from worker.ingest import ingest
 
@@ -62,31 +63,38 @@ def measure(workload: str, folder: Path, rounds: int, asked: int | None) -> dict
         "resized crops and mirroring, three convolutions of 16, 32 and 64 filters (the first with kernel "
         f"{'7 and stride 8' if side > 100 else '5 and stride 4'}, the others 3 and 2), the mean over the places, one "
         f"dense layer. Decoding and packing them for ours took {seconds:.1f} s once ({count / seconds:,.0f} images/s "
-        "on one core, hashed and synced to the disk), which no rate below counts.",
+        f"on one core, hashed and synced to the disk), which no rate below counts. {ALLOCATOR}",
         "ingest_images_per_second": count / seconds,
     }
 
 
 def contestants() -> list[Contestant]:
     python, replicas, low = str(peers.PYTHON), (f"--replicas={CORES}",), ("--precision=bfloat16",)
-    return [
-        Contestant(OURS, "engine"),
-        Contestant(f"{OURS}, {CORES} replicas", "engine", arguments=replicas),
-        Contestant(f"{OURS}, bfloat16", "engine", arguments=low),
-        Contestant("best loop by hand, decoded once", "best"),
-        Contestant(f"best loop by hand, decoded once, {CORES} replicas", "best", arguments=replicas),
+    ours = partial(Contestant, module="engine", allocator_set=True)
+    best = partial(Contestant, module="best", allocator_set=True)
+    loops = [
         Contestant("kornia batches, decoded once", "kornia_batches", python),
         Contestant("plain loop, decoding in 2 workers", "plain"),
         Contestant("Lightning, decoding in 2 workers", "lightning_trainer", python),
         Contestant("accelerate, decoding in 2 workers", "accelerate_loop", python),
         Contestant("timm's style, decoding in 2 workers", "timm_style"),
+    ]
+    return [
+        ours(OURS),
+        ours(f"{OURS}, {CORES} replicas", arguments=replicas),
+        ours(f"{OURS}, bfloat16", arguments=low),
+        best("best loop by hand, decoded once"),
+        best(f"best loop by hand, decoded once, {CORES} replicas", arguments=replicas),
+        best("best loop by hand, decoded once, bfloat16", arguments=low),
+        *loops,
+        *with_allocator_set(loops),
         *(
             peers.keras(backend, precision, decoded=decoded)
             for backend in ("tensorflow", "jax")
             for decoded in (True, False)
             for precision in ("float32", "bfloat16")
         ),
-        Contestant("the network alone, on one batch", "network_alone"),
+        *with_allocator_set([Contestant("the network alone, on one batch", "network_alone")]),
     ]
 
 

@@ -19,10 +19,10 @@ HEAD = """# How fast it is
 
 Written by the scripts of `benchmarks/`; run one yourself and the page tells of your machine. Contestants are processes
 of their own that take turns, A B C A B C …, each after a warm-up; a rate is the median of its rounds, with the lowest
-and the highest beside it. All have the same cores and the same environment: glibc's allocator keeps freed memory, as
-it does for our trainers. *Processor time* is that of the contestant and its children for one example; *other load*
-is how many cores everybody else kept busy at worst: where it is not near 0, the rates say little and the processor
-times more.
+and the highest beside it. All have the same cores and threads; where a table says nothing else, glibc's allocator keeps
+freed memory for all, as it does for our trainers. *Processor time* is that of the contestant and its children for one
+example; *other load* is how many cores everybody else kept busy at worst: where it is not near 0, the rates say little
+and the processor times more.
 
 What a contestant does can be read in `benchmarks/contestants/`: the same network, batch, loss, optimizer and kinds of
 augmentation; only training steps are measured, without evaluation. Ours goes through a spec

@@ -10,13 +10,14 @@ Usage: python -m benchmarks.training [fashion] [cifar] [vectors] [--all] [--roun
 import argparse
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import peers
-from benchmarks.contest import CORES, Contestant, contest, say
+from benchmarks.contest import ALLOCATOR, CORES, Contestant, contest, say, with_allocator_set
 from benchmarks.report import record
 from worker.ingest import ingest
 
@@ -64,7 +65,8 @@ def main() -> None:
             "command": " ".join(["python -m benchmarks.training", *map(without_folder, sys.argv[1:])]),
             "about": f"{steps} steps after {warm_up} of warm-up; "
             + ("Fashion-MNIST." if real else "data of chance in the real one's shape.")
-            + (" Our spec says `replicas: 2`." if workload != "vectors" else ""),
+            + (" Our spec says `replicas: 2`." if workload != "vectors" else "")
+            + f" {ALLOCATOR}",
         }
         record(f"training/{workload}{where}", result)
 
@@ -76,25 +78,27 @@ def without_folder(word: str) -> str:
 
 def contestants(workload: str, everybody: bool) -> list[Contestant]:
     python = str(peers.PYTHON)
-    two = () if workload == "vectors" else ("--replicas=2",)
+    is_image = workload != "vectors"
+    two, low = ("--replicas=2",) if is_image else (), ("--precision=bfloat16",)
+    ours = partial(Contestant, module="engine", allocator_set=True)
+    best = partial(Contestant, module="best", allocator_set=True)
     chosen = [
-        Contestant(OURS, "engine", arguments=two),
-        Contestant("best loop by hand", "best"),
-        *([Contestant("best loop by hand, two replicas", "best", arguments=two)] if two else []),
-        Contestant("plain loop", "plain"),
-        Contestant("Lightning", "lightning_trainer", python),
+        ours(OURS, arguments=two),
+        best("best loop by hand"),
+        *([best("best loop by hand, two replicas", arguments=two)] if is_image else []),
     ]
+    loops = [Contestant("plain loop", "plain"), Contestant("Lightning", "lightning_trainer", python)]
     if not everybody:
-        return chosen
-    chosen += [Contestant("accelerate", "accelerate_loop", python), Contestant("timm's style", "timm_style")]
-    chosen += [peers.keras("tensorflow"), peers.keras("jax")]
-    if workload != "vectors":
-        low = ("--precision=bfloat16",)
+        return chosen + loops
+    loops += [Contestant("accelerate", "accelerate_loop", python), Contestant("timm's style", "timm_style")]
+    loops += [Contestant("kornia batches", "kornia_batches", python)] if is_image else []
+    chosen += [*loops, *with_allocator_set(loops), peers.keras("tensorflow"), peers.keras("jax")]
+    if is_image:
         chosen += [
-            Contestant("kornia batches", "kornia_batches", python),
-            Contestant(f"{OURS}, one replica", "engine"),
-            Contestant(f"{OURS}, bfloat16", "engine", arguments=(*two, *low)),
-            Contestant("best loop by hand, two replicas, bfloat16", "best", arguments=(*two, *low)),
+            ours(f"{OURS}, one replica"),
+            ours(f"{OURS}, bfloat16", arguments=(*two, *low)),
+            best("best loop by hand, bfloat16", arguments=low),
+            best("best loop by hand, two replicas, bfloat16", arguments=(*two, *low)),
             peers.keras("tensorflow", "bfloat16"),
             peers.keras("jax", "bfloat16"),
         ]
