@@ -1,12 +1,15 @@
 """The best loop we can write by hand for one workload: data in memory as bytes, one resampling a batch, in pieces that
 stay in the caches, or boxes enlarged as bytes, NHWC, pooling before ReLU, byte masks, index lists for multi-hot rows
 and our own sums over them, foreach clipping, the fused optimizer; and, where told so, replicas of the network that
-share its weights and compute a part of each batch on a core of their own.
+share its weights and compute a part of each batch on a core of their own, where whoever is done first makes the next
+batch beside those who are not, and beside the update.
 """
 
 import math
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from copy import deepcopy
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +18,8 @@ from torch.nn import functional as F
 from benchmarks.contestants.networks import Cnn, Mlp, network_of, rate_at
 from benchmarks.contestants.race import Race, enter
 from worker.training.column_sums import PLACES, summed
+
+Result = TypeVar("Result")
 
 
 class FastCnn(Cnn):
@@ -119,6 +124,14 @@ def enlarged(images: Tensor) -> Tensor:
     return done.permute(0, 3, 1, 2)
 
 
+def changed(race: Race, images: Tensor) -> Tensor:
+    """Bytes (count, height, width, channels) as the network is to see them, augmented."""
+    count, height, width, _ = images.shape
+    if race.is_jpeg and height >= LARGE:
+        return enlarged(images)
+    return read(images, cropped(count, height) if race.is_jpeg else drawn(count, height, width))
+
+
 class Replica:
     """A network on the shared weights, with gradients of its own."""
 
@@ -129,17 +142,12 @@ class Replica:
     def gradients(self) -> list[Tensor]:
         return [gradient for parameter in self.parameters if (gradient := parameter.grad) is not None]
 
-    def differentiate(self, images: Tensor, labels: Tensor, share: float) -> None:
-        count, height, width, _ = images.shape
-        if self.race.is_jpeg and height >= LARGE:
-            inputs = enlarged(images)
-        else:
-            inputs = read(images, cropped(count, height) if self.race.is_jpeg else drawn(count, height, width))
+    def differentiate(self, inputs: Tensor, labels: Tensor) -> None:
         for parameter in self.parameters:
             parameter.grad = None
         with torch.autocast("cpu", torch.bfloat16, enabled=self.race.precision == "bfloat16"):
             outputs = self.network(inputs)
-        (F.cross_entropy(outputs.float(), labels) * share).backward()
+        (F.cross_entropy(outputs.float(), labels) / self.race.replicas).backward()
 
 
 def replicas_of(race: Race) -> list[Replica]:
@@ -152,32 +160,49 @@ def replicas_of(race: Race) -> list[Replica]:
     return [Replica(race, one) for one in networks]
 
 
+def batches(race: Race, examples: int) -> Iterator[Tensor]:
+    """Places of the examples, in a new order every epoch."""
+    while True:
+        whole = examples - examples % race.batch_size
+        yield from torch.randperm(examples)[:whole].split(race.batch_size)
+
+
+def at_once(work: Callable[..., Result], *arguments: Any) -> Future[Result]:
+    """What a pool's `submit` does, here and now."""
+    done: Future[Result] = Future()
+    done.set_result(work(*arguments))
+    return done
+
+
 def run_images(race: Race) -> None:
     images, labels = torch.from_numpy(race.inputs()), torch.from_numpy(race.targets())
     replicas = replicas_of(race)
     first, *others = replicas
-    pool = ThreadPoolExecutor(max(1, len(others)), initializer=torch.set_num_threads, initargs=(1,))
+    pool = ThreadPoolExecutor(race.replicas, initializer=torch.set_num_threads, initargs=(torch.get_num_threads(),))
+    submit = pool.submit if others else at_once
     decay = 0.0 if race.is_jpeg else 2e-4
     optimizer = torch.optim.SGD(first.parameters, lr=0.05, momentum=0.9, weight_decay=decay, fused=True)
-    step = 0
-    while True:
-        for places in torch.randperm(len(images)).split(race.batch_size):
-            if len(places) < race.batch_size:
-                continue
-            chunks = places.chunk(len(replicas))
-            parts = [(images.index_select(0, chunk), labels.index_select(0, chunk)) for chunk in chunks]
-            share = 1.0 / len(replicas)
-            waited = [pool.submit(one.differentiate, *part, share) for one, part in zip(others, parts[1:], strict=True)]
-            first.differentiate(*parts[0], share)
-            for one, done in zip(others, waited, strict=True):
-                done.result()
-                torch._foreach_add_(first.gradients(), one.gradients())
-            if race.clips:
-                torch.nn.utils.clip_grad_norm_(first.parameters, 1.0, foreach=True)
-            optimizer.param_groups[0]["lr"] = 0.05 * rate_at(race, step)
-            optimizer.step()
-            step += 1
-            race.step_done()
+
+    def make(places: Tensor) -> tuple[Tensor, Tensor]:
+        return changed(race, images.index_select(0, places)), labels.index_select(0, places)
+
+    def begun(places: Tensor) -> list[Future[tuple[Tensor, Tensor]]]:
+        return [submit(make, part) for part in places.chunk(race.replicas)]
+
+    coming = batches(race, len(images))
+    parts = begun(next(coming))
+    for step, places in enumerate(coming):
+        working = [submit(one.differentiate, *part.result()) for one, part in zip(replicas, parts, strict=True)]
+        parts = begun(places)
+        for done in working:
+            done.result()
+        for one in others:
+            torch._foreach_add_(first.gradients(), one.gradients())
+        if race.clips:
+            torch.nn.utils.clip_grad_norm_(first.parameters, 1.0, foreach=True)
+        optimizer.param_groups[0]["lr"] = 0.05 * rate_at(race, step)
+        optimizer.step()
+        race.step_done()
 
 
 def run_vectors(race: Race) -> None:
@@ -188,20 +213,17 @@ def run_vectors(race: Race) -> None:
     lists = torch.full((len(labels), int(lengths.max())), network.first.in_features, dtype=PLACES)
     lists[torch.arange(lists.shape[1]) < lengths[:, None]] = columns.to(PLACES)
     optimizer = torch.optim.RMSprop(network.parameters(), lr=0.001, foreach=True)
-    while True:
-        for places in torch.randperm(len(labels)).split(race.batch_size):
-            if len(places) < race.batch_size:
-                continue
-            sums = summed(lists.index_select(0, places), network.first.weight, network.first.bias)
-            optimizer.zero_grad()
-            F.binary_cross_entropy_with_logits(network.rest(sums), labels[places]).backward()
-            with torch.no_grad():
-                assert network.first.weight.grad is not None
-                assert network.second.weight.grad is not None
-                network.first.weight.grad.add_(network.first.weight.sign(), alpha=1e-3)
-                network.second.weight.grad.add_(network.second.weight, alpha=2e-3)
-            optimizer.step()
-            race.step_done()
+    for places in batches(race, len(labels)):
+        sums = summed(lists.index_select(0, places), network.first.weight, network.first.bias)
+        optimizer.zero_grad()
+        F.binary_cross_entropy_with_logits(network.rest(sums), labels[places]).backward()
+        with torch.no_grad():
+            assert network.first.weight.grad is not None
+            assert network.second.weight.grad is not None
+            network.first.weight.grad.add_(network.first.weight.sign(), alpha=1e-3)
+            network.second.weight.grad.add_(network.second.weight, alpha=2e-3)
+        optimizer.step()
+        race.step_done()
 
 
 if __name__ == "__main__":

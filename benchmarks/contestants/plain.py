@@ -1,4 +1,4 @@
-"""The loop that most people write: a DataLoader with two workers, an example at a time, the optimizer as it comes."""
+"""The loop that most people write: a DataLoader, with two workers for images, and the optimizer as it comes."""
 
 from collections.abc import Iterator
 

@@ -1,8 +1,11 @@
-"""Data as it is usually fed: a data set that makes one example at a time, a loader with two workers."""
+"""Data as it is usually fed: images from a data set that makes one example at a time and a loader with two workers,
+vectors from memory, a batch at a time.
+"""
 
 import math
 import random
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,23 +17,21 @@ from torch.utils.data import DataLoader, Dataset
 from benchmarks.contestants.race import Race
 
 Example = tuple[NDArray[np.uint8], int]
-"""(height, width, channels) or (features), and the target."""
+"""(height, width, channels), and the target."""
 TRIES = 10
 
 
 class Arrays(Dataset[Example]):
-    """From memory; an image goes through Pillow: one affine transform, and half of them mirrored."""
+    """From memory through Pillow: one affine transform, and half of them mirrored."""
 
     def __init__(self, race: Race) -> None:
         self.inputs, self.targets = race.inputs(), race.targets()
-        self.is_image = race.is_image
 
     def __len__(self) -> int:
         return len(self.inputs)
 
     def __getitem__(self, place: int) -> Example:
-        values = self.inputs[place]
-        return (transformed(values) if self.is_image else values), int(self.targets[place])
+        return transformed(self.inputs[place]), int(self.targets[place])
 
 
 class Files(Dataset[Example]):
@@ -55,21 +56,32 @@ def examples_of(race: Race) -> Arrays | Files:
 
 
 class Samples(Dataset[tuple[Tensor, int]]):
-    """Examples as tensors of floats, images with the channels first and normalized."""
+    """Examples as tensors of floats, with the channels first and normalized."""
 
     def __init__(self, race: Race) -> None:
         self.examples = examples_of(race)
-        self.is_image = race.is_image
 
     def __len__(self) -> int:
         return len(self.examples)
 
     def __getitem__(self, place: int) -> tuple[Tensor, int]:
         array, target = self.examples[place]
-        values = torch.from_numpy(array)
-        if self.is_image:
-            return values.permute(2, 0, 1).contiguous().float().div_(255.0).sub_(0.5).div_(0.25), target
-        return values.float(), target
+        values = torch.from_numpy(array).permute(2, 0, 1).contiguous()
+        return values.float().div_(255.0).sub_(0.5).div_(0.25), target
+
+
+class Rows(Dataset[tuple[Tensor, Tensor]]):
+    """Vectors, kept as floats; a batch is one copy of rows, which two workers could only make dearer."""
+
+    def __init__(self, race: Race) -> None:
+        self.inputs, self.targets = torch.from_numpy(race.inputs()).float(), torch.from_numpy(race.targets())
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def __getitems__(self, places: list[int]) -> tuple[Tensor, Tensor]:
+        chosen = torch.tensor(places)
+        return self.inputs.index_select(0, chosen), self.targets.index_select(0, chosen)
 
 
 def transformed(values: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -108,7 +120,9 @@ def drawn_box(width: int, height: int) -> tuple[int, int, int, int]:
     return 0, 0, width, height
 
 
-def loader_of(race: Race) -> "DataLoader[tuple[Tensor, int]]":
+def loader_of(race: Race) -> "DataLoader[Any]":
+    if not race.is_image:
+        return DataLoader(Rows(race), race.batch_size, shuffle=True, drop_last=True, collate_fn=lambda batch: batch)
     data = Samples(race)
     return DataLoader(data, race.batch_size, shuffle=True, num_workers=2, drop_last=True, persistent_workers=True)
 

@@ -1,5 +1,6 @@
 """A loop in the style of timm's training script: workers hand over bytes, the batch is normalized as a whole, the loss
-is read now and then only. Written after it, not run from it: timm needs torchvision, which asks for another torch.
+is read now and then only; vectors come as everybody's do. Written after it, not run from it: timm needs torchvision,
+which asks for another torch.
 """
 
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from torch.utils.data import DataLoader
 
 from benchmarks.contestants.networks import loss_of, network_of, optimizer_of, rate_at
 from benchmarks.contestants.race import Race, enter
-from benchmarks.contestants.samples import Samples
+from benchmarks.contestants.samples import Samples, endless
 
 LOG_EVERY = 50
 
@@ -20,11 +21,11 @@ class Bytes(Samples):
 
     def __getitem__(self, place: int) -> tuple[Tensor, int]:
         array, target = self.examples[place]
-        return torch.from_numpy(array.transpose(2, 0, 1) if self.is_image else array), target
+        return torch.from_numpy(array.transpose(2, 0, 1)), target
 
 
 def collate(examples: list[tuple[Tensor, int]]) -> tuple[Tensor, Tensor]:
-    """Inputs as one tensor of bytes, (examples, …), and targets."""
+    """Inputs as one tensor of bytes, (examples, channels, height, width), and targets."""
     batch = torch.empty((len(examples), *examples[0][0].shape), dtype=torch.uint8)
     for place, (values, _) in enumerate(examples):
         batch[place].copy_(values)
@@ -43,8 +44,7 @@ def batches(race: Race) -> Iterator[tuple[Tensor, Tensor]]:
     )
     while True:
         for inputs, targets in loader:
-            values = inputs.float()
-            yield (values.sub_(127.5).div_(63.75) if race.is_image else values), targets
+            yield inputs.float().sub_(127.5).div_(63.75), targets
 
 
 def run(race: Race) -> None:
@@ -53,7 +53,7 @@ def run(race: Race) -> None:
     optimizer = optimizer_of(race, network)
     rates = [group["lr"] for group in optimizer.param_groups]
     total = 0.0
-    for step, (inputs, targets) in enumerate(batches(race)):
+    for step, (inputs, targets) in enumerate(batches(race) if race.is_image else endless(race)):
         loss = loss_of(race, network, inputs, targets)
         loss.backward()
         if race.clips:
