@@ -22,11 +22,14 @@ of their own that take turns, A B C A B C …, each after a warm-up; a rate is t
 and the highest beside it. All have the same cores and threads; where a table says nothing else, glibc's allocator keeps
 freed memory for all, as it does for our trainers. *Processor time* is that of the contestant and its children for one
 example; *other load* is how many cores everybody else kept busy at worst: where it is not near 0, the rates say little
-and the processor times more.
+and the processor times more. *Ours against it* is our rate divided by the contestant's, both in the same precision:
+float32, or bfloat16 where its name says so.
 
 What a contestant does can be read in `benchmarks/contestants/`: the same network, batch, loss, optimizer and kinds of
-augmentation; only training steps are measured, without evaluation. Ours goes through a spec
-(`benchmarks/workloads/`) and the engine that `python -m worker train` and every trainer run.
+augmentation; only training steps are measured, without evaluation. One difference is left as people write it: L2 on
+images is a penalty on the kernels for ours and for Keras, before clipping, and the optimizer's weight decay of all
+weights for loops in PyTorch, after it, which is a little less work. Ours goes through a spec (`benchmarks/workloads/`)
+and the engine that `python -m worker train` and every trainer run.
 """
 
 EXPECTED = {
@@ -67,11 +70,14 @@ def read() -> dict[str, Any]:
 
 
 def write() -> None:
-    results = read()
+    PAGE.write_text(page(read()))
+
+
+def page(results: dict[str, Any]) -> str:
     sections = [section(result) for _, result in sorted(results.items())]
     missing = [command for name, command in EXPECTED.items() if name not in results]
     waiting = f"No result is kept yet of {', '.join(missing)}.\n\n" if missing else ""
-    PAGE.write_text(HEAD + "".join(sections) + UNMEASURED.format(missing=waiting))
+    return HEAD + "".join(sections) + UNMEASURED.format(missing=waiting)
 
 
 def section(result: dict[str, Any]) -> str:
@@ -227,14 +233,16 @@ def heading(result: dict[str, Any]) -> list[str]:
 def contest_section(result: dict[str, Any]) -> str:
     rows = result["contestants"]
     unit = result["unit"]
-    first = next((row["rate"] for row in rows if row["name"] == result["ours"]), None)
+    rates = {row["name"]: row["rate"] for row in rows}
     lines = [
         *heading(result),
-        f"| contestant | {unit}/s | lowest – highest | ours against it | processor time | other load | versions |",
+        f"| contestant | {unit}/s | lowest – highest | ours against it, same precision | processor time | other load "
+        "| versions |",
         "|---|---|---|---|---|---|---|",
     ]
     for row in sorted(rows, key=lambda row: -row["rate"]):
-        against = "" if first is None else f"{first / row['rate']:.2f}×"
+        ours = rates.get(result["ours"] + (", bfloat16" if "bfloat16" in row["name"] else ""))
+        against = "" if ours is None else f"{ours / row['rate']:.2f}×"
         versions = ", ".join(f"{name} {number}" for name, number in row["versions"].items())
         lines.append(
             f"| {row['name']} | {row['rate']:,.0f} | {row['lowest']:,.0f} – {row['highest']:,.0f} | {against} "
