@@ -44,8 +44,9 @@ class Contestant:
 
 ALLOCATOR = (
     "*Allocator set*: glibc's thresholds (`MALLOC_MMAP_THRESHOLD_`, `MALLOC_TRIM_THRESHOLD_`, `MALLOC_TOP_PAD_`) are "
-    "raised before the process starts, so that memory which a step frees stays for the next one; ours and the best "
-    "loop by hand always have that, the others' loops run as they come unless their name says so."
+    "raised before the process starts, so that memory which a step frees stays for the next one. Ours and the best "
+    "loop by hand always have that; all others run as they come, in the environment that a user has, unless their name "
+    "says so."
 )
 """For the reader of a table."""
 
