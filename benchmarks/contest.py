@@ -194,7 +194,8 @@ def summary(name: str, results: Sequence[Measurement]) -> dict[str, Any]:
     }
 
 
-def surroundings() -> dict[str, Any]:
+def surroundings(**versions: str) -> dict[str, Any]:
+    """The moment, the machine, and the versions of what was measured besides Python and PyTorch."""
     return {
         "when": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         "cores": CORES,
@@ -203,6 +204,7 @@ def surroundings() -> dict[str, Any]:
         "python": platform.python_version(),
         "torch": version("torch"),
         "system": platform.system(),
+        "versions": versions,
     }
 
 

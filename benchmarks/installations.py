@@ -10,8 +10,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+from sqlalchemy import create_engine
 
 from benchmarks import peers
 from benchmarks.load import Next, ask, request
@@ -56,6 +59,18 @@ def databases(kind: str, folder: Path) -> Iterator[Callable[[str], str]]:
         yield lambda _: server.create_database().render_as_string(hide_password=False)
 
 
+def versions(*urls: str) -> dict[str, str]:
+    """Of what the API is made of, and of the databases."""
+    found = {name: version(name) for name in ("FastAPI", "uvicorn", "SQLAlchemy")}
+    for url in urls:
+        engine = create_engine(url)
+        with engine.connect():
+            found[DATABASES[engine.dialect.name]] = ".".join(map(str, engine.dialect.server_version_info or ()))
+        engine.dispose()
+    return found
+
+
+DATABASES = {"postgresql": "Postgres", "sqlite": "SQLite"}
 OURS = "ours"
 
 

@@ -28,6 +28,13 @@ def install(name: str = "peers") -> list[str]:
     return stamp.read_text().split()
 
 
+def version_of(package: str) -> str:
+    """Of one that has an environment of its own name."""
+    ask = f"from importlib.metadata import version; print(version({package!r}))"
+    command = [str(ROOT / "build" / package / "bin/python"), "-c", ask]
+    return str(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip())
+
+
 def keras(backend: str, precision: str = "float32", *, decoded: bool = False) -> Contestant:
     """Keras' own loop on a backend; pictures `decoded` before, or each time. The allocator is as it comes: set like
     ours it changes neither backend's page faults nor, beyond noise, its processor time.

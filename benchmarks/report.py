@@ -87,8 +87,6 @@ def section(result: dict[str, Any]) -> str:
             return contest_section(result)
         case "checkpoints":
             return checkpoints_section(result)
-        case "overhead":
-            return overhead_section(result)
         case "memory":
             return memory_section(result)
         case "slots":
@@ -109,7 +107,8 @@ def opening(result: dict[str, Any], about: str) -> list[str]:
 def machine(result: dict[str, Any]) -> str:
     memory = f", {result['memory'] / 1e9:.0f} GB of memory" if "memory" in result else ""
     torch = f", PyTorch {result['torch']}" if "torch" in result else ""
-    return f"{result['cores']} cores of {result['processor']}{memory}, Python {result['python']}{torch}"
+    others = "".join(f", {name} {number}" for name, number in result.get("versions", {}).items())
+    return f"{result['cores']} cores of {result['processor']}{memory}, Python {result['python']}{torch}{others}"
 
 
 def checkpoints_section(result: dict[str, Any]) -> str:
@@ -146,22 +145,6 @@ def checkpoints_section(result: dict[str, Any]) -> str:
         ways = ("client", "curl", "curl_file", "read")
         rates = " | ".join(f"{spread([size / each / 1e6 for each in row[how]])} MB/s" for how in ways)
         lines.append(f"| {row['parameters']} | {megabytes(size)} | {rates} |")
-    return "\n".join(lines) + "\n"
-
-
-def overhead_section(result: dict[str, Any]) -> str:
-    lines = opening(
-        result,
-        f"W1 for {result['epochs']} epochs, each with an evaluation and a checkpoint; the first epoch is not counted; "
-        f"{result['rounds']} rounds, taken in turn. The service has metrics, events, checkpoints, leases and the API "
-        f"beside the training: it costs **{statistics.median(result['costs']):.1%}** of the steps, in one round "
-        f"{min(result['costs']):.1%}, in another one {max(result['costs']):.1%}.",
-    )
-    lines += ["| | steps/s | lowest – highest | cores kept busy |", "|---|---|---|---|"]
-    for row in result["rows"]:
-        lines.append(
-            f"| {row['name']} | {row['rate']:.2f} | {row['lowest']:.2f} – {row['highest']:.2f} | {row['cores']:.2f} |"
-        )
     return "\n".join(lines) + "\n"
 
 
