@@ -16,10 +16,11 @@ def quantile(values: Sequence[float], share: float) -> float:
     return sorted(values)[min(len(values) - 1, int(share * len(values)))]
 
 
-def spread(values: Sequence[float], digits: int = 0) -> str:
-    """`median (lowest – highest)`."""
-    middle, low, high = (f"{value:,.{digits}f}" for value in (statistics.median(values), min(values), max(values)))
-    return middle if len(values) == 1 else f"{middle} ({low} – {high})"
+def spread(values: Sequence[float], digits: int = 0, middle: float | None = None) -> str:
+    """`median (lowest – highest)`, or with something better known than the median."""
+    middle = statistics.median(values) if middle is None else middle
+    shown, low, high = (f"{value:,.{digits}f}" for value in (middle, min(values), max(values)))
+    return shown if len(values) == 1 else f"{shown} ({low} – {high})"
 
 
 @dataclass

@@ -24,17 +24,31 @@ class Load:
 
     clients: int
     seconds: float = 0.0
+    in_time: int = 0
+    """Answers that were there after so many seconds."""
     latencies: list[float] = field(default_factory=list)
-    """Seconds from sending a request to the end of its answer, of those that were answered within the time."""
+    """Seconds from sending a request to the end of its answer; of all, the last ones too: who waits long is counted."""
     failures: int = 0
     """Answers that were no success."""
 
     @property
     def rate(self) -> float:
-        return len(self.latencies) / self.seconds
+        return self.in_time / self.seconds
 
     def milliseconds(self, share: float) -> float:
         return 1000 * quantile(self.latencies, share)
+
+
+@dataclass(frozen=True)
+class Length:
+    """How long is measured: until there are so many answers, but so many seconds at least, and at most."""
+
+    answers: int
+    least: float
+    most: float
+
+    def is_over(self, answers: int, seconds: float) -> bool:
+        return seconds >= self.most or (seconds >= self.least and answers >= self.answers)
 
 
 def request(method: str, path: str, headers: Mapping[str, str], body: bytes = b"") -> bytes:
@@ -44,8 +58,8 @@ def request(method: str, path: str, headers: Mapping[str, str], body: bytes = b"
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
-def fire(port: int, following: Next, clients: int, seconds: float) -> Load:
-    """Send requests for so many seconds, from as many connections that stay open.
+def fire(port: int, following: Next, clients: int, length: Length) -> Load:
+    """Send requests for so long, from as many connections that stay open, and hear all answers out.
 
     Raises:
         ConnectionError: the server closed one, or did not answer.
@@ -53,31 +67,34 @@ def fire(port: int, following: Next, clients: int, seconds: float) -> Load:
     load = Load(clients)
     with selectors.DefaultSelector() as selector:
         for _ in range(clients):
-            one = _Client(port)
+            one = Connection(port)
             selector.register(one.socket, selectors.EVENT_READ, one)
-        waiting = [key.data for key in selector.get_map().values()]
         begun = time.perf_counter()
-        for one in waiting:
-            one.send(following())
-        while (now := time.perf_counter()) - begun < seconds:
+        for key in selector.get_map().values():
+            key.data.send(following())
+        while selector.get_map():
             events = selector.select(PATIENCE)
             if not events:
                 raise ConnectionError("the server does not answer")
             for key, _ in events:
                 one = key.data
-                if one.receive():
-                    now = time.perf_counter()
-                    load.latencies.append(now - one.sent)
-                    load.failures += not one.succeeded
+                if not one.receive():
+                    continue
+                now = time.perf_counter()
+                load.latencies.append(now - one.sent)
+                load.failures += not one.succeeded
+                if not load.in_time and length.is_over(len(load.latencies), now - begun):
+                    load.seconds, load.in_time = now - begun, len(load.latencies)
+                if load.in_time:
+                    selector.unregister(one.socket)
+                    one.socket.close()
+                else:
                     one.send(following())
-        load.seconds = now - begun
-        for one in waiting:
-            one.finish()
     return load
 
 
-class _Client:
-    """A connection with one request on its way."""
+class Connection:
+    """With one request on its way."""
 
     def __init__(self, port: int) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), PATIENCE)
@@ -115,18 +132,17 @@ class _Client:
         head, _, body = self._received.partition(b"\r\n\r\n")
         return int(head.split(b" ")[1]), body
 
-    def finish(self) -> None:
-        """Hear the last answer out: the server has nothing left to do when somebody else is measured."""
+    def ask(self, message: bytes) -> tuple[int, bytes]:
+        """One request; the status and the body of its answer."""
+        self.send(message)
         while not self.receive():
             pass
-        self.socket.close()
+        return self.answer()
 
 
 def ask(port: int, message: bytes) -> tuple[int, bytes]:
-    """One request; the status and the body of its answer."""
-    client = _Client(port)
-    client.send(message)
-    while not client.receive():
-        pass
-    client.socket.close()
-    return client.answer()
+    """One request from a connection of its own."""
+    connection = Connection(port)
+    answer = connection.ask(message)
+    connection.socket.close()
+    return answer
