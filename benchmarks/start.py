@@ -23,7 +23,7 @@ from typing import Any
 from benchmarks import peers
 from benchmarks.contest import say, surroundings
 from benchmarks.figures import quantile, watched
-from benchmarks.installations import answers, databases
+from benchmarks.installations import answers, databases, versions
 from benchmarks.report import record
 from tests.conftest import migrate
 from tests.servers.process import free_port, running
@@ -58,11 +58,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
         folder.chmod(0o755)
-        asks: dict[str, Ask] = {"ours, on SQLite": stack.enter_context(ours("sqlite", folder))}
-        asks["ours, on Postgres"] = stack.enter_context(ours("postgres", folder))
+        urls = {kind: stack.enter_context(databases(kind, folder))("start") for kind in ("sqlite", "postgres")}
+        asks: dict[str, Ask] = {"ours, on SQLite": stack.enter_context(ours(folder / "sqlite", urls["sqlite"]))}
+        asks["ours, on Postgres"] = stack.enter_context(ours(folder / "postgres", urls["postgres"]))
         asks["a fresh Python"] = lambda: fresh(folder)
+        used = versions(*urls.values())
         if (ray := stack.enter_context(ray_jobs(folder))) is not None:
             asks["Ray Jobs"] = ray
+            used["Ray"] = peers.version_of("ray")
         found: dict[str, list[dict[str, float]]] = {name: [] for name in asks}
         with watched() as processor:
             for number in range(options.rounds + 1):
@@ -71,17 +74,15 @@ def main() -> None:
                     say(f"round {number} {name}: {stages}")
                     found[name] += [stages] * (number > 0)  # the first one warms up
                     time.sleep(0.3)
-    record("start", result(found, options.rounds, processor.other_load))
+    record("start", result(found, used, options.rounds, processor.other_load))
 
 
 @contextmanager
-def ours(kind: str, folder: Path) -> Iterator[Ask]:
+def ours(place: Path, url: str) -> Iterator[Ask]:
     """A service with one worker, which has trained on the data before."""
-    place = folder / kind
     place.mkdir()
     place.chmod(0o755)
-    with databases(kind, place) as new, redis_server() as broker:
-        url = new("start")
+    with redis_server() as broker:
         migrate(url)
         with service(place, url, broker, TRAINWRIGHT_RECONCILE_SECONDS="5") as installation:
             installation.start_worker()
@@ -151,7 +152,9 @@ def _submit(client: "subprocess.Popen[str]", folder: Path) -> dict[str, float]:
     return {"first step": 1000 * float(client.stdout.readline())}
 
 
-def result(found: dict[str, list[dict[str, float]]], rounds: int, other_load: float) -> dict[str, Any]:
+def result(
+    found: dict[str, list[dict[str, float]]], used: dict[str, str], rounds: int, other_load: float
+) -> dict[str, Any]:
     rows = []
     for name, runs in found.items():
         for stage in runs[0]:
@@ -167,10 +170,11 @@ def result(found: dict[str, list[dict[str, float]]], rounds: int, other_load: fl
         "The fresh Python and Ray's job take one step of plain PyTorch, on numbers that are there. "
         f"Other load {other_load:.2f} cores.",
         "rounds": rounds,
-        **surroundings(),
+        **surroundings(**used),
         "kind": "table",
         "columns": ["", "until", "median", "9 of 10", "worst"],
         "rows": rows,
+        "measured": found,
     }
 
 
