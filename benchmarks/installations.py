@@ -82,16 +82,23 @@ def named(name: str, processes: int) -> str:
 def ours(folder: Path, url: str, processes: int = 1) -> Iterator[Server]:
     """The API with a broker and no worker."""
     name = named(OURS, processes)
+    with served(name, folder, url, processes) as (database, port):
+        with database.write() as session:
+            project_id, key = project_of(session, "benchmark")
+            dataset_id = dataset_of(session, project_id)
+        requests = _our_requests(database, project_id, dataset_id, key)
+        calls = {APPEND: lambda _: _appending(database, _running_job(database, project_id, dataset_id))}
+        yield Server(name, port, requests, calls if processes == 1 else {}, lambda: _forget_queue(database))
+
+
+@contextmanager
+def served(name: str, folder: Path, url: str, processes: int = 1) -> Iterator[tuple[Database, int]]:
+    """Our tables, and the port of the API to them."""
     migrate(url)
     with redis_server() as broker:
         settings = settings_of(url, folder, TRAINWRIGHT_BROKER_URL=broker, WEB_CONCURRENCY=str(processes))
         with opened(settings) as database, web(name, "api.main:create_app", folder, settings, "/healthz") as port:
-            with database.write() as session:
-                project_id, key = project_of(session, "benchmark")
-                dataset_id = dataset_of(session, project_id)
-            requests = _our_requests(database, project_id, dataset_id, key)
-            calls = {APPEND: lambda _: _appending(database, _running_job(database, project_id, dataset_id))}
-            yield Server(name, port, requests, calls if processes == 1 else {}, lambda: _forget_queue(database))
+            yield database, port
 
 
 def settings_of(url: str, folder: Path, **others: str) -> dict[str, str]:
@@ -115,14 +122,15 @@ def opened(settings: Mapping[str, str]) -> Iterator[Database]:
     database.close()
 
 
-def _our_requests(database: Database, project_id: str, dataset_id: str, key: str) -> dict[str, Next]:
+def posting(dataset_id: str, headers: Mapping[str, str]) -> Next:
+    """Each time a new job."""
     spec = json.dumps(SPEC | {"dataset": {"id": dataset_id}}).encode()
-    headers = {"Authorization": f"Bearer {key}"}
     numbers = itertools.count()
+    return lambda: request("POST", "/v1/jobs", {**headers, "Idempotency-Key": f"key-{next(numbers)}"}, spec)
 
-    def post() -> bytes:
-        return request("POST", "/v1/jobs", {**headers, "Idempotency-Key": f"key-{next(numbers)}"}, spec)
 
+def _our_requests(database: Database, project_id: str, dataset_id: str, key: str) -> dict[str, Next]:
+    headers = {"Authorization": f"Bearer {key}"}
     for _ in range(20):
         job_id = _running_job(database, project_id, dataset_id)
     append = _appending(database, job_id)
@@ -131,7 +139,7 @@ def _our_requests(database: Database, project_id: str, dataset_id: str, key: str
     with database.write() as session:
         jobs.succeed(session, job_id, 1, summary={})
     return {
-        "POST a job": post,
+        "POST a job": posting(dataset_id, headers),
         "GET a job": lambda: request("GET", f"/v1/jobs/{job_id}", headers),
         "list 20 jobs": lambda: request("GET", "/v1/jobs", headers),
         "read 1,000 steps": lambda: request("GET", f"/v1/jobs/{job_id}/metrics?keys=train/loss", headers),
