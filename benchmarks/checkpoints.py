@@ -9,6 +9,7 @@ curl reading it from the disk. Usage: python -m benchmarks.checkpoints [--rounds
 import argparse
 import contextlib
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -24,12 +25,14 @@ import numpy as np
 import torch
 
 from benchmarks.contest import CORES, ROOT, say, surroundings
-from benchmarks.figures import watched
+from benchmarks.figures import spread, watched
+from benchmarks.installations import versions
 from benchmarks.report import record
 from client import Checkpoint, Client
 from local.background import Background
 from local.folder import DataFolder
 from local.service import Running, Service
+from models.settings import Settings
 from models.spec import JobSpec, parse_spec
 from models.storage import Folder, put_file
 from worker.allocator import trainer_environment
@@ -37,11 +40,14 @@ from worker.alone import resolved
 from worker.ingest import ingest
 from worker.training import CheckpointReady, Control, hand_over, load_dataset, train
 
-WIDTHS = {"1 million": 700, "25 million": 4650}
+WIDTHS = {"an MLP of 1 million": 700, "an MLP of 25 million": 4650}
 """Of two hidden layers on 784 inputs; Adam keeps two numbers for each parameter besides."""
 STEPS_BETWEEN = 6
-CADENCE = 120.0
-"""Seconds between checkpoints inside an epoch, unless the operator says otherwise."""
+BATCH = 128
+EPOCH = 60_000
+"""Examples of Fashion-MNIST: unless a spec says otherwise, there is a checkpoint after each epoch."""
+CADENCE: float = Settings.model_fields["checkpoint_seconds"].default
+"""Seconds between checkpoints inside a longer epoch, unless the operator says otherwise."""
 
 
 @dataclass
@@ -52,6 +58,7 @@ class Figures:
     blocked: list[float] = field(default_factory=list)
     copied: list[float] = field(default_factory=list)
     durable: list[float] = field(default_factory=list)
+    steps: list[float] = field(default_factory=list)
     written: list[float] = field(default_factory=list)
 
 
@@ -78,15 +85,16 @@ def main() -> None:
         folder = Path(name)
         upload = data(folder)
         ingest(upload, folder / "packed", filename=upload.name)
-        for size, width in WIDTHS.items():
-            (folder / "spec.json").write_text(json.dumps(spec(width)))
+        for name, words in specs().items():
+            (folder / "spec.json").write_text(json.dumps(words))
             with watched() as processor:
-                row = {"parameters": size, **measured(folder, options.rounds)}
-                with stored(folder, upload, spec(width)) as held:
+                row = {"network": name, **measured(folder, options.rounds)}
+                with stored(folder, upload, words) as held:
                     row |= downloaded(held, folder / "download", options.rounds)
             row["other_load"] = processor.other_load
-            say(f"{size}: {row}")
+            say(f"{name}: training waits {spread([1000 * each for each in row['blocked']], 1)} ms")
             rows.append(row)
+        used = versions(f"sqlite:///{DataFolder(folder / 'service').database}")
     record(
         "checkpoints/adam",
         {
@@ -95,8 +103,9 @@ def main() -> None:
             "command": " ".join(["python -m benchmarks.checkpoints", *sys.argv[1:]]),
             "rounds": options.rounds,
             "cadence": CADENCE,
+            "steps_of_an_epoch": math.ceil(EPOCH / BATCH),
             "rows": rows,
-            **surroundings(),
+            **surroundings(**used),
         },
     )
 
@@ -104,19 +113,23 @@ def main() -> None:
 def data(folder: Path) -> Path:
     chance = np.random.default_rng(0)
     upload = folder / "upload.npz"
-    np.savez(upload, x_train=chance.integers(0, 256, (1280, 784), dtype=np.uint8), y_train=chance.integers(0, 10, 1280))
+    pictures = chance.integers(0, 256, (10 * BATCH, 28, 28, 1), dtype=np.uint8)
+    np.savez(upload, x_train=pictures, y_train=chance.integers(0, 10, len(pictures)))
     return upload
 
 
-def spec(width: int) -> dict[str, Any]:
-    return {
+def specs() -> dict[str, dict[str, Any]]:
+    """Networks with Adam, whose checkpoints come when they are asked for and at the end."""
+    common: dict[str, Any] = {
         "spec_version": 1,
         "dataset": {"id": "benchmark"},
-        "network": {"type": "mlp", "hidden": [width, width]},
         "optimizer": {"type": "adam", "learning_rate": 1e-4},
-        "training": {"epochs": 1, "batch_size": 128},
+        "training": {"epochs": 1, "batch_size": BATCH},
         "checkpoints": {"every": "100%", "keep_best": None},
     }
+    first: dict[str, Any] = json.loads((ROOT / "benchmarks/workloads/fashion.json").read_bytes())
+    multilayer = {name: {"network": {"type": "mlp", "hidden": [width, width]}} for name, width in WIDTHS.items()}
+    return {name: {**words, **common} for name, words in {"W1's network": first, **multilayer}.items()}
 
 
 def measured(folder: Path, rounds: int) -> dict[str, Any]:
@@ -134,7 +147,7 @@ def trained(folder: Path, rounds: int) -> None:
     """
     torch.set_num_threads(CORES)
     words = json.loads((folder / "spec.json").read_bytes())
-    ours = resolved(parse_spec(words | {"training": {"epochs": 1000, "batch_size": 128}}), folder / "packed", None)
+    ours = resolved(parse_spec(words | {"training": {"epochs": 1000, "batch_size": BATCH}}), folder / "packed", None)
     figures = Figures()
     for event in checkpoints_of(folder, ours, figures, rounds + 1):
         save(event, folder, figures)
@@ -143,7 +156,7 @@ def trained(folder: Path, rounds: int) -> None:
 
 
 def checkpoints_of(folder: Path, ours: JobSpec, figures: Figures, count: int) -> Iterator[CheckpointReady]:
-    """So many; the time from the end of a step until it is there is noted."""
+    """So many; noted are the time from the end of a step until one is there, and that of each step."""
     control, steps, ended = Control(), 0, 0.0
 
     def after_step() -> None:
@@ -151,6 +164,8 @@ def checkpoints_of(folder: Path, ours: JobSpec, figures: Figures, count: int) ->
         steps += 1
         if steps % STEPS_BETWEEN == 0:
             control.request_checkpoint()
+        if steps % STEPS_BETWEEN != 1:  # the first one after a checkpoint
+            figures.steps.append(time.perf_counter() - ended)
         ended = time.perf_counter()
 
     control.after_step = after_step
