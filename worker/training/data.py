@@ -101,6 +101,8 @@ class Dataset:
     """The words that each column of text is read by, the most frequent first."""
     sha256: str = ""
     """Of the packed form's manifest: the identity of the data."""
+    contrast: float = 0.0
+    """Of images: the standard deviation of pixels, 0 to 255, of the channel that has most."""
 
 
 def read_manifest(packed_folder: Path) -> Manifest:
@@ -127,7 +129,8 @@ def load_dataset(packed_folder: Path, spec: JobSpec, cache_folder: Path) -> Data
             assert_never(manifest)
     normalization = normalization_of(manifest, spec, task, training)
     sha256 = hashlib.sha256((packed_folder / "manifest.json").read_bytes()).hexdigest()
-    return Dataset(task, training, validation, normalization, vocabularies, sha256)
+    contrast = 255 * max(manifest.std) if isinstance(manifest, ImageManifest) else 0.0
+    return Dataset(task, training, validation, normalization, vocabularies, sha256, contrast)
 
 
 def map_array(folder: Path, file: ArrayFile) -> Tensor:

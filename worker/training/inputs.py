@@ -19,6 +19,9 @@ from worker.training.regularization import smoothing_of
 from worker.training.schedule import Clock
 from worker.training.tally import Tally
 
+FAINT = 16.0
+"""Contrast of images below which a box rounded to whole levels would lose too much: its error is one of 0.3."""
+
 
 class Feed:
     """Batches on the device: gathered, augmented in training, normalized.
@@ -31,6 +34,7 @@ class Feed:
         self.seed = spec.seed
         self.device = device
         self.is_image = len(data.task.input_shape) == 3
+        self.is_faint = data.contrast < FAINT
         self.is_text = data.task.vocabulary > 0
         self.scale, self.offset = affine_of(data.normalization, self.is_image, device)
         self.zero = zero_of(data.normalization, device)
@@ -83,12 +87,13 @@ class Feed:
 
     def numbers(self, part: Part, positions: Tensor) -> tuple[Tensor, Tensor]:
         """Inputs in their stored units: vectors as floats, tokens as int64, lists as they are, and so images, which are
-        channels-last (batch, channels, height, width).
+        channels-last (batch, channels, height, width); faint ones as floats.
         """
         stored, targets = part.gather(positions)
         inputs = onto(self.device, stored)
         if self.is_image:
             inputs = inputs.permute(0, 3, 1, 2)
+            inputs = inputs.float() if self.is_faint else inputs
         elif not self.is_text and stored.dtype != PLACES:
             inputs = inputs.float()
         return inputs, onto(self.device, targets)

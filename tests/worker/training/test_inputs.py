@@ -6,12 +6,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.worker.training.little import bars, load, pack_images
+from models.spec.manifest import ImageManifest
+from tests.worker.training.little import bars, load, pack_images, write
 from worker.training import geometry
 from worker.training.boxes import LARGE
 from worker.training.inputs import Feed, affine_of_channels
 from worker.training.schedule import Clock
 
+CROPS = {"type": "random_resized_crop"}
 IMAGES = torch.rand(3, 3, 7, 5, generator=torch.Generator().manual_seed(0))
 
 
@@ -58,3 +60,15 @@ def test_a_batch_made_in_pieces_is_the_same_and_counts_the_same(
     plain, _ = feeds[0].evaluation_batch(data.training, torch.arange(12))
     assert ((whole - plain).abs().amax((1, 2, 3)) < 1e-5).sum() <= 6
     assert 140 * 140 < LARGE < 3 * 140 * 140
+
+
+@pytest.mark.parametrize("brightest", [1, 255])
+def test_faint_images_are_not_rounded_to_whole_levels(brightest: int, tmp_path: Path) -> None:
+    images, classes = bars(12, 224)
+    packed = pack_images(tmp_path, train=(images // 128 * brightest, classes))
+    manifest = ImageManifest.model_validate_json((packed / "manifest.json").read_bytes())
+    write(packed, manifest.model_copy(update={"std": (0.3 * brightest / 255,)}))
+    spec, data = load(packed, {"dataset": {"id": "x", "normalize": "none"}, "augmentation": [CROPS]})
+    batch, _ = Feed(spec, data, Clock(1, 1), "cpu").training_batch(data.training, torch.arange(12), epoch=0, step=0)
+    assert torch.equal(batch, batch.round()) == (brightest == 255)
+    assert batch.abs().amax() > 0
