@@ -159,7 +159,8 @@ class RandomResizedCrop(Resampled):
     """A box of the image, enlarged to the image's own size: its area is a share uniform in `scale`, its width over its
     height is log-uniform in `ratio`, its place is uniform; all in whole pixels. Where ten draws do not fit into the
     image, the largest box in the middle that keeps to `ratio`. On a processor large images, from 50,000 numbers on,
-    become whole levels, as Pillow's do, unless more than flips is resampled with them or colours were changed before.
+    become whole levels, as Pillow's do, unless more than flips is resampled with them, colours were changed before, or
+    the pixels of all have a standard deviation of less than 16 levels of 255.
 
     Formula: a box of area a · height · width and ratio r, a ~ U[scale], log r ~ U[log ratio], becomes the image.
 
