@@ -38,17 +38,18 @@ class Contestant:
     python: str = sys.executable
     arguments: Sequence[str] = ()
     variables: Mapping[str, str] = field(default_factory=dict)
-    allocator_set: bool = False
-    """glibc is told to keep what is freed, as it is for our trainers; otherwise it does as it comes."""
+    is_tuned: bool = False
+    """Memory and threads are told what they are in our trainers; otherwise they do as they come."""
 
 
-ALLOCATOR = (
-    "*Allocator set*: glibc's thresholds (`MALLOC_MMAP_THRESHOLD_`, `MALLOC_TRIM_THRESHOLD_`, `MALLOC_TOP_PAD_`) are "
-    "raised before the process starts, so that memory which a step frees stays for the next one. Ours and the best "
-    "loop by hand always have that; all others run as they come, in the environment that a user has, unless their name "
-    "says so."
+TUNED = (
+    "*Tuned*: glibc's thresholds (`MALLOC_MMAP_THRESHOLD_`, `MALLOC_TRIM_THRESHOLD_`, `MALLOC_TOP_PAD_`) are raised "
+    "before the process starts, so that memory which a step frees stays for the next one, and OpenMP's threads that "
+    "have nothing to do soon sleep (`GOMP_SPINCOUNT`). Ours and the best loop by hand always are; all others run as "
+    "they come, in the environment that a user has, unless their name says so."
 )
 """For the reader of a table."""
+TUNES = ("MALLOC_", "GOMP_")
 
 
 @dataclass(frozen=True)
@@ -130,16 +131,14 @@ def race(one: Contestant, arguments: Sequence[str]) -> Measurement:
 
 
 def environment_of(one: Contestant) -> dict[str, str]:
-    """That of our trainers, so that all have the same threads; without what they tell the allocator, unless it has it
-    too.
-    """
+    """That of our trainers, so that all have the same threads; without what tunes those, unless it is tuned too."""
     found = {**os.environ, **trainer_environment(CORES), "PYTHONPATH": str(ROOT), **one.variables}
-    return {name: value for name, value in found.items() if one.allocator_set or not name.startswith("MALLOC_")}
+    return {name: value for name, value in found.items() if one.is_tuned or not name.startswith(TUNES)}
 
 
-def with_allocator_set(contestants: Sequence[Contestant]) -> list[Contestant]:
+def tuned(contestants: Sequence[Contestant]) -> list[Contestant]:
     """The same ones under names of their own."""
-    return [replace(one, name=f"{one.name}, allocator set", allocator_set=True) for one in contestants]
+    return [replace(one, name=f"{one.name}, tuned", is_tuned=True) for one in contestants]
 
 
 def followed(process: "subprocess.Popen[str]") -> Measurement | None:

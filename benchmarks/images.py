@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks import peers
-from benchmarks.contest import ALLOCATOR, CORES, Contestant, contest, say, with_allocator_set
+from benchmarks.contest import CORES, TUNED, Contestant, contest, say, tuned
 from benchmarks.report import record
 from worker.ingest import ingest
 
@@ -63,15 +63,15 @@ def measure(workload: str, folder: Path, rounds: int, asked: int | None) -> dict
         "resized crops and mirroring, three convolutions of 16, 32 and 64 filters (the first with kernel "
         f"{'7 and stride 8' if side > 100 else '5 and stride 4'}, the others 3 and 2), the mean over the places, one "
         f"dense layer. Decoding and packing them for ours took {seconds:.1f} s once ({count / seconds:,.0f} images/s "
-        f"on one core, hashed and synced to the disk), which no rate below counts. {ALLOCATOR}",
+        f"on one core, hashed and synced to the disk), which no rate below counts. {TUNED}",
         "ingest_images_per_second": count / seconds,
     }
 
 
 def contestants() -> list[Contestant]:
     python, replicas, low = str(peers.PYTHON), (f"--replicas={CORES}",), ("--precision=bfloat16",)
-    ours = partial(Contestant, module="engine", allocator_set=True)
-    best = partial(Contestant, module="best", allocator_set=True)
+    ours = partial(Contestant, module="engine", is_tuned=True)
+    best = partial(Contestant, module="best", is_tuned=True)
     loops = [
         Contestant("kornia batches, decoded once", "kornia_batches", python),
         Contestant("plain loop, decoding in 2 workers", "plain"),
@@ -87,14 +87,14 @@ def contestants() -> list[Contestant]:
         best(f"best loop by hand, decoded once, {CORES} replicas", arguments=replicas),
         best("best loop by hand, decoded once, bfloat16", arguments=low),
         *loops,
-        *with_allocator_set(loops),
+        *tuned(loops),
         *(
             peers.keras(backend, precision, decoded=decoded)
             for backend in ("tensorflow", "jax")
             for decoded in (True, False)
             for precision in ("float32", "bfloat16")
         ),
-        *with_allocator_set([Contestant("the network alone, on one batch", "network_alone")]),
+        *tuned([Contestant("the network alone, on one batch", "network_alone")]),
     ]
 
 

@@ -36,8 +36,8 @@ def version_of(package: str) -> str:
 
 
 def keras(backend: str, precision: str = "float32", *, decoded: bool = False) -> Contestant:
-    """Keras' own loop on a backend; pictures `decoded` before, or each time. The allocator is as it comes: set like
-    ours it changes neither backend's page faults nor, beyond noise, its processor time.
+    """Keras' own loop on a backend; pictures `decoded` before, or each time. It is not tuned: that
+    changes neither backend's page faults nor, beyond noise, its processor time.
     """
     variables = {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "2"}
     how = [*(["decoded once"] if decoded else []), *([] if precision == "float32" else [precision])]

@@ -54,7 +54,7 @@ def main() -> None:
             found: dict[str, list[dict[str, float]]] = {"engine": [], "best": []}
             for _ in range(options.rounds):
                 for module, measured in found.items():
-                    measured.append(by_kind(race(Contestant(module, module, allocator_set=True), order)))
+                    measured.append(by_kind(race(Contestant(module, module, is_tuned=True), order)))
         ours, best = (middle(found[module]) for module in ("engine", "best"))
         say(f"{name}: {sum(ours.values()):.1f} ms, the best loop {sum(best.values()):.1f} ms")
         rows += table_of(name, ours, best)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import peers
-from benchmarks.contest import ALLOCATOR, CORES, Contestant, contest, say, with_allocator_set
+from benchmarks.contest import CORES, TUNED, Contestant, contest, say, tuned
 from benchmarks.report import record
 from worker.ingest import ingest
 
@@ -66,7 +66,7 @@ def main() -> None:
             "about": f"{steps} steps after {warm_up} of warm-up; "
             + ("Fashion-MNIST." if real else "data of chance in the real one's shape.")
             + (" Our spec says `replicas: 2`." if workload != "vectors" else "")
-            + f" {ALLOCATOR}",
+            + f" {TUNED}",
         }
         record(f"training/{workload}{where}", result)
 
@@ -80,8 +80,8 @@ def contestants(workload: str, everybody: bool) -> list[Contestant]:
     python = str(peers.PYTHON)
     is_image = workload != "vectors"
     two, low = ("--replicas=2",) if is_image else (), ("--precision=bfloat16",)
-    ours = partial(Contestant, module="engine", allocator_set=True)
-    best = partial(Contestant, module="best", allocator_set=True)
+    ours = partial(Contestant, module="engine", is_tuned=True)
+    best = partial(Contestant, module="best", is_tuned=True)
     chosen = [
         ours(OURS, arguments=two),
         best("best loop by hand"),
@@ -92,7 +92,7 @@ def contestants(workload: str, everybody: bool) -> list[Contestant]:
         return chosen + loops
     loops += [Contestant("accelerate", "accelerate_loop", python), Contestant("timm's style", "timm_style")]
     loops += [Contestant("kornia batches", "kornia_batches", python)] if is_image else []
-    chosen += [*loops, *with_allocator_set(loops), peers.keras("tensorflow"), peers.keras("jax")]
+    chosen += [*loops, *tuned(loops), peers.keras("tensorflow"), peers.keras("jax")]
     if is_image:
         chosen += [
             ours(f"{OURS}, one replica"),

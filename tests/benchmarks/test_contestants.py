@@ -7,7 +7,7 @@ import pytest
 from torch import nn
 
 from benchmarks import images, training
-from benchmarks.contest import Contestant, environment_of, with_allocator_set
+from benchmarks.contest import Contestant, environment_of, tuned
 from benchmarks.contestants.best import replicas_of
 from benchmarks.contestants.networks import network_of
 from benchmarks.contestants.race import Race
@@ -45,17 +45,17 @@ def test_all_train_the_network_of_our_spec(workload: str, tmp_path: Path, monkey
     assert [sizes(network) for network in theirs] == [sizes(ours)] * len(theirs)
 
 
-def test_only_who_says_so_has_the_allocator_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_who_says_so_is_tuned(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MALLOC_ARENA_MAX", "1")
     plain = Contestant("plain loop", "plain")
-    [other] = with_allocator_set([plain])
-    assert other.name == "plain loop, allocator set"
+    [other] = tuned([plain])
+    assert other.name == "plain loop, tuned"
     as_it_comes, told = environment_of(plain), environment_of(other)
-    assert as_it_comes == {name: value for name, value in told.items() if not name.startswith("MALLOC_")}
-    assert "MALLOC_TRIM_THRESHOLD_" in told
+    assert as_it_comes == {name: value for name, value in told.items() if not name.startswith(("MALLOC_", "GOMP_"))}
+    assert {"MALLOC_TRIM_THRESHOLD_", "GOMP_SPINCOUNT"} <= set(told)
 
 
 @pytest.mark.parametrize("everyone", [training.contestants(workload, True) for workload in training.TITLES])
 def test_no_two_contestants_have_the_same_name(everyone: list[Contestant]) -> None:
     assert len({one.name for one in everyone}) == len(everyone)
-    assert all(one.allocator_set for one in everyone if one.module in {"engine", "best"})
+    assert all(one.is_tuned for one in everyone if one.module in {"engine", "best"})
