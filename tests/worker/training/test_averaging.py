@@ -78,6 +78,8 @@ def test_refreshed_norms_are_those_of_pytorchs_update_bn() -> None:
 
 def test_until_there_are_statistics_of_the_average_the_raw_ones_are_shown() -> None:
     network = nn.Sequential(BatchNorm(2))
+    for tensor in network.state_dict().values():
+        tensor.fill_(1.0)  # what a network is begun with is not the layer's own affair
     technique = AVERAGING.validate_python({"type": "swa", "start": "1 steps", "every": "1 steps"})
     average = Average(technique, network, CLOCK)
     network.train()
