@@ -1,9 +1,9 @@
 """Environment that a trainer process must be started with."""
 
 KEEP_FREED_BYTES = 4 * 1024**3
-SPINS = 3000
-"""So often a thread without work looks for some before it sleeps: for about a tenth of a millisecond, three times as
-long as waking it takes."""
+SPINS = 30_000
+"""So often a thread without work looks for some before it sleeps: for about a millisecond, longer than Python takes
+between two operations."""
 
 
 def trainer_environment(threads: int = 1) -> dict[str, str]:
