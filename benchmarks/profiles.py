@@ -20,6 +20,7 @@ WORKLOADS = {
     "W1, bfloat16": ("fashion", "bfloat16"),
     "W2": ("cifar", "float32"),
     "W2, bfloat16": ("cifar", "bfloat16"),
+    "W3": ("vectors", "float32"),
     "W4, 64 px": ("jpeg64", "float32"),
     "W4, 224 px": ("jpeg224", "float32"),
 }
@@ -28,11 +29,12 @@ STEPS = 10
 
 KINDS = {
     "convolutions": ("convolution",),
+    "sums over lists of places": ("embedding_bag", "sort", "nonzero", "repeat_interleave", "bincount", "cumsum"),
     "dense layers": ("addmm", "aten::mm"),
     "batch norm": ("batch_norm",),
     "pooling, activations, dropout": ("relu", "threshold", "clamp_min", "pool", "random_", "aten::mean", "aten::lt"),
     "making the batch": ("grid_sampler", "upsample", "index_select", "flip", "addcmul", "aten::mul", "aten::sub_"),
-    "clipping, optimizer": ("linalg_vector_norm", "Optimizer", "_fused_sgd", "_foreach"),
+    "clipping, optimizer": ("linalg_vector_norm", "Optimizer", "_fused_sgd", "_foreach", "aten::sign"),
     "all other operations": ("",),
 }
 """Of an operation's name the first of these words that is in it tells what it is for."""

@@ -6,6 +6,7 @@ sum in another order.
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -25,21 +26,36 @@ class ColumnSums(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, lists: Tensor, weight: Tensor) -> Tensor:
-        present = lists < weight.shape[1]
-        places, counts = lists[present], present.sum(1)
-        ctx.save_for_backward(places, counts)
+        ctx.save_for_backward(lists)
         ctx.features = weight.shape[1]
-        return F.embedding_bag(places, weight.T.contiguous(), begins(counts).to(PLACES), mode="sum")
+        columns = weight.new_zeros(ctx.features + 1, len(weight))  # the last one for what fills the lists up
+        columns[:-1] = weight.T
+        return F.embedding_bag(lists, columns, mode="sum")
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor]:
         """The same sum the other way round: for each place the gradients of the examples that have it."""
-        places, counts = ctx.saved_tensors
-        ordered, order = places.sort(stable=True)
-        examples = torch.repeat_interleave(torch.arange(len(counts)), counts)[order]
-        firsts = begins(torch.bincount(ordered, minlength=ctx.features))
-        sums = F.embedding_bag(examples, gradients[0].contiguous(), firsts, mode="sum")
+        (lists,) = ctx.saved_tensors
+        places = lists.flatten()
+        firsts = begins(torch.bincount(places, minlength=ctx.features + 1))
+        count = int(firsts[-1])
+        if 2 * count < len(places):  # most is filling: do not sort it
+            present = (places < ctx.features).nonzero()[:, 0]
+            order = present[ordered(places[present], ctx.features)]
+        else:
+            order = ordered(places, ctx.features)[:count]
+        examples = order.div(lists.shape[1], rounding_mode="floor")
+        sums = F.embedding_bag(examples, gradients[0].contiguous(), firsts[:-1], mode="sum")
         return None, sums.T.contiguous()
+
+
+def ordered(places: Tensor, most: int) -> Tensor:
+    """The indices that sort `places` (each at most `most`), equal ones in their order: NumPy does it by radix, in half
+    of PyTorch's time, where 16 bits hold them.
+    """
+    if most < 2**16:
+        return torch.from_numpy(np.argsort(places.numpy().astype(np.uint16), kind="stable"))
+    return places.sort(stable=True).indices
 
 
 def begins(counts: Tensor) -> Tensor:

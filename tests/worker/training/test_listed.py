@@ -55,6 +55,24 @@ def test_a_list_sums_what_the_dense_layer_multiplies_and_its_gradient_is_that_on
     )
 
 
+@pytest.mark.parametrize("features", [1_000, 70_000], ids=["by radix", "more than 16 bits hold"])
+@pytest.mark.parametrize("longest", [9, 300], ids=["nearly full", "mostly filling"])
+def test_the_sums_do_not_depend_on_what_fills_the_lists_up(features: int, longest: int) -> None:
+    chance = torch.Generator().manual_seed(0)
+    counts = torch.randint(0, 9, (50,), generator=chance)
+    lists = torch.full((50, longest), features, dtype=PLACES)
+    for one, count in zip(lists, counts.tolist(), strict=True):
+        one[:count] = torch.randperm(features, generator=chance)[:count].sort().values
+    weight = torch.randn(6, features, generator=chance, requires_grad=True)
+    upstream = torch.randn(50, 6, generator=chance)
+    rows = torch.zeros(50, features + 1).scatter_(1, lists.long(), 1.0)[:, :-1]
+    expected = rows @ weight.T
+    sums = summed(lists, weight, None)
+    torch.testing.assert_close(sums, expected)
+    gradient, wanted = (torch.autograd.grad(one, weight, upstream)[0] for one in (sums, expected))
+    torch.testing.assert_close(gradient, wanted)
+
+
 def test_lists_hold_the_places_of_the_ones_of_the_part_s_own_rows() -> None:
     rows = torch.from_numpy(rows_of())
     own = torch.tensor([5, 0, 9])
