@@ -58,4 +58,4 @@ def processor_seconds(environment: dict[str, str]) -> float:
 def test_threads_that_wait_for_work_sleep() -> None:
     plain = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_"))}
     spinning = processor_seconds({**plain, "OMP_NUM_THREADS": "2"})
-    assert 2 * processor_seconds(plain | trainer_environment(2)) < spinning, "by themselves they look for work"
+    assert 1.3 * processor_seconds(plain | trainer_environment(2)) < spinning, "by themselves they look for work"
