@@ -58,7 +58,8 @@ def test_a_job_goes_on_from_another_ones_best_and_is_better_than_one_from_scratc
     assert [event["data"] for event in events if event["type"] == "job.warm_started"] == [report]
 
 
-@pytest.mark.parametrize("kill_at", [pytest.param(50, marks=pytest.mark.chaos), 120])
+@pytest.mark.chaos
+@pytest.mark.parametrize("kill_at", [50, 120])
 def test_a_worker_killed_on_either_side_of_the_thaw_costs_no_bit(
     running_service: Service, digits_id: str, source: str, kill_at: int
 ) -> None:

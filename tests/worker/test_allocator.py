@@ -1,4 +1,4 @@
-"""What a trainer frees stays with it, and threads that wait leave the cores to others."""
+"""What a trainer frees stays with it."""
 
 import os
 import platform
@@ -34,28 +34,3 @@ def page_faults(environment: dict[str, str]) -> int:
 def test_memory_that_a_step_frees_is_there_for_the_next_one() -> None:
     plain = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
     assert 10 * page_faults(plain | trainer_environment()) < page_faults(plain), "by itself glibc hands it back"
-
-
-COMPUTE_NOW_AND_THEN = """
-import time, torch
-numbers = torch.ones(1_000_000)
-numbers.add_(1)
-begun = time.process_time()
-for _ in range(60):
-    numbers.add_(1)
-    time.sleep(0.005)
-print(time.process_time() - begun)
-"""
-
-
-def processor_seconds(environment: dict[str, str]) -> float:
-    command = [sys.executable, "-c", COMPUTE_NOW_AND_THEN]
-    return float(subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout)
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs GNU's OpenMP")
-@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
-def test_threads_that_wait_for_work_sleep() -> None:
-    plain = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_"))}
-    spinning = processor_seconds({**plain, "OMP_NUM_THREADS": "2"})
-    assert 1.3 * processor_seconds(plain | trainer_environment(2)) < spinning, "by themselves they look for work"

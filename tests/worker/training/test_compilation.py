@@ -102,6 +102,7 @@ def passes_are_whole(
         assert len(graphs) == min(forms, 2), "one for each form"
 
 
+@pytest.mark.chaos
 @needs_a_compiler
 def test_a_compiled_run_is_the_run_but_for_rounding(packed: Path) -> None:
     plain, of_kernels = last_of(run(packed, PLAIN)), last_of(run(packed, WORDS))
