@@ -2,12 +2,11 @@
 
 import math
 import time
-from typing import Any
 
 import structlog
 from limits import RateLimitItemPerMinute
 from limits.errors import StorageError
-from limits.storage import MemoryStorage, storage_from_string
+from limits.storage import storage_from_string
 from limits.strategies import SlidingWindowCounterRateLimiter
 
 from api.errors import TooManyRequests
@@ -17,29 +16,11 @@ from models.settings import Settings
 log = structlog.get_logger()
 
 
-class Memory(MemoryStorage):
-    """Counts of this process. The library's own starts a thread with nearly every request, to forget what has expired;
-    here a request of each minute does it, and a request that waits for a thread to start waits for all that compute."""
-
-    SECONDS = 60.0
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        self._forgotten = time.monotonic()
-        super().__init__(*arguments, **options)
-
-    def _MemoryStorage__schedule_expiry(self) -> None:  # noqa: N802 the library's name for it
-        if time.monotonic() - self._forgotten > self.SECONDS:
-            self._forgotten = time.monotonic()
-            self._MemoryStorage__expire_events()  # type: ignore[attr-defined]
-
-
 class Rates:
     """Counts the requests of each key in a window of a minute that slides."""
 
     def __init__(self, settings: Settings) -> None:
-        url = settings.rate_url.get_secret_value()
-        here = url.startswith("memory:")
-        store = Memory(wrap_exceptions=True) if here else storage_from_string(url, wrap_exceptions=True)
+        store = storage_from_string(settings.rate_url.get_secret_value(), wrap_exceptions=True)
         self._limiter = SlidingWindowCounterRateLimiter(store)
         self._usual = settings.requests_per_minute
 

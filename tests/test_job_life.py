@@ -169,7 +169,7 @@ def test_a_running_job_is_cancelled_within_two_beats(running_service: Service, d
     for _ in range(2):
         assert running_service.http.post(f"/v1/jobs/{job_id}/cancel").status_code == 202
     assert running_service.finish(job_id)["status"] == "cancelled"
-    assert time.monotonic() - asked < 2 * 0.5 + 3  # so that a busy machine can do it too
+    assert time.monotonic() - asked < 2 * 0.5 + 1
     assert running_service.http.post(f"/v1/jobs/{job_id}/cancel").json()["status"] == "cancelled"
 
 

@@ -1,12 +1,11 @@
 """How often a key may ask, counted in one place for every process of the API."""
 
-import time
 from pathlib import Path
 
 import pytest
 
 from api.errors import TooManyRequests
-from api.rates import Memory, Rates
+from api.rates import Rates
 from models.projects import Caller
 from models.settings import Settings
 
@@ -25,16 +24,3 @@ def test_processes_that_share_a_redis_count_together(redis_url: str, tmp_path: P
     for process in processes:
         with pytest.raises(TooManyRequests):
             process.count(caller)
-
-
-def test_counts_in_memory_start_no_thread_and_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    memory = Memory()
-    memory.timer.join()  # the one that it starts with
-    for _ in range(3):
-        memory.incr("soon over", 0.01)
-        time.sleep(0.02)
-    assert not memory.timer.is_alive()
-    assert list(memory.expirations) == ["soon over"]
-    monkeypatch.setattr(Memory, "SECONDS", 0.0)
-    memory.incr("another", 60)
-    assert list(memory.expirations) == ["another"]

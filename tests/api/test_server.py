@@ -70,12 +70,10 @@ def server(url_of_the_run: str, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 def test_a_broker_that_is_away_delays_nobody(server: Server) -> None:
     submitter, spec = server.ours.submitter, spec_on(server.ours.dataset())
-    took = []
     for _ in range(5):
         started = time.monotonic()
         assert submitter.post("/v1/jobs", json=spec).status_code == 201
-        took.append(time.monotonic() - started)
-    assert min(took) < 1
+        assert time.monotonic() - started < 1
 
 
 def test_a_stream_tells_what_happens_while_it_happens(server: Server) -> None:
@@ -83,10 +81,11 @@ def test_a_stream_tells_what_happens_while_it_happens(server: Server) -> None:
     job_id = ours.running_job()
     threading.Timer(0.3, ours.report, [job_id, {"step": [1, 2]}]).start()
     threading.Timer(1.2, ours.succeed, [job_id]).start()
+    started = time.monotonic()
     with server.client.stream("GET", f"/v1/jobs/{job_id}/stream", headers=ours.headers("read")) as answer:
         pieces = answer.iter_text()
         first = next(pieces)
-        assert "job.succeeded" not in first
+        assert time.monotonic() - started < 1
         rest = "".join(pieces)
     events = parse(first + rest)
     assert [event["event"] for event in events] == [
@@ -123,8 +122,10 @@ def test_a_hundred_slow_uploads_keep_nobody_else_waiting(server: Server) -> None
             slow = stack.enter_context(socket.create_connection(address, timeout=20))
             slow.sendall(f"{head}Authorization: {headers['Authorization']}\r\n\r\nPK".encode())
         for _ in range(5):
+            started = time.monotonic()
             assert server.client.get("/healthz").status_code == 200
             assert server.ours.submitter.post("/v1/datasets", json={"name": "quick"}).status_code == 201
+            assert time.monotonic() - started < 2
     assert server.ours.reader.get(path).json()["status"] == "uploading"
 
 
@@ -141,7 +142,9 @@ def test_who_waits_for_a_lock_keeps_nobody_else_waiting(server: Server) -> None:
             session.execute(select(Project).where(Project.id == ours.project_id).with_for_update())
             waiting = [pool.submit(submitter.post, "/v1/jobs", json=spec) for _ in range(18)]
             for _ in range(5):
+                started = time.monotonic()
                 assert reader.get(f"/v1/jobs/{job_id}").status_code == 200
+                assert time.monotonic() - started < 2
             assert not any(one.done() for one in waiting)
         assert [one.result().status_code for one in waiting] == [201] * 18
 
@@ -152,8 +155,10 @@ def test_a_hundred_who_never_end_their_heads_keep_nobody_else_waiting(server: Se
         for _ in range(100):
             slow = stack.enter_context(socket.create_connection(address, timeout=20))
             slow.sendall(b"GET /v1/jobs HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+        started = time.monotonic()
         assert server.client.get("/healthz").status_code == 200
         assert server.ours.submitter.post("/v1/datasets", json={"name": "quick"}).status_code == 201
+        assert time.monotonic() - started < 1
 
 
 def test_an_open_stream_does_not_hold_up_the_end(sqlite_url: str, tmp_path: Path) -> None:
@@ -161,8 +166,10 @@ def test_an_open_stream_does_not_hold_up_the_end(sqlite_url: str, tmp_path: Path
         path = f"/v1/jobs/{server.ours.running_job()}/stream"
         with server.client.stream("GET", path, headers=server.ours.headers("read")) as answer:
             next(answer.iter_text())
+            started = time.monotonic()
             server.process.send_signal(signal.SIGTERM)
             server.process.wait(timeout=10)
+        assert time.monotonic() - started < 5
 
 
 def _answers(base: str) -> bool:

@@ -1,5 +1,4 @@
 import time
-import timeit
 from typing import Any, get_args
 
 import pytest
@@ -140,7 +139,10 @@ def test_nesting_without_end_is_refused() -> None:
 
 def test_a_refusal_takes_less_than_a_tenth_of_a_second() -> None:
     sent = raw(**FASHION, learning_rate=1, seed=-1)
-    assert min(timeit.repeat(lambda: errors_of(sent), timer=time.process_time, number=1)) < 0.1
+    errors_of(sent)
+    start = time.perf_counter()
+    errors_of(sent)
+    assert time.perf_counter() - start < 0.1
 
 
 def test_a_spec_made_to_be_wrong_is_answered_in_short() -> None:

@@ -1,7 +1,6 @@
 """Data sets that a spec cannot be trained on, and specs far too large, refused before anything runs."""
 
 import time
-import timeit
 from typing import Any
 
 import pytest
@@ -53,10 +52,11 @@ def test_data_that_cannot_be_trained_on_is_refused(
 @pytest.mark.parametrize("network", TINY_LAYERS, ids=lambda network: str(network["type"]))
 def test_two_hundred_thousand_tiny_layers_are_refused_at_once(network: dict[str, Any]) -> None:
     sent = {**raw(), "network": network}
+    start = time.perf_counter()
     (error,) = errors_of(sent)
+    assert time.perf_counter() - start < 0.1
     assert (error.code, error.pointer.split("/")[1]) == ("too_long", "network")
     assert "200,000" in error.detail
-    assert min(timeit.repeat(lambda: errors_of(sent), timer=time.process_time, number=1)) < 0.1
 
 
 @pytest.mark.parametrize("words_of_another", [{"schedule": {"type": "one_cycle"}}, {"phases": []}])

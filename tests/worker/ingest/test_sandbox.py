@@ -44,9 +44,11 @@ def slowness() -> float:
 
 
 def refused(source: Path, limits: Limits = DEFAULT_LIMITS) -> IngestError:
+    started = time.monotonic()
     before = sorted(source.parent.iterdir())
     with pytest.raises(IngestError) as caught:
         run_sandboxed(source, source.parent / "packed", filename=source.name, limits=limits)
+    assert time.monotonic() - started < TIME_PROMISE * slowness()
     assert sorted(source.parent.iterdir()) == before
     return caught.value
 
