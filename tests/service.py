@@ -271,8 +271,15 @@ def forkservers(worker: subprocess.Popen[bytes]) -> list[int]:
 
 
 def trainers(worker: subprocess.Popen[bytes]) -> list[int]:
-    """Living trainers of a worker, the oldest first."""
-    return [pid for server in forkservers(worker) for pid in children(server)]
+    """Living trainers of a worker that have a job, the oldest first."""
+    return [pid for server in forkservers(worker) for pid in children(server) if name_of(pid) == "trainer"]
+
+
+def name_of(pid: int) -> str | None:
+    """What `top` shows; None if it has ended."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{pid}/comm").read_text().removesuffix("\n")
+    return None
 
 
 def _answers(url: str) -> bool:

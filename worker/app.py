@@ -29,6 +29,7 @@ def serve(settings: Settings) -> None:
     app = celery_app(settings)
     site = Site(settings, Bell(settings, app))
     site.device = warm.start_server(site.threads, settings.cache_dir)["device"]
+    site.trainers.prepare()
     add_tasks(app, site)
 
     @setup_logging.connect(weak=False)  # type: ignore[untyped-decorator]

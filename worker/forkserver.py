@@ -8,6 +8,6 @@ import torch.optim  # noqa: F401
 
 import worker.preview
 import worker.trainer  # noqa: F401
-from worker.orphans import die_with_parent
+from worker.processes import die_with_parent
 
 die_with_parent()

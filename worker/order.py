@@ -11,7 +11,6 @@ class Order:
     spec: dict[str, Any]
     packed: str
     scratch: str
-    device: str
     threads: int
     start_weights: str | None = None
     """Of the earlier job that this one starts from; none where it is resumed."""

@@ -44,7 +44,6 @@ def provide(site: Site, job: Job, scratch: Path, look: cache.Look) -> tuple[cach
         spec=job.resolved_spec,
         packed=str(packed.folder),
         scratch=str(scratch),
-        device=site.settings.device,
         threads=_threads(site, job),
         start_weights=start,
         resume_weights=None if resume is None else str(scratch / "resume.safetensors"),

@@ -159,7 +159,7 @@ class _Supervisor:
             )
             self._site.write(lambda session: jobs.fail(session, *self._owned, failure))
             return
-        trainer = self._trainer = Trainer(order)
+        trainer = self._trainer = self._site.trainers.begin(order)
         listening = self._log.listen(trainer.output)
         self._last_progress = time.monotonic()
         try:
@@ -274,6 +274,7 @@ class _Supervisor:
                 data=message,
             )
         )
+        self._site.trainers.prepare()
 
     def _steps(self, message: dict[str, Any]) -> None:
         self._site.write(

@@ -20,6 +20,7 @@ from models.ids import new_id
 from models.queue import Bell
 from models.settings import Settings
 from models.storage import Storage, open_storage
+from worker.warm import Trainers
 
 log = structlog.get_logger()
 Result = TypeVar("Result")
@@ -37,6 +38,7 @@ class Site:
         self.storage: Storage = open_storage(settings)
         self.bell = bell
         self.device = "unknown"
+        self.trainers = Trainers(settings.device)
         self.leaving = threading.Event()
         self._leave_by = float("inf")
         self._busy = 0
@@ -108,6 +110,7 @@ class Site:
         return result
 
     def close(self) -> None:
+        self.trainers.close()
         self.database.close()
         shutil.rmtree(self._scratch, ignore_errors=True)
         self._scratch.with_suffix(".lock").unlink(missing_ok=True)

@@ -1,8 +1,9 @@
 """The trainer: a process of its own that trains one job and says what happens. It has no credentials and knows no
 database.
 
-It is forked, warm, from a server that has torch imported. It gets its orders through one pipe, as JSON, and answers
-through the same one. When the pipe closes its supervisor is gone, and so it ends at once.
+It is forked, warm, from a server that has torch imported, and makes itself ready before there is a job for it. It gets
+its order through one pipe, as JSON, and answers through the same one. When the pipe closes its supervisor is gone, and
+so it ends at once.
 """
 
 import errno
@@ -15,18 +16,20 @@ import threading
 import time
 import traceback
 import warnings
+from contextlib import suppress
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 from torch._dynamo.exc import FailOnRecompileLimitHit, TorchDynamoException
 
 from models.failpoints import reach
 from models.spec import parse_spec
 from worker.order import Order
-from worker.orphans import die_with_parent
+from worker.processes import call_oneself, die_with_parent
 from worker.training import (
     Applied,
     CheckpointReady,
@@ -54,26 +57,37 @@ def probe(pipe: Connection) -> None:
     pipe.close()
 
 
-def main(pipe: Connection, output: Connection, order: Order) -> None:
+def main(pipe: Connection, output: Connection, device: str) -> None:
     """The whole life of a trainer."""
-    begin_a_life_of_its_own()
+    begin_a_life_of_its_own("trainer, waits")
     _write_to(output)
+    device = _chosen(device)
+    _make_ready(device)
+    try:
+        order = Order(**json.loads(pipe.recv_bytes()))
+    except (EOFError, OSError):
+        return
+    call_oneself("trainer")
+    do(pipe, order, device)
+
+
+def do(pipe: Connection, order: Order, device: str) -> None:
+    """Train, and say what happens."""
     control = Control(after_step=partial(reach, "step"))
     threading.Thread(target=_obey, args=(pipe, control), name="orders", daemon=True).start()
     voice = _Voice(pipe)
     saver = _Saver(Path(order.scratch), voice)
     try:
-        _train(order, control, voice, saver)
+        _train(order, device, control, voice, saver)
     except Exception as error:  # noqa: BLE001  whatever it is, it is shown on the job's row
         _fail(saver, voice, error)
     finally:
         voice.close()
 
 
-def _train(order: Order, control: Control, voice: "_Voice", saver: "_Saver") -> None:
+def _train(order: Order, device: str, control: Control, voice: "_Voice", saver: "_Saver") -> None:
     torch.set_num_threads(order.threads)
     spec = parse_spec(order.spec)
-    device = ("cuda" if torch.cuda.is_available() else "cpu") if order.device == "auto" else order.device
     data = load_dataset(Path(order.packed), spec, Path(order.packed))
     start = None if order.start_weights is None else read_weights(Path(order.start_weights))
     resume = None
@@ -103,6 +117,21 @@ def _train(order: Order, control: Control, voice: "_Voice", saver: "_Saver") -> 
     if stopped:
         saver.finish()
         voice.say("stopped")
+
+
+def _chosen(device: str) -> str:
+    return ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+
+
+def _make_ready(device: str) -> None:
+    """Have a GPU's context, its libraries and their handles, by a step on a network of no use. A GPU that cannot do it
+    is left for the job to complain of, whose failure it is."""
+    if device.startswith("cuda"):
+        with suppress(RuntimeError):
+            network = nn.Sequential(nn.Conv2d(1, 8, 3), nn.Flatten(), nn.Linear(8 * 6 * 6, 8)).to(device)
+            network(torch.zeros(8, 1, 8, 8, device=device)).sum().backward()
+            torch.optim.SGD(network.parameters(), 0.0, fused=True).step()
+            torch.cuda.synchronize(device)
 
 
 class _Saver:
@@ -195,8 +224,9 @@ def _obey(pipe: Connection, control: Control) -> None:
                 return
 
 
-def begin_a_life_of_its_own() -> None:
+def begin_a_life_of_its_own(name: str) -> None:
     """A session apart from the worker's, so that a Ctrl-C meant for it does not reach us; and no life beyond it."""
+    call_oneself(name)
     os.setsid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -8,9 +8,11 @@ fork would leave the child with a lock that nobody holds, for ever.
 import json
 import multiprocessing
 import os
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import asdict
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -25,13 +27,22 @@ Word = Literal["checkpoint", "stop"]
 
 
 class Trainer:
-    """A trainer process, seen from its supervisor."""
+    """A trainer process, seen from its supervisor: it makes itself ready, waits for an order, and does it."""
 
-    def __init__(self, order: Order) -> None:
+    def __init__(self, device: str) -> None:
         self.output, output = _context.Pipe(duplex=False)
         """What it writes to its standard output and error; ends when it ends."""
-        self._process, self._pipe = _start(_train, output, order)
+        self._process, self._pipe = _start(_train, output, device)
         output.close()
+
+    @property
+    def is_alive(self) -> bool:
+        return self._process.is_alive()
+
+    def begin(self, order: Order) -> None:
+        """Give it its order, the only one it ever gets. One that has ended hears nothing."""
+        with suppress(OSError):
+            self._pipe.send_bytes(json.dumps(asdict(order)).encode())
 
     def hear(self, seconds: float) -> dict[str, Any] | None:
         """The next thing it says; None if it says nothing for so long.
@@ -64,6 +75,48 @@ class Trainer:
             self._process.join()
         self._pipe.close()
         return self._process.exitcode
+
+
+class Trainers:
+    """Where a worker's trainers come from: one that is ready for the next job waits for it.
+
+    So a job waits neither for a fork nor for what a device takes to be of use, which for a GPU is a good part of a
+    second.
+    """
+
+    def __init__(self, device: str) -> None:
+        self._device = device
+        self._waiting: Trainer | None = None
+        self._lock = threading.Lock()
+
+    def prepare(self) -> None:
+        """Have one wait, unless one does."""
+        with self._lock:
+            if self._waiting is None:
+                self._waiting = Trainer(self._device)
+
+    def begin(self, order: Order) -> Trainer:
+        """Give the one that waits its order, or a new one if none does or it has died."""
+        with self._lock:
+            trainer, self._waiting = self._waiting, None
+        if trainer is not None and not trainer.is_alive:
+            _dismiss(trainer)
+            trainer = None
+        trainer = trainer or Trainer(self._device)
+        trainer.begin(order)
+        return trainer
+
+    def close(self) -> None:
+        with self._lock:
+            if self._waiting is not None:
+                _dismiss(self._waiting)
+                self._waiting = None
+
+
+def _dismiss(trainer: Trainer) -> None:
+    trainer.kill()
+    trainer.close()
+    trainer.output.close()
 
 
 class Unanswered(Exception):
@@ -131,10 +184,10 @@ def _start(target: Callable[..., None], *args: object) -> tuple[BaseProcess, Con
     return process, ours
 
 
-def _train(pipe: Connection, output: Connection, order: Order) -> None:
+def _train(pipe: Connection, output: Connection, device: str) -> None:
     from worker import trainer  # here, in the child: it was imported before the fork
 
-    trainer.main(pipe, output, order)
+    trainer.main(pipe, output, device)
 
 
 def _preview(pipe: Connection, order: PreviewOrder) -> None:

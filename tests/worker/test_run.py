@@ -79,7 +79,7 @@ def test_getting_ready_is_no_stalling(site: Site, office: Office, monkeypatch: p
         return None, None
 
     monkeypatch.setattr("worker.run.provide", take_a_while)
-    monkeypatch.setattr("worker.run.Trainer", Quick)
+    monkeypatch.setattr(site.trainers, "begin", Quick)
     job_id = office.job()
     run_job(site)
     with office.database.read() as session:
@@ -91,7 +91,7 @@ def test_what_may_pass_is_tried_again_and_nothing_else_is(
     site: Site, office: Office, monkeypatch: pytest.MonkeyPatch, code: FailureCode
 ) -> None:
     monkeypatch.setattr("worker.run.provide", lambda *_: (None, None))
-    monkeypatch.setattr("worker.run.Trainer", type("Failing", (Quick,), {"says": code.value}))
+    monkeypatch.setattr(site.trainers, "begin", type("Failing", (Quick,), {"says": code.value}))
     job_id = office.job()
     run_job(site)
     job = office.read(job_id)

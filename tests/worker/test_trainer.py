@@ -41,14 +41,12 @@ def said_of(error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     def train(*_: object) -> NoReturn:
         raise error
 
-    monkeypatch.setattr(trainer, "begin_a_life_of_its_own", lambda: None)
     monkeypatch.setattr(trainer, "_obey", lambda *_: None)
-    monkeypatch.setattr(trainer, "_write_to", lambda _: None)
     monkeypatch.setattr(trainer, "_train", train)
     ours, theirs = multiprocessing.Pipe()
     nowhere = str(tmp_path)
-    order = Order(spec={}, packed=nowhere, scratch=nowhere, device="cpu", threads=1)
-    trainer.main(theirs, theirs, order)
+    order = Order(spec={}, packed=nowhere, scratch=nowhere, threads=1)
+    trainer.do(theirs, order, "cpu")
     said: dict[str, Any] = json.loads(ours.recv_bytes())
     return said
 

@@ -1,0 +1,89 @@
+"""A trainer that is ready waits for the next job."""
+
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.local.processes import eventually
+from tests.service import name_of
+from worker import warm
+from worker.order import Order
+from worker.warm import Trainer, Trainers
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+
+
+@pytest.fixture(scope="module")
+def _server(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What trainers are forked from."""
+    warm.start_server(1, tmp_path_factory.mktemp("warm"))
+
+
+@pytest.fixture
+def trainers(_server: None) -> Iterator[Trainers]:
+    trainers = Trainers("cpu")
+    trainers.prepare()
+    yield trainers
+    trainers.close()
+
+
+def pids() -> set[int]:
+    return {child.pid for child in multiprocessing.active_children() if child.pid is not None}
+
+
+def wait_until_ready(pid: int) -> None:
+    assert eventually(lambda: name_of(pid) == "trainer, waits", 20)
+
+
+def order(folder: Path) -> Order:
+    """One that no trainer can do, so that it soon says so."""
+    return Order(spec={}, packed=str(folder), scratch=str(folder), threads=1)
+
+
+def last_word(trainer: Trainer) -> dict[str, Any]:
+    said = trainer.hear(20)
+    assert said is not None
+    trainer.close()
+    trainer.output.close()
+    return said
+
+
+def test_the_one_that_waits_gets_the_job(trainers: Trainers, tmp_path: Path) -> None:
+    (waiting,) = pids()
+    wait_until_ready(waiting)
+    trainers.prepare()
+    assert pids() == {waiting}, "one is enough"
+    trainer = trainers.begin(order(tmp_path))
+    assert pids() == {waiting}
+    assert last_word(trainer)["type"] == "failed"
+
+
+def test_where_none_waits_one_is_made(trainers: Trainers, tmp_path: Path) -> None:
+    (waiting,) = pids()
+    first, second = trainers.begin(order(tmp_path)), trainers.begin(order(tmp_path))
+    assert len(pids() - {waiting}) == 1
+    assert {last_word(first)["type"], last_word(second)["type"]} == {"failed"}
+
+
+def test_one_that_died_waiting_costs_no_job(trainers: Trainers, tmp_path: Path) -> None:
+    (waiting,) = pids()
+    wait_until_ready(waiting)
+    os.kill(waiting, signal.SIGKILL)
+    assert eventually(lambda: name_of(waiting) is None, 20)
+    trainer = trainers.begin(order(tmp_path))
+    assert waiting not in pids()
+    assert last_word(trainer)["type"] == "failed"
+
+
+def test_it_does_not_outlive_whom_it_waits_for(trainers: Trainers) -> None:
+    (waiting,) = pids()
+    wait_until_ready(waiting)
+    trainers.close()
+    assert eventually(lambda: name_of(waiting) is None, 20)
+    assert not pids()
