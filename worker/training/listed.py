@@ -3,11 +3,12 @@
 from dataclasses import replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.spec.job import JobSpec
 from models.spec.network import Dense, Mlp, Sequential
-from worker.training.column_sums import PLACES
+from worker.training import layers
+from worker.training.column_sums import PLACES, lay_by_columns
 from worker.training.data import ROWS_AT_ONCE, Dataset, Part, slices
 from worker.training.noise import noise_on_inputs
 
@@ -66,3 +67,10 @@ def lists_of(part: Part) -> Tensor | None:
     lists = torch.full((len(lengths), longest), features, dtype=PLACES)
     lists[torch.arange(longest) < lengths[:, None]] = torch.cat(found)
     return lists
+
+
+def laid_out(network: nn.Module, data: Dataset) -> nn.Module:
+    """The network, its first weight as lists are summed by it, where the data are lists."""
+    if data.training.inputs.dtype == PLACES:
+        lay_by_columns(next(layer for layer in network.modules() if isinstance(layer, layers.Dense)))
+    return network

@@ -106,8 +106,20 @@ def test_inputs_that_something_changes_stay_rows(packed: Path, words: dict[str, 
     assert listed(data, spec, "cpu") is data
 
 
-def test_a_run_on_lists_is_the_run_on_rows_but_for_rounding(packed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    spec, data = load(packed, WORDS)
+@pytest.mark.parametrize(
+    "words",
+    [
+        {"optimizer": {"type": "rmsprop", "momentum": 0.5}, "regularization": [{"type": "l1"}, {"type": "l2"}]},
+        {"optimizer": {"type": "muon"}, "regularization": [{"type": "orthogonality"}, {"type": "max_norm"}]},
+        {"optimizer": {"type": "adam"}, "regularization": [{"type": "spectral_norm"}]},
+        {"training": {"epochs": 2, "replicas": 2, "averaging": {"type": "ema"}}, "clipping": {"type": "adaptive"}},
+    ],
+    ids=["rmsprop", "muon", "spectral norm", "replicas"],
+)
+def test_a_run_on_lists_is_the_run_on_rows_but_for_rounding(
+    packed: Path, monkeypatch: pytest.MonkeyPatch, words: dict[str, Any]
+) -> None:
+    spec, data = load(packed, {**WORDS, **words})
     assert listed(data, spec, "cpu").training.inputs.dtype == PLACES
     on_lists = list(train(spec, data))
     monkeypatch.setattr(running, "listed", lambda data, *_: data)
