@@ -35,15 +35,15 @@ from worker.training.projection import Projections
 from worker.training.regularization import decays_of, kinds_of
 from worker.training.undo import begin_at_zero, step_unless
 
-LEAVES_OUT = torch.optim.SGD | torch.optim.Adam | torch.optim.AdamW | rmsprop.RMSprop
-"""Those that know `found_inf`; a step of the others is undone."""
+LEAVES_OUT = torch.optim.SGD | torch.optim.Adam | torch.optim.AdamW | torch.optim.Adagrad | rmsprop.RMSprop
+"""Those that know `found_inf`; on a device a step of the others is undone."""
 
 Group = dict[str, Any]
 """Parameters and the factor of their learning rate, as `params` and `factor`."""
 
 
 class Stepper:
-    """An optimizer with its decoupled weight decay, able to leave out a step without asking the device.
+    """An optimizer with its decoupled weight decay, able to leave out a step without waiting for the device.
 
     Parameters whose learning rate has the factor 0 are frozen here: they have no gradient from now on.
     """
@@ -64,12 +64,17 @@ class Stepper:
     @torch.no_grad()
     def step(self, learning_rate: float, skipped: Tensor) -> None:
         """One step at this rate; where `skipped`, a float scalar on the device, is 1, nothing changes."""
+        asked = is_known(skipped)
+        if asked and skipped:
+            return
         for decay, parameters in self.decayed.items():
             if moving := [parameter for parameter in parameters if parameter.requires_grad]:
                 torch._foreach_mul_(moving, 1.0 - learning_rate * decay * (1.0 - skipped))
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate * group["factor"]
-        if isinstance(self.optimizer, LEAVES_OUT):
+        if asked:
+            self.optimizer.step()
+        elif isinstance(self.optimizer, LEAVES_OUT):
             self.optimizer.found_inf = skipped  # type: ignore[union-attr]
             self.optimizer.step()
         else:
@@ -89,6 +94,11 @@ class Stepper:
         """Takes up the averages of `tensors`, where and in which memory layout the optimizer has its own."""
         for name, value in self.tensors().items():
             value.copy_(tensors[name])
+
+
+def is_known(number: Tensor) -> bool:
+    """Whether nobody waits for a device who asks for it."""
+    return number.is_cpu
 
 
 def factors_of(spec: JobSpec, network: nn.Module) -> dict[str, float]:
@@ -167,9 +177,7 @@ def elementwise(spec: Elementwise, network: nn.Module, factors: Mapping[str, flo
             optimizer = adaptive(spec, groups)
         case Adagrad():
             start = spec.initial_accumulator
-            optimizer = torch.optim.Adagrad(
-                groups, rate, initial_accumulator_value=start, eps=spec.epsilon, foreach=True
-            )
+            optimizer = torch.optim.Adagrad(groups, rate, initial_accumulator_value=start, eps=spec.epsilon, fused=True)
         case RMSprop():
             optimizer = rmsprop.RMSprop(
                 groups, lr=rate, alpha=spec.alpha, eps=spec.epsilon, momentum=spec.momentum, centered=spec.centered

@@ -46,9 +46,11 @@ class RMSprop(torch.optim.Optimizer):
         parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
         if not parameters:
             return
-        skipped = torch.zeros((), device=parameters[0].device) if self.found_inf is None else self.found_inf
-        kept = 1.0 - skipped
-        gradients = [torch.where(kept.bool(), parameter.grad, 0.0) for parameter in parameters]
+        gradients: list[Tensor] = [parameter.grad for parameter in parameters]
+        kept: Tensor | float = 1.0
+        if self.found_inf is not None:
+            kept = 1.0 - self.found_inf
+            gradients = [torch.where(kept.bool(), gradient, 0.0) for gradient in gradients]
         squares = self.averages("square_average", parameters)
         decay, weight = 1.0 - kept * (1.0 - group["alpha"]), 1.0 - group["alpha"]
         torch._foreach_mul_(squares, decay)
@@ -61,13 +63,13 @@ class RMSprop(torch.optim.Optimizer):
             torch._foreach_clamp_min_(squares, 0.0)
         spreads = torch._foreach_sqrt(squares)
         torch._foreach_add_(spreads, group["eps"])
-        torch._foreach_div_(gradients, spreads)
         if group["momentum"]:
             buffers = self.averages("momentum_buffer", parameters)
             torch._foreach_mul_(buffers, 1.0 - kept * (1.0 - group["momentum"]))
-            torch._foreach_add_(buffers, gradients)
-            gradients = list(torch._foreach_mul(buffers, kept))
-        torch._foreach_add_(parameters, gradients, alpha=-group["lr"])
+            torch._foreach_addcdiv_(buffers, gradients, spreads)
+            torch._foreach_add_(parameters, torch._foreach_mul(buffers, kept), alpha=-group["lr"])
+        else:
+            torch._foreach_addcdiv_(parameters, gradients, spreads, -group["lr"])
 
     def averages(self, name: str, parameters: list[Tensor]) -> list[Tensor]:
         return [self.state[parameter][name] for parameter in parameters]

@@ -356,6 +356,7 @@ def poison(monkeypatch: pytest.MonkeyPatch, steps: set[int]) -> None:
     monkeypatch.setattr(Feed, "training_batch", training_batch)
 
 
+@pytest.mark.usefixtures("asked")
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=lambda optimizer: optimizer["type"])
 def test_a_skipped_first_step_leaves_the_run_as_it_was(
     packed: Path, monkeypatch: pytest.MonkeyPatch, optimizer: dict[str, Any]

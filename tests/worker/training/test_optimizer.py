@@ -61,6 +61,7 @@ def give_gradients(network: nn.Module, step: int) -> None:
         parameter.grad = torch.empty_like(parameter).copy_(torch.randn(parameter.shape, generator=generator))
 
 
+@pytest.mark.usefixtures("asked")
 @pytest.mark.parametrize(("words", "make"), FAMILY, ids=[str(words) for words, _ in FAMILY])
 def test_steps_are_pytorchs(words: dict[str, Any], make: Make) -> None:
     ours, stepper = network_and_stepper(words)

@@ -81,6 +81,7 @@ def test_a_unit_longer_than_the_maximum_is_scaled_to_it_as_by_renorm() -> None:
     torch.testing.assert_close(kernel, expected)
 
 
+@pytest.mark.usefixtures("asked")
 @pytest.mark.parametrize("technique", [PROXIMAL, {"type": "max_norm", "max": 0.01}])
 @pytest.mark.parametrize("optimizer", [words for words, _ in SIZES])
 def test_a_skipped_step_projects_nothing(optimizer: dict[str, Any], technique: dict[str, Any]) -> None:

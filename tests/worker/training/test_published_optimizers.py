@@ -167,6 +167,7 @@ def test_kernels_of_several_gates_are_as_many_matrices() -> None:
         assert torch.linalg.svdvals(gate).sub(1.0).abs().max() < 0.5
 
 
+@pytest.mark.usefixtures("asked")
 def test_the_other_optimizer_is_skipped_with_muon() -> None:
     network, stepper = network_and_stepper({"type": "muon"}, DEEPER)
     before = {name: value.detach().clone() for name, value in network.named_parameters()}
