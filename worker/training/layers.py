@@ -56,8 +56,12 @@ class Dense(nn.Linear):
         self.parts = parts
 
     def forward(self, x: Tensor) -> Tensor:
-        x = summed(x, self.weight, self.bias) if x.dtype == PLACES else super().forward(x)
+        x = self.plain(x)
         return x if self.norm is None else self.norm(x)
+
+    def plain(self, x: Tensor) -> Tensor:
+        """W · x + b."""
+        return summed(x, self.weight, self.bias) if x.dtype == PLACES else super().forward(x)
 
 
 class Convolution(nn.Conv2d):

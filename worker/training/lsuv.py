@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from models.spec.initialization import Lsuv
 from models.spec.layers import plan_of
 from models.spec.starts import starts_of
+from worker.training.layers import Dense
 from worker.training.network import module_name
 from worker.training.run import Run
 
@@ -70,4 +71,6 @@ def rescale(start: Lsuv, layer: nn.Module, inputs: tuple[Tensor]) -> None:
 
 def plain_outputs(layer: nn.Linear | nn.Conv2d, x: Tensor) -> Tensor:
     """Without the layer's norm."""
+    if isinstance(layer, Dense):
+        return layer.plain(x)
     return nn.Linear.forward(layer, x) if isinstance(layer, nn.Linear) else nn.Conv2d.forward(layer, x)
