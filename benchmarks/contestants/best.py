@@ -1,6 +1,6 @@
 """The best loop we can write by hand for one workload: data in memory as bytes, one resampling a batch, in pieces that
 stay in the caches, or boxes enlarged as bytes, NHWC, pooling before ReLU, byte masks, index lists for multi-hot rows
-and our own sums over them, foreach clipping, the fused optimizer; and, where told so, replicas of the network that
+with our own sums over them, foreach clipping, the fused optimizer; and, where told so, replicas of the network that
 share its weights and compute a part of each batch on a core of their own, where whoever is done first makes the next
 batch beside those who are not, and beside the update.
 """
@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from benchmarks.contestants.networks import Cnn, Mlp, network_of, rate_at
 from benchmarks.contestants.race import Race, enter
-from worker.training.column_sums import PLACES, summed
+from worker.training.column_sums import PLACES, lay_by_columns, summed
 
 Result = TypeVar("Result")
 
@@ -210,6 +210,7 @@ def run_vectors(race: Race) -> None:
     labels = torch.from_numpy(race.targets()).float()
     lengths = torch.bincount(rows, minlength=len(labels))
     network = Mlp().train()
+    lay_by_columns(network.first)
     lists = torch.full((len(labels), int(lengths.max())), network.first.in_features, dtype=PLACES)
     lists[torch.arange(lists.shape[1]) < lengths[:, None]] = columns.to(PLACES)
     optimizer = torch.optim.RMSprop(network.parameters(), lr=0.001, foreach=True)

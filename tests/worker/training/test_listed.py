@@ -114,8 +114,9 @@ def test_inputs_that_something_changes_stay_rows(packed: Path, words: dict[str, 
         {"optimizer": {"type": "adam"}, "regularization": [{"type": "spectral_norm"}]},
         {"training": {"epochs": 2, "replicas": 2, "averaging": {"type": "ema"}}, "clipping": {"type": "adaptive"}},
         {"initialization": {"type": "lsuv"}},
+        {"regularization": [{"type": "gaussian_noise", "on": "weights", "std": 0.01}]},
     ],
-    ids=["rmsprop", "muon", "spectral norm", "replicas", "lsuv"],
+    ids=["rmsprop", "muon", "spectral norm", "replicas", "lsuv", "noise"],
 )
 def test_a_run_on_lists_is_the_run_on_rows_but_for_rounding(
     packed: Path, monkeypatch: pytest.MonkeyPatch, words: dict[str, Any]
