@@ -12,6 +12,7 @@ from sqlalchemy import Float, Select, bindparam, cast, delete, exists, func, ins
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy.sql.schema import ScalarElementColumnDefault
 
 from models import discarded, ownership, usage
 from models.clock import now_plus
@@ -58,25 +59,24 @@ def create(
     verifies: Json | None = None,
 ) -> Job:
     """Make a job. The checkpoint that it starts from is held until it has succeeded."""
-    job = Job(
-        **_NOTHING_YET,
-        id=new_id("job"),
-        project_id=project_id,
-        dataset_id=dataset_id,
-        name=spec.get("name"),
-        tags=list(labels.tags),
-        notes=labels.notes,
-        labels=dict(labels.metadata),
-        forked_from=forked_from,
-        verifies=verifies,
-        spec=spec,
-        resolved_spec=resolved_spec,
-        spec_sha256=spec_sha256,
-        warnings={"data": warnings},
-        event_count=1,
-    )
-    session.add(job)
-    session.flush()  # before the rows that refer to it
+    said: dict[str, Any] = {
+        "id": new_id("job"),
+        "project_id": project_id,
+        "dataset_id": dataset_id,
+        "name": spec.get("name"),
+        "tags": list(labels.tags),
+        "notes": labels.notes,
+        "forked_from": forked_from,
+        "verifies": verifies,
+        "spec": spec,
+        "resolved_spec": resolved_spec,
+        "spec_sha256": spec_sha256,
+        "warnings": {"data": warnings},
+        "event_count": 1,
+    }
+    metadata = dict(labels.metadata)
+    created_at = session.connection().execute(_NEW, {**said, "metadata": metadata}).scalar_one()
+    job = Job(**{**_UNSAID, **said, "labels": metadata, "created_at": created_at})
     _add_event(session, job, "job.created", "user", {})
     start = verifies or resolved_spec.get("warm_start")
     if start is not None:
@@ -85,11 +85,15 @@ def create(
     return job
 
 
-_NOTHING_YET: dict[str, Any] = {
-    **dict.fromkeys(("progress", "environment", "applied", "summary", "failure", "not_before")),
-    **dict.fromkeys(("started_at", "finished_at", "lease_until", "worker_id", "rung_at")),
+_JOBS = Table.metadata.tables[Job.__tablename__]
+_NEW = insert(_JOBS).returning(_JOBS.c.created_at)
+_UNSAID = {
+    Job.__mapper__.get_property_by_column(column).key: column.default.arg
+    if isinstance(column.default, ScalarElementColumnDefault)
+    else None
+    for column in _JOBS.columns
 }
-"""What a new job does not have, said so that nobody asks the database for it."""
+"""What a new job has of which nothing is said, so that nobody asks the database for it."""
 _GET = select(Job).where(Job.id == bindparam("job_id"), Job.project_id == bindparam("project_id"))
 
 
