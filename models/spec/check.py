@@ -8,7 +8,7 @@ from typing import assert_never
 from .augmentation_check import augmentation_errors, augmentation_warnings
 from .clipping import Adaptive, GlobalNorm, Norm, Value
 from .errors import SpecError, SpecInvalid, SpecWarning, closest
-from .estimate import Estimate, estimate, estimate_task, steps_per_epoch, total_steps
+from .estimate import Estimate, estimate_task, steps_per_epoch, total_steps
 from .idle import idle_warnings
 from .initialization import AnyInitialization, KaimingNormal, KaimingUniform, XavierNormal, XavierUniform
 from .job import JobSpec
@@ -85,15 +85,17 @@ def check(
             _class_weights(spec, task), _weighed_activity(spec), _smoothing(spec, task), _noise(spec, task),
             _lengths(spec, task),
         )  # fmt: skip
-    if task is not None and layers:
-        errors += chain(
-            _last_layer(spec, task, layers),
-            _memory(spec, task, layers, memory_bytes),
-            warm_start_errors(spec, task, layers, earlier),
-        )
-    if errors or task is None:
+    if task is None or not layers:
         return errors, []
-    return [], [*_warnings(spec, manifest, task), *warm_start_warnings(spec, task, layers, earlier)]
+    cost = estimate_task(spec, task, layers)
+    errors += chain(
+        _last_layer(spec, task, layers),
+        _memory(spec, task, cost, memory_bytes),
+        warm_start_errors(spec, task, layers, earlier),
+    )
+    if errors:
+        return errors, []
+    return [], [*_warnings(spec, manifest, task, cost), *warm_start_warnings(spec, task, layers, earlier)]
 
 
 def _plan(spec: JobSpec, manifest: Manifest) -> tuple[Task | None, tuple[PlannedLayer, ...], list[SpecError]]:
@@ -270,8 +272,7 @@ def _needed(spec: JobSpec, task: Task) -> str:
             return f"{task.outputs:,}: as many as there are targets"
 
 
-def _memory(spec: JobSpec, task: Task, layers: tuple[PlannedLayer, ...], memory_bytes: int) -> Iterator[SpecError]:
-    cost = estimate_task(spec, task, layers)
+def _memory(spec: JobSpec, task: Task, cost: Estimate, memory_bytes: int) -> Iterator[SpecError]:
     if cost.memory_bytes > memory_bytes:
         yield SpecError("/network", "too_large", _cost_in_words(spec, task, cost, memory_bytes))
 
@@ -286,14 +287,13 @@ def _cost_in_words(spec: JobSpec, task: Task, cost: Estimate, memory_bytes: int)
     )
 
 
-def _warnings(spec: JobSpec, manifest: Manifest, task: Task) -> Iterator[SpecWarning]:
+def _warnings(spec: JobSpec, manifest: Manifest, task: Task, cost: Estimate) -> Iterator[SpecWarning]:
     resolved = resolve(spec, manifest)
     layers = plan_of(resolved.network, task)
     yield from _starts_that_do_not_fit(resolved, layers)
     yield from start_warnings(resolved, layers)
     yield from _penalty_and_decay(spec)
     yield from optimizer_warnings(spec)
-    cost = estimate(spec, manifest)
     yield from schedule_warnings(spec, cost.steps_per_epoch, cost.steps)
     yield from idle_warnings(spec, cost.steps_per_epoch, cost.steps)
     yield from training_warnings(spec, cost.steps)
