@@ -4,15 +4,14 @@ import queue
 import threading
 from contextlib import suppress
 
-from models.queue import Bell, TaskName
+from models.queue import Bell, Row, TaskName
 
-Row = tuple[TaskName, str]
 WAITING = 1000
 
 
 class Ringer:
-    """Rings from a thread of its own. While the broker is away rings are lost, which costs nothing but time: workers
-    look by themselves every few seconds."""
+    """Rings from a thread of its own, at once for all that wait by then. While the broker is away rings are lost, which
+    costs nothing but time: workers look by themselves every few seconds."""
 
     def __init__(self, bell: Bell) -> None:
         self._bell = bell
@@ -40,15 +39,9 @@ class Ringer:
 
     def _work(self) -> None:
         while (row := self._rows.get()) is not None:
-            if not self._bell.ring(*row):
-                self._forget()
-
-    def _forget(self) -> None:
-        """What waits would only fail the same way, a second each."""
-        while True:
-            try:
-                if self._rows.get_nowait() is None:
-                    self._rows.put(None)
-                    return
-            except queue.Empty:
+            waiting = [row]
+            while not self._rows.empty() and (row := self._rows.get()) is not None:
+                waiting.append(row)
+            self._bell.ring(waiting)
+            if row is None:
                 return

@@ -5,16 +5,19 @@ So: acknowledged early, prefetched one at a time, JSON only, no result backend.
 """
 
 import time
+from collections.abc import Collection
 from queue import Empty
 from typing import Any, Literal
 
 import structlog
 from celery import Celery
-from kombu.exceptions import OperationalError
+from kombu.exceptions import BatchPublishError, OperationalError
 
 from models.settings import Settings
 
 TaskName = Literal["train", "ingest", "export", "preview"]
+Row = tuple[TaskName, str]
+"""What waits for a worker: the task that does it, the id."""
 PREVIEWS = "trainwright.previews"
 """A queue of their own: previews never stand behind what trains for hours."""
 log = structlog.get_logger()
@@ -52,14 +55,15 @@ class Bell:
     def __init__(self, settings: Settings, app: Celery | None = None) -> None:
         self._app = app or celery_app(settings)
 
-    def ring(self, task: TaskName, row_id: str) -> bool:
-        """Best effort, after the commit. What nobody heard is rung again by the reconcilers."""
+    def ring(self, rows: Collection[Row]) -> None:
+        """Best effort, after the commit, all in one trip. What nobody heard is rung again by the reconcilers."""
         try:
-            self._app.send_task(task, args=[row_id], retry=False, queue=PREVIEWS if task == "preview" else None)
-        except (OperationalError, OSError) as error:
-            log.warning("ring_failed", task=task, id=row_id, error=type(error).__name__)
-            return False
-        return True
+            with self._app.producer_or_acquire() as producer, producer.batch():
+                for task, row_id in rows:
+                    queue = PREVIEWS if task == "preview" else None
+                    self._app.send_task(task, args=[row_id], retry=False, queue=queue, producer=producer)
+        except (BatchPublishError, OperationalError, OSError) as error:
+            log.warning("ring_failed", ids=[row_id for _, row_id in rows], error=type(error).__name__)
 
     def check(self) -> None:
         """Raise what stands in the way of ringing."""

@@ -13,6 +13,7 @@ import structlog
 
 from models import datasets, discarded, exports, idempotency, jobs, meters, previews, storage, uploads
 from models.database import OUTAGES
+from models.queue import Row
 from models.tables import Worker
 from worker.site import Site
 
@@ -114,9 +115,10 @@ def _ring(site: Site) -> None:
         uploads = datasets.unheard(session, older_than=patience, limit=site.free)
         asked = exports.unheard(session, older_than=patience, limit=site.free)
         waiting = jobs.unheard(session, older_than=patience, limit=site.free)
-    for dataset_id in uploads:
-        site.bell.ring("ingest", dataset_id)
-    for export_id in asked:
-        site.bell.ring("export", export_id)
-    for job_id in waiting:
-        site.bell.ring("train", job_id)
+    rows: list[Row] = [
+        *(("ingest", dataset_id) for dataset_id in uploads),
+        *(("export", export_id) for export_id in asked),
+        *(("train", job_id) for job_id in waiting),
+    ]
+    if rows:
+        site.bell.ring(rows)

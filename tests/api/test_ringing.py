@@ -4,52 +4,64 @@ import base64
 import json
 import threading
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 import redis
+from structlog.testing import capture_logs
 
 from api.ringing import WAITING, Ringer
-from models.queue import Bell, TaskName
+from models.queue import Bell, Row
 from models.settings import Settings
+from tests.servers.process import free_port
 
 
 class SlowBell(Bell):
-    """Counts, slowly, and hears no answer."""
+    """Counts, slowly."""
 
-    def __init__(self, *, is_heard: bool) -> None:
-        self.is_heard = is_heard
-        self.rung: list[str] = []
+    def __init__(self) -> None:
+        self.rung: list[list[str]] = []
         self.held = threading.Event()
 
-    def ring(self, task: TaskName, row_id: str) -> bool:
+    def ring(self, rows: Collection[Row]) -> None:
         self.held.wait(60)
-        self.rung.append(row_id)
-        return self.is_heard
+        self.rung.append([row_id for _, row_id in rows])
 
     def close(self) -> None:
         self.held.set()
 
 
 def test_ringing_does_not_wait_for_the_bell() -> None:
-    bell = SlowBell(is_heard=True)
+    bell = SlowBell()
     ringer = Ringer(bell)
     for number in range(WAITING):
         ringer.ring("train", str(number))
     assert bell.rung == []
     bell.held.set()
     ringer.close()
-    assert len(bell.rung) == WAITING
+    assert sum(bell.rung, []) == [str(number) for number in range(WAITING)]
 
 
-def test_what_would_fail_as_well_is_forgotten() -> None:
-    bell = SlowBell(is_heard=False)
+def test_what_waits_meanwhile_is_rung_for_at_once() -> None:
+    bell = SlowBell()
     ringer = Ringer(bell)
     for number in range(50):
         ringer.ring("train", str(number))
+        time.sleep(0.05 * (number == 0))
     bell.held.set()
-    time.sleep(0.1)
     ringer.close()
-    assert bell.rung == ["0"]
+    assert [len(rows) for rows in bell.rung] == [1, 49]
+
+
+def test_a_broker_that_is_away_is_tried_once_for_all_that_wait(tmp_path: Path) -> None:
+    settings = Settings(
+        database_url="sqlite://", storage_url=f"file://{tmp_path}", broker_url=f"redis://127.0.0.1:{free_port()}"
+    )
+    bell = Bell(settings)
+    with capture_logs() as lines:
+        bell.ring([("train", "job_1"), ("train", "job_2")])
+    bell.close()
+    assert [(line["event"], line["ids"]) for line in lines] == [("ring_failed", ["job_1", "job_2"])]
 
 
 def test_a_ring_reaches_the_broker(redis_url: str, tmp_path: Path) -> None:
@@ -64,4 +76,4 @@ def test_a_ring_reaches_the_broker(redis_url: str, tmp_path: Path) -> None:
 
 
 def test_a_ringer_that_never_rang_closes() -> None:
-    Ringer(SlowBell(is_heard=True)).close()
+    Ringer(SlowBell()).close()

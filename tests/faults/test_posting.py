@@ -105,7 +105,7 @@ def test_p6_a_message_that_comes_ten_times_is_one_attempt(installation: Service,
     settings = installation.read_settings()
     bell = Bell(settings, celery_app(settings))
     for job_id in job_ids * 10:
-        bell.ring("train", job_id)
+        bell.ring([("train", job_id)])
     bell.close()
     for _ in range(3):
         installation.start_worker()
