@@ -141,7 +141,7 @@ def authenticate(session: Session, text: str) -> Caller | None:
     """Who a key's text belongs to; None for anything that is not a living key."""
     match text.split("_", 2):
         case ["tw", key_id, secret] if key_id.isalnum():
-            key = session.execute(_KEY, {"key_id": f"key_{key_id}"}).one_or_none()
+            key = session.connection().execute(_KEY, {"key_id": f"key_{key_id}"}).one_or_none()
         case _:
             return None
     expected = key.secret_sha256 if key is not None else _hash("")

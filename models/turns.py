@@ -69,7 +69,8 @@ def queue(session: Session, job_ids: Sequence[str], seen_within: float) -> tuple
     """How many jobs are ahead of each of these that is queued, when projects take turns, and what all of them wait for.
     Those that have too many of their own project before them are left out."""
     values = {"job_ids": job_ids, "seen_within": seen_within}
-    rows = session.execute(_QUEUE[session.get_bind().dialect.name], values).all()
+    connection = session.connection()
+    rows = connection.execute(_QUEUE[connection.dialect.name], values).all()
     return {row.id: row.ahead for row in rows if row.id is not None}, Slots(int(rows[0].all), int(rows[0].busy))
 
 

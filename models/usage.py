@@ -41,7 +41,7 @@ _ROOM = _room()
 
 
 def room(session: Session, project_id: str) -> Room:
-    active, stored, active_limit, stored_limit = session.execute(_ROOM, {"project_id": project_id}).one()
+    active, stored, active_limit, stored_limit = session.connection().execute(_ROOM, {"project_id": project_id}).one()
     return Room(active, int(stored), active_limit, stored_limit)
 
 
