@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import Select, bindparam, exists, func, select, true, update
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import Select, String, bindparam, column, exists, func, select, true, update
+from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
 
 from models import jobs, projects
@@ -79,17 +79,17 @@ def _queue(dialect: str) -> Select[int, int, str | None, int | None]:
     first = first.order_by(Job.id).limit(TURNS_COUNTED)
     if dialect == "postgresql":
         job = first.lateral()
-        queued = select(job.c.id, Project.id.label("project_id")).join(job, true())
-    else:  # the same for SQLite, which knows no LATERAL; its planner takes the tables as they come
-        queued = select(_QUEUED.id, Project.id.label("project_id")).join(_QUEUED, _QUEUED.id.in_(first))
-    each = queued.subquery()
-    turn = func.row_number().over(partition_by=each.c.project_id, order_by=each.c.id).label("turn")
-    numbered = select(each.c.id, turn).subquery()
+        turn = func.row_number().over(partition_by=Project.id, order_by=job.c.id)
+        queued = select(job.c.id, turn.label("turn"))
+    else:  # the same for SQLite, which has LATERAL for functions alone, unsaid
+        ids = select(func.json_group_array(first.subquery().c.id)).correlate(Project).scalar_subquery()
+        job = func.json_each(ids).table_valued(column("value", String()), "key")
+        queued = select(job.c.value.label("id"), job.c.key.label("turn"))
+    numbered = queued.select_from(Project).join(job, true()).subquery()
     ahead = (func.row_number().over(order_by=(numbered.c.turn, numbered.c.id)) - 1).label("ahead")
     queue, slots = select(numbered.c.id, ahead).subquery(), jobs.SLOTS.subquery()
     asked = queue.c.id.in_(bindparam("job_ids", expanding=True))
     return select(slots.c.all, slots.c.busy, queue.c.id, queue.c.ahead).select_from(slots.outerjoin(queue, asked))
 
 
-_QUEUED = aliased(Job)
 _QUEUE = {dialect: _queue(dialect) for dialect in ("postgresql", "sqlite")}
