@@ -59,6 +59,8 @@ class Noise:
             return
         generator = generator_for(self.seed, f"noise on {on}", step, device=tensors[0].device)
         for tensor in tensors:
-            noise = torch.empty(tensor.shape, device=tensor.device)  # in the order of its places, however it lies in memory
+            noise = torch.empty(
+                tensor.shape, device=tensor.device
+            )  # in the order of its places, however it lies in memory
             tensor.add_(noise.normal_(0.0, std, generator=generator))
             self.tally.add(f"gaussian_noise/{on}", tensor.numel())
