@@ -59,8 +59,6 @@ class Noise:
             return
         generator = generator_for(self.seed, f"noise on {on}", step, device=tensors[0].device)
         for tensor in tensors:
-            noise = torch.empty(
-                tensor.shape, device=tensor.device
-            )  # in the order of its places, however it lies in memory
-            tensor.add_(noise.normal_(0.0, std, generator=generator))
+            drawn = torch.empty(tensor.shape, device=tensor.device)  # in rows, however the tensor lies in memory
+            tensor.add_(drawn.normal_(0.0, std, generator=generator))
             self.tally.add(f"gaussian_noise/{on}", tensor.numel())
