@@ -38,10 +38,11 @@ class Ringer:
         self._bell.close()
 
     def _work(self) -> None:
-        while (row := self._rows.get()) is not None:
-            waiting = [row]
-            while not self._rows.empty() and (row := self._rows.get()) is not None:
-                waiting.append(row)
-            self._bell.ring(waiting)
-            if row is None:
-                return
+        is_open = True
+        while is_open:
+            waiting = [self._rows.get()]
+            while not self._rows.empty():
+                waiting.append(self._rows.get())
+            is_open = None not in waiting
+            if rows := [row for row in waiting if row is not None]:
+                self._bell.ring(rows)

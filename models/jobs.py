@@ -12,7 +12,6 @@ from sqlalchemy import Float, Select, bindparam, cast, delete, exists, func, ins
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
-from sqlalchemy.sql.schema import ScalarElementColumnDefault
 
 from models import discarded, ownership, usage
 from models.clock import now_plus
@@ -58,7 +57,11 @@ def create(
     forked_from: str | None = None,
     verifies: Json | None = None,
 ) -> Job:
-    """Make a job. The checkpoint that it starts from is held until it has succeeded."""
+    """Make a job. The checkpoint that it starts from is held until it has succeeded.
+
+    Returns:
+        What was written, to be read: the session does not know it.
+    """
     said: dict[str, Any] = {
         "id": new_id("job"),
         "project_id": project_id,
@@ -88,10 +91,7 @@ def create(
 _JOBS = Table.metadata.tables[Job.__tablename__]
 _NEW = insert(_JOBS).returning(_JOBS.c.created_at)
 _UNSAID = {
-    Job.__mapper__.get_property_by_column(column).key: column.default.arg
-    if isinstance(column.default, ScalarElementColumnDefault)
-    else None
-    for column in _JOBS.columns
+    Job.__mapper__.get_property_by_column(column).key: getattr(column.default, "arg", None) for column in _JOBS.columns
 }
 """What a new job has of which nothing is said, so that nobody asks the database for it."""
 _GET = select(Job).where(Job.id == bindparam("job_id"), Job.project_id == bindparam("project_id"))

@@ -63,7 +63,7 @@ class Bell:
                     queue = PREVIEWS if task == "preview" else None
                     self._app.send_task(task, args=[row_id], retry=False, queue=queue, producer=producer)
         except (BatchPublishError, OperationalError, OSError) as error:
-            log.warning("ring_failed", ids=[row_id for _, row_id in rows], error=type(error).__name__)
+            log.warning("ring_failed", rows=len(rows), error=type(error.__cause__ or error).__name__)
 
     def check(self) -> None:
         """Raise what stands in the way of ringing."""

@@ -275,6 +275,11 @@ def trainers(worker: subprocess.Popen[bytes]) -> list[int]:
     return [pid for server in forkservers(worker) for pid in children(server) if name_of(pid) == "trainer"]
 
 
+def waiting_trainers(worker: subprocess.Popen[bytes]) -> int:
+    """How many of a worker wait for a job, ready."""
+    return [name_of(pid) for server in forkservers(worker) for pid in children(server)].count("trainer, waits")
+
+
 def name_of(pid: int) -> str | None:
     """What `top` shows; None if it has ended."""
     with suppress(FileNotFoundError, ProcessLookupError):

@@ -12,8 +12,9 @@ import numpy
 import pytest
 from safetensors.numpy import load
 
+from tests.local.processes import eventually
 from tests.servers.s3 import S3
-from tests.service import DIGITS, Service, descendants, kill_all_of, service
+from tests.service import DIGITS, Service, descendants, kill_all_of, service, waiting_trainers
 
 EPOCHS = 12
 
@@ -59,6 +60,8 @@ def test_a_job_goes_from_a_spec_to_a_checkpoint(running_service: Service) -> Non
     assert running_service.http.post(f"/v1/jobs/{job_id}/cancel").status_code == 409
     lines = running_service.http.get(f"/v1/jobs/{job_id}/logs?source=worker").json()["data"]
     assert [line["message"].split()[0] for line in (lines[0], lines[-1])] == ["job_claimed", "job_left"]
+    (worker,) = running_service.workers
+    assert eventually(lambda: waiting_trainers(worker) == 1, 20)
 
 
 def test_pictures_in_another_size_are_made_once_and_kept_with_their_data(

@@ -29,7 +29,6 @@ def serve(settings: Settings) -> None:
     app = celery_app(settings)
     site = Site(settings, Bell(settings, app))
     site.device = warm.start_server(site.threads, settings.cache_dir)["device"]
-    site.trainers.prepare()
     add_tasks(app, site)
 
     @setup_logging.connect(weak=False)  # type: ignore[untyped-decorator]
@@ -47,6 +46,7 @@ def serve(settings: Settings) -> None:
         teller.start()
     previewer.start()
     figures.tell(site.database, settings)
+    site.trainers.prepare()
     log.info("worker_started", worker=site.id, slots=settings.worker_slots, device=site.device)
     try:
         worker = app.Worker(

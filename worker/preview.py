@@ -31,7 +31,7 @@ MANIFEST: TypeAdapter[Manifest] = TypeAdapter(Manifest)
 
 def main(pipe: Connection, order: PreviewOrder) -> None:
     """Says `result`, or the `reason` why there is none."""
-    begin_a_life_of_its_own("preview")
+    begin_a_life_of_its_own()
     os.nice(NICENESS)
     resource.setrlimit(resource.RLIMIT_CPU, (order.seconds * order.threads + 1, order.seconds * order.threads + 1))
     torch.set_num_threads(order.threads)

@@ -170,6 +170,8 @@ class _Supervisor:
             self._kill()
             trainer.close()
             listening.join(timeout=1)
+            if not self._site.leaving.is_set():
+                self._site.trainers.prepare()
 
     def _look(self, lease: Lease) -> None:
         """While nothing is trained yet."""
@@ -274,7 +276,6 @@ class _Supervisor:
                 data=message,
             )
         )
-        self._site.trainers.prepare()
 
     def _steps(self, message: dict[str, Any]) -> None:
         self._site.write(

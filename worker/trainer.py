@@ -59,19 +59,21 @@ def probe(pipe: Connection) -> None:
 
 def main(pipe: Connection, output: Connection, device: str) -> None:
     """The whole life of a trainer."""
-    begin_a_life_of_its_own("trainer, waits")
+    begin_a_life_of_its_own()
     _write_to(output)
     device = _chosen(device)
-    _make_ready(device)
+    if device.startswith("cuda"):
+        _make_ready(device)
+    call_oneself("trainer, waits")
     try:
         order = Order(**json.loads(pipe.recv_bytes()))
     except (EOFError, OSError):
         return
     call_oneself("trainer")
-    do(pipe, order, device)
+    carry_out(order, pipe, device)
 
 
-def do(pipe: Connection, order: Order, device: str) -> None:
+def carry_out(order: Order, pipe: Connection, device: str) -> None:
     """Train, and say what happens."""
     control = Control(after_step=partial(reach, "step"))
     threading.Thread(target=_obey, args=(pipe, control), name="orders", daemon=True).start()
@@ -124,14 +126,13 @@ def _chosen(device: str) -> str:
 
 
 def _make_ready(device: str) -> None:
-    """Have a GPU's context, its libraries and their handles, by a step on a network of no use. A GPU that cannot do it
-    is left for the job to complain of, whose failure it is."""
-    if device.startswith("cuda"):
-        with suppress(RuntimeError):
-            network = nn.Sequential(nn.Conv2d(1, 8, 3), nn.Flatten(), nn.Linear(8 * 6 * 6, 8)).to(device)
-            network(torch.zeros(8, 1, 8, 8, device=device)).sum().backward()
-            torch.optim.SGD(network.parameters(), 0.0, fused=True).step()
-            torch.cuda.synchronize(device)
+    """Have a GPU's context, its libraries and their handles, by a step on a network of no use. What stands in the way
+    will stand in the way of a job, which says so."""
+    with suppress(Exception):
+        network = nn.Sequential(nn.Conv2d(1, 8, 3), nn.Flatten(), nn.Linear(8 * 6 * 6, 8)).to(device)
+        network(torch.zeros(8, 1, 8, 8, device=device)).sum().backward()
+        torch.optim.SGD(network.parameters(), 0.0, fused=True).step()
+        torch.cuda.synchronize(device)
 
 
 class _Saver:
@@ -224,9 +225,8 @@ def _obey(pipe: Connection, control: Control) -> None:
                 return
 
 
-def begin_a_life_of_its_own(name: str) -> None:
+def begin_a_life_of_its_own() -> None:
     """A session apart from the worker's, so that a Ctrl-C meant for it does not reach us; and no life beyond it."""
-    call_oneself(name)
     os.setsid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

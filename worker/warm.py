@@ -35,14 +35,13 @@ class Trainer:
         self._process, self._pipe = _start(_train, output, device)
         output.close()
 
-    @property
-    def is_alive(self) -> bool:
-        return self._process.is_alive()
-
     def begin(self, order: Order) -> None:
-        """Give it its order, the only one it ever gets. One that has ended hears nothing."""
-        with suppress(OSError):
-            self._pipe.send_bytes(json.dumps(asdict(order)).encode())
+        """Give it its order, the only one it ever gets.
+
+        Raises:
+            OSError: it has ended.
+        """
+        self._pipe.send_bytes(json.dumps(asdict(order)).encode())
 
     def hear(self, seconds: float) -> dict[str, Any] | None:
         """The next thing it says; None if it says nothing for so long.
@@ -80,8 +79,8 @@ class Trainer:
 class Trainers:
     """Where a worker's trainers come from: one that is ready for the next job waits for it.
 
-    So a job waits neither for a fork nor for what a device takes to be of use, which for a GPU is a good part of a
-    second.
+    So the job waits neither for a fork nor for what a device takes to be of use, which for a GPU is a good part of a
+    second. None is made beside a job, whose memory it would share.
     """
 
     def __init__(self, device: str) -> None:
@@ -90,27 +89,33 @@ class Trainers:
         self._lock = threading.Lock()
 
     def prepare(self) -> None:
-        """Have one wait, unless one does."""
-        with self._lock:
+        """Have one wait, unless one does. If that cannot be, the next job makes its own."""
+        with self._lock, suppress(OSError, EOFError):
             if self._waiting is None:
                 self._waiting = Trainer(self._device)
 
     def begin(self, order: Order) -> Trainer:
         """Give the one that waits its order, or a new one if none does or it has died."""
         with self._lock:
-            trainer, self._waiting = self._waiting, None
-        if trainer is not None and not trainer.is_alive:
-            _dismiss(trainer)
-            trainer = None
-        trainer = trainer or Trainer(self._device)
-        trainer.begin(order)
+            waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            try:
+                waiting.begin(order)
+            except OSError:
+                _dismiss(waiting)
+            else:
+                return waiting
+        trainer = Trainer(self._device)
+        with suppress(OSError):  # whoever listens to it hears that it has ended
+            trainer.begin(order)
         return trainer
 
     def close(self) -> None:
+        """Let the one that waits go."""
         with self._lock:
-            if self._waiting is not None:
-                _dismiss(self._waiting)
-                self._waiting = None
+            waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            _dismiss(waiting)
 
 
 def _dismiss(trainer: Trainer) -> None:

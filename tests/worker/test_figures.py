@@ -53,9 +53,9 @@ def test_an_attempt_is_counted_by_how_it_ended(
         return REGISTRY.get_sample_value("trainwright_attempts_total", {"outcome": "failed"}) or 0
 
     monkeypatch.setattr("worker.run.provide", lambda *_: (None, None))
-    monkeypatch.setattr("worker.run.Trainer", Quick)
     settings = settings_for(tmp_path, database_url)
     site, before = Site(settings, Bell(settings)), count()
+    monkeypatch.setattr(site.trainers, "begin", Quick)
     office.job()
     run_job(site)
     site.close()

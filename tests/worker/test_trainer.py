@@ -46,7 +46,7 @@ def said_of(error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     ours, theirs = multiprocessing.Pipe()
     nowhere = str(tmp_path)
     order = Order(spec={}, packed=nowhere, scratch=nowhere, threads=1)
-    trainer.do(theirs, order, "cpu")
+    trainer.carry_out(order, theirs, "cpu")
     said: dict[str, Any] = json.loads(ours.recv_bytes())
     return said
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from tests.local.processes import eventually
 from tests.service import name_of
@@ -87,3 +88,14 @@ def test_it_does_not_outlive_whom_it_waits_for(trainers: Trainers) -> None:
     trainers.close()
     assert eventually(lambda: name_of(waiting) is None, 20)
     assert not pids()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+@pytest.mark.usefixtures("_server")
+def test_a_device_that_is_not_there_is_for_the_job_to_complain_of(tmp_path: Path) -> None:
+    trainers = Trainers("cuda")
+    trainers.prepare()
+    (waiting,) = pids()
+    wait_until_ready(waiting)
+    assert last_word(trainers.begin(order(tmp_path)))["type"] == "failed"
+    assert waiting not in pids()

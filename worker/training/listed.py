@@ -69,8 +69,7 @@ def lists_of(part: Part) -> Tensor | None:
     return lists
 
 
-def laid_out(network: nn.Module, data: Dataset) -> nn.Module:
-    """The network, its first weight as lists are summed by it, where the data are lists."""
+def lay_out(network: nn.Module, data: Dataset) -> None:
+    """Where the data are lists, lay the first weight as they are summed by it."""
     if data.training.inputs.dtype == PLACES:
         lay_by_columns(next(layer for layer in network.modules() if isinstance(layer, layers.Dense)))
-    return network

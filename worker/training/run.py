@@ -31,7 +31,7 @@ from worker.training.events import (
 )
 from worker.training.inputs import Feed
 from worker.training.layerwise import Layerwise
-from worker.training.listed import laid_out, listed
+from worker.training.listed import lay_out, listed
 from worker.training.loss import class_weights
 from worker.training.metrics import empty_sums
 from worker.training.network import build_network, on_the_same_weights
@@ -81,7 +81,8 @@ class Run:
         """Where in their split the validation examples are; None where they are all of one."""
         self.tally = Tally(device)
         self.feed = Feed(spec, data, self.clock, device, self.tally)
-        self.network = laid_out(build_network(spec, data.task, device), self.data)
+        self.network = build_network(spec, data.task, device)
+        lay_out(self.network, self.data)
         self.position = Position(normalization=asdict(data.normalization) if spec.warm_start else {})
         self.other_words = start_from is not None and reads_otherwise(data, start_from)
         if start_from is not None:
