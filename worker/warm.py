@@ -80,7 +80,7 @@ class Trainers:
     """Where a worker's trainers come from: one that is ready for the next job waits for it.
 
     So the job waits neither for a fork nor for what a device takes to be of use, which for a GPU is a good part of a
-    second. None is made beside a job, whose memory it would share.
+    second. It is made when a job has ended: beside the only one of a worker none takes memory of the device.
     """
 
     def __init__(self, device: str) -> None:
