@@ -2,7 +2,8 @@
 # reuse it. On Linux without a GPU, TORCH_INDEX=https://download.pytorch.org/whl/cpu saves gigabytes.
 
 RUN := .venv/bin/python
-TEST_PROCESSES ?= 2
+# One more than the cores of a small machine: many tests wait for real processes.
+TEST_PROCESSES ?= 3
 export TORCH_INDEX
 
 help:  ## this list

@@ -167,10 +167,10 @@ def optimizer_code(spec: JobSpec, refusals: Refusals) -> str:
             words = f"rho={technique.rho}, eps={technique.epsilon}, foreach=True"
             made = f"torch.optim.Adadelta(network.parameters(), {rate}, {words})"
         case Adagrad():
-            words = f"initial_accumulator_value={technique.initial_accumulator}, eps={technique.epsilon}, foreach=True"
+            words = f"initial_accumulator_value={technique.initial_accumulator}, eps={technique.epsilon}, fused=True"
             made = f"torch.optim.Adagrad(network.parameters(), {rate}, {words})"
         case RMSprop():
-            words = f"alpha={technique.alpha}, eps={technique.epsilon}, momentum={technique.momentum}"
+            words = f"alpha={technique.alpha}, eps={technique.epsilon}, momentum={technique.momentum}, foreach=True"
             made = f"torch.optim.RMSprop(network.parameters(), {rate}, {words}, centered={technique.centered})"
         case _:
             refusals.refuse("/optimizer/type", f"an optimizer of type {technique.type} is not written")

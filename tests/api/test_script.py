@@ -78,6 +78,7 @@ RUNS: dict[str, dict[str, Any]] = {
     },
     "starts": {"initialization": {"type": "lecun_normal"}, "optimizer": {"type": "radam"}},
     "without validation": {"dataset": {"id": "little"}, "optimizer": {"type": "adagrad"}},
+    "averages of squares": {"optimizer": {"type": "rmsprop", "momentum": 0.5, "centered": True}},
 }
 
 

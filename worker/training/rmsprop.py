@@ -57,8 +57,8 @@ class RMSprop(torch.optim.Optimizer):
         torch._foreach_addcmul_(squares, gradients, gradients, weight)
         if group["centered"]:
             means = self.averages("gradient_average", parameters)
-            torch._foreach_mul_(means, decay)
-            torch._foreach_add_(means, gradients, alpha=weight)
+            for mean, gradient in zip(means, gradients, strict=True):
+                mean.lerp_(gradient, kept * weight)
             squares = list(torch._foreach_addcmul(squares, means, means, -1.0))
             torch._foreach_clamp_min_(squares, 0.0)
         spreads = torch._foreach_sqrt(squares)
