@@ -1,7 +1,7 @@
 """The description of the API, finished: bodies that are parsed by hand, every error that can come, an example of
 everything."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
@@ -11,7 +11,6 @@ from pydantic import BaseModel
 
 from api import VERSION
 from api.dependencies import READ, scopes_of
-from api.examples import EXAMPLES
 from api.idempotent import once, once_without_body
 from api.resources import (
     CompleteUpload,
@@ -68,7 +67,7 @@ def sends(model: type[BaseModel], *media_types: str) -> Json:
     Args:
         media_types: other names of JSON that are taken.
     """
-    content = {"schema": {"$ref": REF + model.__name__}, "example": EXAMPLES[model.__name__]}
+    content: Json = {"schema": {"$ref": REF + model.__name__}}
     return {"requestBody": {"required": True, "content": dict.fromkeys(("application/json", *media_types), content)}}
 
 
@@ -84,6 +83,8 @@ def also(*statuses: int) -> dict[int | str, Json]:
 
 def describe(app: FastAPI, routers: Iterable[APIRouter]) -> Json:
     """The OpenAPI document."""
+    from api.examples import EXAMPLES  # now, for it takes a third of a second, which no start need wait for
+
     document = get_openapi(
         title="Trainwright",
         version=VERSION,
@@ -100,11 +101,11 @@ def describe(app: FastAPI, routers: Iterable[APIRouter]) -> Json:
         for route in router.routes:
             assert isinstance(route, APIRoute)
             for method in route.methods or ():
-                _finish(document["paths"][route.path_format][method.lower()], route)
+                _finish(document["paths"][route.path_format][method.lower()], route, EXAMPLES)
     return document
 
 
-def _finish(operation: Json, route: APIRoute) -> None:
+def _finish(operation: Json, route: APIRoute, examples: Mapping[str, Json]) -> None:
     operation.setdefault("security", [])  # said of what needs no key, too
     responses = operation["responses"]
     for status in _errors_of(operation, route):
@@ -112,13 +113,12 @@ def _finish(operation: Json, route: APIRoute) -> None:
             continue
         content = {"application/problem+json": {"schema": {"$ref": f"{REF}Problem"}}}
         responses[str(status)] = {"description": REASONS[status], "content": content}
-    for status, response in responses.items():
-        content = response.get("content", {}).get("application/json")
-        if status.startswith("2") and content is not None:
-            name = content["schema"].get("$ref", "").removeprefix(REF)
-            if name in EXAMPLES:
-                content.setdefault("example", EXAMPLES[name])
     operation["responses"] = dict(sorted(responses.items()))
+    shown = [operation.get("requestBody", {}), *(said for status, said in responses.items() if status.startswith("2"))]
+    for content in (content for said in shown for content in said.get("content", {}).values()):
+        name = content.get("schema", {}).get("$ref", "").removeprefix(REF)
+        if name in examples:
+            content.setdefault("example", examples[name])
 
 
 def _errors_of(operation: Json, route: APIRoute) -> set[int]:
