@@ -60,7 +60,7 @@ class Dense(nn.Linear):
         return x if self.norm is None else self.norm(x)
 
     def plain(self, x: Tensor) -> Tensor:
-        """W · x + b."""
+        """Without the norm."""
         return summed(x, self.weight, self.bias) if x.dtype == PLACES else super().forward(x)
 
 
@@ -88,12 +88,15 @@ class Convolution(nn.Conv2d):
         self.norm = norm
 
     def forward(self, x: Tensor) -> Tensor:
+        x = self.plain(x)
+        return x if self.norm is None else self.norm(x)
+
+    def plain(self, x: Tensor) -> Tensor:
+        """Without the norm."""
         if self.kernel_size == (1, 1) and self.stride != (1, 1):
             pixels = F.avg_pool2d(x, 1, self.stride)
-            x = F.conv2d(pixels, self.weight, self.bias, groups=self.groups)
-        else:
-            x = super().forward(x)
-        return x if self.norm is None else self.norm(x)
+            return F.conv2d(pixels, self.weight, self.bias, groups=self.groups)
+        return super().forward(x)
 
 
 class ChannelNorm(nn.LayerNorm):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from models.spec.initialization import Lsuv
 from models.spec.layers import plan_of
 from models.spec.starts import starts_of
-from worker.training.layers import Dense
+from worker.training.layers import Convolution, Dense
 from worker.training.network import module_name
 from worker.training.run import Run
 
@@ -61,16 +61,9 @@ def scale_to_unit_variance(network: nn.Module, inputs: Tensor, layers: Mapping[s
 
 def rescale(start: Lsuv, layer: nn.Module, inputs: tuple[Tensor]) -> None:
     """w ← w / √Var(outputs), until the variance is near 1."""
-    assert isinstance(layer, nn.Linear | nn.Conv2d)
+    assert isinstance(layer, Dense | Convolution)
     for _ in range(start.max_iterations):
-        variance = plain_outputs(layer, inputs[0]).var(correction=0)
+        variance = layer.plain(inputs[0]).var(correction=0)
         if not 0.0 < variance < torch.inf or abs(variance - 1.0) < start.tolerance:
             return
         layer.weight.div_(variance.sqrt())
-
-
-def plain_outputs(layer: nn.Linear | nn.Conv2d, x: Tensor) -> Tensor:
-    """Without the layer's norm."""
-    if isinstance(layer, Dense):
-        return layer.plain(x)
-    return nn.Linear.forward(layer, x) if isinstance(layer, nn.Linear) else nn.Conv2d.forward(layer, x)

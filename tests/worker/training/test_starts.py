@@ -14,6 +14,7 @@ from tests.worker.training.little import bars, last_of, load, pack_images, run
 from tests.worker.training.test_loop import interrupted, same_bits
 from worker.training import run as run_module
 from worker.training.dropout import NamedDropout
+from worker.training.layers import Convolution, Dense
 from worker.training.lsuv import calibrate, scale_to_unit_variance
 from worker.training.network import build_network
 from worker.training.run import Run
@@ -126,8 +127,9 @@ def stack() -> tuple[nn.Module, list[nn.Linear | nn.Conv2d]]:
     """Convolution, norm, ReLU, dense layer with a bias, tanh, dense layer: all far from unit variance."""
     torch.manual_seed(0)
     network = nn.Sequential(
-        nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), nn.Flatten(), nn.Linear(216, 20), nn.Tanh(), nn.Linear(20, 4)
-    )
+        Convolution(3, 6, 3, padding="valid", bias=True), nn.BatchNorm2d(6), nn.ReLU(), nn.Flatten(),
+        Dense(216, 20, bias=True), nn.Tanh(), Dense(20, 4, bias=True),
+    )  # fmt: skip
     network.add_module("dropout", nn.Identity())
     layers = [layer for layer in network if isinstance(layer, nn.Linear | nn.Conv2d)]
     for layer in layers:
