@@ -42,7 +42,12 @@ def celery_app(settings: Settings) -> Celery:
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,  # a worker waits for its broker as long as it takes
         broker_connection_timeout=1,
-        broker_transport_options={"socket_connect_timeout": 1, "socket_timeout": 30, "retry_on_timeout": False},
+        broker_transport_options={
+            "socket_connect_timeout": 1,
+            "socket_timeout": 30,
+            "retry_on_timeout": False,
+            "max_retries": 0,  # of whoever rings
+        },
         task_publish_retry=False,
         enable_utc=True,
     )
