@@ -1,11 +1,15 @@
-"""Contestants in processes of their own, one after another, A B C A B C …; medians, spread, and what else the machine
-did meanwhile.
+"""Contestants in processes of their own that take turns of about a second, A B C A B C …, and stand still between them;
+medians, spread, and what else the machine did meanwhile.
+
+On a shared machine the same step takes a half more time in one second than in another. Whoever is held against whom
+takes turns with it, so that both have the same seconds.
 """
 
 import json
 import math
 import os
 import platform
+import random
 import signal
 import statistics
 import subprocess
@@ -13,12 +17,12 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from worker.allocator import trainer_environment
 
@@ -26,7 +30,9 @@ ROOT = Path(__file__).parents[1]
 CORES = len(os.sched_getaffinity(0))
 TICKS = os.sysconf("SC_CLK_TCK")
 PATIENCE = 120.0
-"""Seconds after which a contestant is given up."""
+"""Seconds without a word after which a contestant is given up."""
+BESIDE = 2
+"""Contestants that take turns with the one they are held against: all of them are in memory."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,7 @@ class Contestant:
     python: str = sys.executable
     arguments: Sequence[str] = ()
     variables: Mapping[str, str] = field(default_factory=dict)
+    precision: str = "float32"
     is_tuned: bool = False
     """Memory and threads are told what they are in our trainers; otherwise they do as they come."""
 
@@ -54,6 +61,8 @@ TUNES = ("MALLOC_", "GOMP_")
 
 @dataclass(frozen=True)
 class Measurement:
+    """A turn."""
+
     seconds: float
     examples: int
     cpu_seconds: float
@@ -69,6 +78,10 @@ class Measurement:
         return self.examples / self.seconds
 
 
+Clocks = tuple[float, float, float]
+"""Seconds: of the wall, of all processors that were busy, of a contestant's."""
+
+
 class GaveUp(Exception):
     """The last words of a contestant that did not reach the end."""
 
@@ -78,56 +91,136 @@ def contest(
 ) -> dict[str, Any]:
     """Rates, processor time and load of every contestant, as JSON; those that cannot run are left out, with a note.
 
-    No round begins that would, by the longest one so far, end after so many `seconds`.
+    Each takes turns with the first one of its precision, a few of them in a heat, in so many `rounds`; no round but the
+    first begins that would, by the longest one so far, end after the heat's share of so many `seconds`. Raises GaveUp
+    where that first one cannot run.
     """
-    begun = last = time.monotonic()
-    longest = 0.0
     measured: dict[str, list[Measurement]] = {one.name: [] for one in contestants}
+    against: dict[str, list[float]] = {one.name: [] for one in contestants}
     left_out: dict[str, str] = {}
-    for number in range(rounds):
-        longest, last = max(longest, time.monotonic() - last), time.monotonic()
-        if last - begun + longest > seconds:
-            say(f"{number} rounds are enough: the next one would take too long")
-            break
-        for one in contestants:
-            if one.name in left_out:
-                continue
-            try:
-                result = race(one, arguments)
-            except GaveUp as error:
-                left_out[one.name] = str(error)
-                say(f"round {number + 1}  {one.name}: left out: {error}")
-                continue
-            measured[one.name].append(result)
-            say(f"round {number + 1}  {one.name}: {result.rate:,.0f}/s, other load {result.other_load:.2f} cores")
-    rows = [summary(name, results) for name, results in measured.items() if results and name not in left_out]
-    done = max((len(results) for results in measured.values()), default=0)
+    heats = heats_of(contestants)
+    for heat in heats:
+        turns = run(heat, arguments, rounds, seconds / len(heats), left_out)
+        ours = turns[heat[0].name]
+        for name, theirs in turns.items():
+            measured[name] += theirs
+            against[name] += [mine.rate / other.rate for mine, other in zip(ours, theirs, strict=True)]
+            say(f"{name}: {median(theirs):,.0f}/s, {statistics.median(against[name]):.2f}×, {len(theirs)} rounds")
+    rows = [summary(name, found, against[name]) for name, found in measured.items() if found]
+    done = min(len(found) for found in measured.values() if found)
     return {"contestants": rows, "left_out": left_out, "rounds": done, **surroundings()}
 
 
-def race(one: Contestant, arguments: Sequence[str]) -> Measurement:
-    """Raises GaveUp with what it wrote last."""
-    command = [one.python, "-m", f"benchmarks.contestants.{one.module}", *arguments, *one.arguments]
-    variables = environment_of(one)
-    with tempfile.TemporaryFile("w+") as words:
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": words}
-        process = subprocess.Popen(command, cwd=ROOT, env=variables, text=True, start_new_session=True, **pipes)  # type: ignore[call-overload]
-        begun = time.monotonic()
-        end = threading.Timer(PATIENCE, os.killpg, (process.pid, signal.SIGKILL))
-        end.start()
+def heats_of(contestants: Sequence[Contestant]) -> list[list[Contestant]]:
+    """The first one of each precision with a few others of it."""
+    heats = []
+    for precision in dict.fromkeys(one.precision for one in contestants):
+        ours, *others = (one for one in contestants if one.precision == precision)
+        heats += [[ours, *others[start : start + BESIDE]] for start in range(0, max(1, len(others)), BESIDE)]
+    return heats
+
+
+def run(
+    heat: Sequence[Contestant], arguments: Sequence[str], rounds: int, seconds: float, left_out: dict[str, str]
+) -> dict[str, list[Measurement]]:
+    """The turns of each. Whoever gives up is `left_out`, with its last words, unless it is the first: that raises."""
+    begun, longest = time.monotonic(), 0.0
+    chance = random.Random(0)  # noqa: S311
+    turns: dict[str, list[Measurement]] = {one.name: [] for one in heat}
+    running: dict[str, Running] = {}
+
+    @contextmanager
+    def watched(name: str) -> Iterator[None]:
         try:
-            found = followed(process)
+            yield
+        except GaveUp as error:
+            if name == heat[0].name:
+                raise
+            left_out[name] = str(error)
+            del turns[name]
+            say(f"{name}: left out: {error}")
+
+    with ExitStack() as stack:
+        for one in heat:
+            with watched(one.name):
+                running[one.name] = stack.enter_context(entered(one, arguments))
+        for number in range(rounds):
+            last = time.monotonic()
+            if number and last - begun + longest > seconds:
+                break
+            for name in chance.sample(list(turns), len(turns)):
+                with watched(name):
+                    turns[name].append(running[name].turn())
+            longest = max(longest, time.monotonic() - last)
+    return turns
+
+
+def race(one: Contestant, arguments: Sequence[str]) -> Measurement:
+    """One turn. Raises GaveUp."""
+    with entered(one, arguments) as running:
+        return running.turn()
+
+
+class Running:
+    """The process of a contestant, with those that it has started. It stands still unless it has its turn."""
+
+    def __init__(self, process: "subprocess.Popen[str]", words: IO[str]) -> None:
+        self.process, self.words = process, words
+        self.heard()
+
+    def turn(self) -> Measurement:
+        """Raises GaveUp."""
+        assert self.process.stdin is not None
+        os.killpg(self.process.pid, signal.SIGCONT)
+        before = self.clocks()
+        with suppress(BrokenPipeError):  # it has ended
+            self.process.stdin.write("\n")
+            self.process.stdin.flush()
+        said, after = self.heard()
+        wall, busy, own = (then - first for then, first in zip(after, before, strict=True))
+        load = max(0.0, busy - own) / wall
+        return Measurement(said["seconds"], said["examples"], own, load, said["versions"], said["operations"])
+
+    def heard(self) -> tuple[dict[str, Any], Clocks]:
+        """That it is warm, or what it says of its turn, and the clocks then; from there on it stands still. Raises
+        GaveUp with what it wrote last.
+        """
+        assert self.process.stdout is not None
+        end = threading.Timer(PATIENCE, os.killpg, (self.process.pid, signal.SIGKILL))
+        end.start()
+        begun = time.monotonic()
+        try:
+            for line in self.process.stdout:
+                if line.startswith('{"event"'):
+                    clocks = self.clocks()
+                    os.killpg(self.process.pid, signal.SIGSTOP)
+                    return json.loads(line), clocks
         finally:
             end.cancel()
+        if time.monotonic() - begun >= PATIENCE:
+            raise GaveUp(f"no word for {PATIENCE:.0f} s")
+        self.words.seek(0)
+        raise GaveUp((self.words.read().strip().splitlines() or ["it said nothing"])[-1][:200])
+
+    def clocks(self) -> Clocks:
+        return time.perf_counter(), busy_seconds(), cpu_seconds_of_group(self.process.pid)
+
+
+@contextmanager
+def entered(one: Contestant, arguments: Sequence[str]) -> Iterator[Running]:
+    """After its warm-up. Raises GaveUp."""
+    command = [one.python, "-m", f"benchmarks.contestants.{one.module}", *arguments, *one.arguments]
+    command.append(f"--precision={one.precision}")
+    with tempfile.TemporaryFile("w+") as words:
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": words}
+        # A group of this session: if this process ends while it stands still, the system wakes it and hangs up on it.
+        process = subprocess.Popen(command, cwd=ROOT, env=environment_of(one), text=True, process_group=0, **pipes)  # type: ignore[call-overload]
+        try:
+            yield Running(process, words)
+        finally:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-        if found is None and time.monotonic() - begun >= PATIENCE:
-            raise GaveUp(f"not done after {PATIENCE:.0f} s")
-        if found is None:
-            words.seek(0)
-            raise GaveUp((words.read().strip().splitlines() or ["it said nothing"])[-1][:200])
-        return found
+            process.communicate()
 
 
 def environment_of(one: Contestant) -> dict[str, str]:
@@ -139,26 +232,6 @@ def environment_of(one: Contestant) -> dict[str, str]:
 def tuned(contestants: Sequence[Contestant]) -> list[Contestant]:
     """The same ones under names of their own."""
     return [replace(one, name=f"{one.name}, tuned", is_tuned=True) for one in contestants]
-
-
-def followed(process: "subprocess.Popen[str]") -> Measurement | None:
-    """Looks at the clocks where the contestant says that its measured steps begin and end."""
-    assert process.stdout is not None
-    begun: tuple[float, float, float] | None = None
-    for line in process.stdout:
-        if not line.startswith('{"event"'):
-            continue
-        message = json.loads(line)
-        now = (time.perf_counter(), busy_seconds(), cpu_seconds_of_group(process.pid))
-        if message["event"] == "begin":
-            begun = now
-        else:
-            assert begun is not None
-            wall, busy, own = (after - before for after, before in zip(now, begun, strict=True))
-            load = max(0.0, busy - own) / wall
-            versions, operations = message["versions"], message.get("operations", {})
-            return Measurement(message["seconds"], message["examples"], own, load, versions, operations)
-    return None
 
 
 def busy_seconds() -> float:
@@ -180,17 +253,28 @@ def cpu_seconds_of_group(group: int) -> float:
     return total / TICKS
 
 
-def summary(name: str, results: Sequence[Measurement]) -> dict[str, Any]:
-    rates = [result.rate for result in results]
+def median(turns: Sequence[Measurement]) -> float:
+    """Examples a second."""
+    return statistics.median(turn.rate for turn in turns)
+
+
+def summary(name: str, turns: Sequence[Measurement], against: Sequence[float]) -> dict[str, Any]:
     return {
         "name": name,
-        "rate": statistics.median(rates),
-        "lowest": min(rates),
-        "highest": max(rates),
-        "cpu_microseconds": statistics.median(1e6 * one.cpu_seconds / one.examples for one in results),
-        "other_load": max(result.other_load for result in results),
-        "versions": results[0].versions,
+        "rate": median(turns),
+        "rates": middle_half([turn.rate for turn in turns]),
+        "against": statistics.median(against),
+        "againsts": middle_half(against),
+        "cpu_microseconds": statistics.median(1e6 * turn.cpu_seconds / turn.examples for turn in turns),
+        "other_load": statistics.median(turn.other_load for turn in turns),
+        "versions": turns[0].versions,
     }
+
+
+def middle_half(values: Sequence[float]) -> tuple[float, float]:
+    """The quartiles around the median."""
+    lower, _, upper = statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else [*values] * 3
+    return lower, upper
 
 
 def surroundings(**versions: str) -> dict[str, Any]:

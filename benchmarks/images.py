@@ -1,7 +1,7 @@
 """W4: training on a folder of JPEGs, decoded once into a packed array that is mapped into memory, against decoding them
 every epoch, as others do. What decoding once costs is told beside it.
 
-Writes docs/benchmarks.json and docs/benchmarks.md. Usage: python -m benchmarks.images [jpeg64] [jpeg224] [--rounds 3]
+Writes docs/benchmarks.json and docs/benchmarks.md. Usage: python -m benchmarks.images [jpeg64] [jpeg224] [--rounds 8]
 """
 
 import argparse
@@ -25,8 +25,8 @@ from worker.ingest import ingest
 OURS = "this engine"
 SIDES = {"jpeg64": 64, "jpeg224": 224}
 COUNTS = {"jpeg64": 12_800, "jpeg224": 3_200}
-STEPS = {"jpeg64": (20, 150), "jpeg224": (10, 50)}
-"""To warm up, and to measure."""
+STEPS = {"jpeg64": (20, 30), "jpeg224": (10, 15)}
+"""To warm up, and of a turn."""
 OCTAVES = (2, 4, 8, 16, 32, 64, 128)
 CLASSES = 10
 QUALITY = 90
@@ -35,8 +35,8 @@ QUALITY = 90
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("workloads", nargs="*", choices=[*SIDES, []], metavar="WORKLOAD", help=", ".join(SIDES))
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--steps", type=int, help="to measure, instead of as many as usual")
+    parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--steps", type=int, help="of a turn, instead of as many as usual")
     options = parser.parse_args()
     missing = peers.install()
     for workload in options.workloads or list(SIDES):
@@ -56,11 +56,10 @@ def measure(workload: str, folder: Path, rounds: int, asked: int | None) -> dict
     order = [workload, str(folder), f"--warm-up={warm_up}", f"--steps={steps}", f"--threads={CORES}"]
     return contest(contestants(), order, rounds) | {
         "title": f"W4: a folder of JPEGs of {side} × {side} pixels",
-        "ours": OURS,
         "unit": "images",
         "command": " ".join(["python -m benchmarks.images", *sys.argv[1:]]),
-        "about": f"{steps} steps after {warm_up} of warm-up, on {count:,} pictures of {size / 1024:.0f} KiB: random "
-        "resized crops and mirroring, three convolutions of 16, 32 and 64 filters (the first with kernel "
+        "about": f"Turns of {steps} steps, after {warm_up} of warm-up, on {count:,} pictures of {size / 1024:.0f} KiB: "
+        "random resized crops and mirroring, three convolutions of 16, 32 and 64 filters (the first with kernel "
         f"{'7 and stride 8' if side > 100 else '5 and stride 4'}, the others 3 and 2), the mean over the places, one "
         f"dense layer. Decoding and packing them for ours took {seconds:.1f} s once ({count / seconds:,.0f} images/s "
         f"on one core, hashed and synced to the disk), which no rate below counts. {TUNED}",
@@ -69,7 +68,7 @@ def measure(workload: str, folder: Path, rounds: int, asked: int | None) -> dict
 
 
 def contestants() -> list[Contestant]:
-    python, replicas, low = str(peers.PYTHON), (f"--replicas={CORES}",), ("--precision=bfloat16",)
+    python, replicas, low = str(peers.PYTHON), (f"--replicas={CORES}",), "bfloat16"
     ours = partial(Contestant, module="engine", is_tuned=True)
     best = partial(Contestant, module="best", is_tuned=True)
     loops = [
@@ -82,10 +81,10 @@ def contestants() -> list[Contestant]:
     return [
         ours(OURS),
         ours(f"{OURS}, {CORES} replicas", arguments=replicas),
-        ours(f"{OURS}, bfloat16", arguments=low),
+        ours(f"{OURS}, bfloat16", precision=low),
         best("best loop by hand, decoded once"),
         best(f"best loop by hand, decoded once, {CORES} replicas", arguments=replicas),
-        best("best loop by hand, decoded once, bfloat16", arguments=low),
+        best("best loop by hand, decoded once, bfloat16", precision=low),
         *loops,
         *tuned(loops),
         *(

@@ -41,8 +41,8 @@ def keras(backend: str, precision: str = "float32", *, decoded: bool = False) ->
     """
     variables = {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "2"}
     how = [*(["decoded once"] if decoded else []), *([] if precision == "float32" else [precision])]
-    arguments = (f"--precision={precision}", *(["--decoded"] if decoded else []))
-    return Contestant(", ".join([f"Keras on {backend}", *how]), "keras_fit", str(PYTHON), arguments, variables)
+    name, arguments = ", ".join([f"Keras on {backend}", *how]), ["--decoded"] if decoded else []
+    return Contestant(name, "keras_fit", str(PYTHON), arguments, variables, precision)
 
 
 def pip(folder: Path, *pins: str) -> bool:

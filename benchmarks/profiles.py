@@ -52,11 +52,11 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             prepare(workload, Path(folder))
             order = [workload, folder, f"--warm-up={STEPS}", f"--steps={STEPS}", "--threads=1", "--profiled"]
-            order.append(f"--precision={precision}")
             found: dict[str, list[dict[str, float]]] = {"engine": [], "best": []}
             for _ in range(options.rounds):
                 for module, measured in found.items():
-                    measured.append(by_kind(race(Contestant(module, module, is_tuned=True), order)))
+                    one = Contestant(module, module, precision=precision, is_tuned=True)
+                    measured.append(by_kind(race(one, order)))
         ours, best = (middle(found[module]) for module in ("engine", "best"))
         say(f"{name}: {sum(ours.values()):.1f} ms, the best loop {sum(best.values()):.1f} ms")
         rows += table_of(name, ours, best)

@@ -19,18 +19,19 @@ PAGE = DOCS / "benchmarks.md"
 HEAD = """# How fast it is
 
 Written by the scripts of `benchmarks/`; run one yourself and the page tells of your machine. Contestants are processes
-of their own that take turns, A B C A B C …, each after a warm-up; a rate is the median of its rounds, with the lowest
-and the highest beside it. All have the same cores and threads; where a table says nothing else, glibc's allocator keeps
-freed memory for all, as it does for our trainers. *Processor time* is that of the contestant and its children for one
-example; *other load* is how many cores everybody else kept busy at worst: where it is not near 0, the rates say little
-and the processor times more. *Ours against it* is our rate divided by the contestant's, both in the same precision:
-float32, or bfloat16 where its name says so.
+of their own that take turns of about a second, A B C A B C …, each after a warm-up, and stand still between them, for
+the same step may take half as long again a few seconds later. *Ours against it* is our rate divided by the contestant's
+in the turn beside it, both in the same precision: float32, or bfloat16 where its name says so. Rates and ratios are
+medians of all turns, with the quartiles beside them. All have the same cores and threads; where a table says nothing
+else, glibc's allocator keeps freed memory for all, as it does for our trainers. *Processor time* is that of the
+contestant and its children for one example; *other load* is how many cores everybody else kept busy: where it is not
+near 0, the rates say little and the processor times more.
 
 What a contestant does can be read in `benchmarks/contestants/`: the same network, batch, loss, optimizer and kinds of
 augmentation; only training steps are measured, without evaluation. One difference is left as people write it: L2 on
-images is a penalty on the kernels for ours and for Keras, before clipping, and the optimizer's weight decay of all
-weights for loops in PyTorch, after it, which is a little less work. Ours goes through a spec (`benchmarks/workloads/`)
-and the engine that `python -m worker train` and every trainer run.
+images is a penalty on the kernels for ours, the best loop and Keras, before clipping, and the optimizer's weight decay
+of all weights for other loops in PyTorch, after it, which is a little less work. Ours goes through a spec
+(`benchmarks/workloads/`) and the engine that `python -m worker train` and every trainer run.
 """
 
 EXPECTED = {
@@ -222,20 +223,18 @@ def heading(result: dict[str, Any]) -> list[str]:
 def contest_section(result: dict[str, Any]) -> str:
     rows = result["contestants"]
     unit = result["unit"]
-    rates = {row["name"]: row["rate"] for row in rows}
     lines = [
         *heading(result),
-        f"| contestant | {unit}/s | lowest – highest | ours against it, same precision | processor time | other load "
-        "| versions |",
-        "|---|---|---|---|---|---|---|",
+        f"| contestant | {unit}/s | quartiles | ours against it, same precision | quartiles | processor time "
+        "| other load | versions |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for row in sorted(rows, key=lambda row: -row["rate"]):
-        ours = rates.get(result["ours"] + (", bfloat16" if "bfloat16" in row["name"] else ""))
-        against = "" if ours is None else f"{ours / row['rate']:.2f}×"
+        (slow, fast), (behind, ahead) = row["rates"], row["againsts"]
         versions = ", ".join(f"{name} {number}" for name, number in row["versions"].items())
         lines.append(
-            f"| {row['name']} | {row['rate']:,.0f} | {row['lowest']:,.0f} – {row['highest']:,.0f} | {against} "
-            f"| {row['cpu_microseconds']:,.0f} µs | {row['other_load']:.2f} | {versions} |"
+            f"| {row['name']} | {row['rate']:,.0f} | {slow:,.0f} – {fast:,.0f} | {row['against']:.2f}× "
+            f"| {behind:.2f} – {ahead:.2f} | {row['cpu_microseconds']:,.0f} µs | {row['other_load']:.2f} | {versions} |"
         )
     left_out = [f"Left out: {name} ({why})." for name, why in result["left_out"].items()]
     return "\n".join(lines) + "\n" + "".join(f"\n{line}\n" for line in left_out)

@@ -180,8 +180,8 @@ def run_images(race: Race) -> None:
     first, *others = replicas
     pool = ThreadPoolExecutor(race.replicas, initializer=torch.set_num_threads, initargs=(torch.get_num_threads(),))
     submit = pool.submit if others else at_once
-    decay = 0.0 if race.is_jpeg else 2e-4
-    optimizer = torch.optim.SGD(first.parameters, lr=0.05, momentum=0.9, weight_decay=decay, fused=True)
+    kernels: list[Tensor] = [] if race.is_jpeg else [one for one in first.parameters if one.dim() > 1]
+    optimizer = torch.optim.SGD(first.parameters, lr=0.05, momentum=0.9, fused=True)
 
     def make(places: Tensor) -> tuple[Tensor, Tensor]:
         return changed(race, images.index_select(0, places)), labels.index_select(0, places)
@@ -198,6 +198,9 @@ def run_images(race: Race) -> None:
             done.result()
         for one in others:
             torch._foreach_add_(first.gradients(), one.gradients())
+        if kernels:
+            with torch.no_grad():
+                torch._foreach_add_([one.grad for one in kernels if one.grad is not None], kernels, alpha=2e-4)
         if race.clips:
             torch.nn.utils.clip_grad_norm_(first.parameters, 1.0, foreach=True)
         optimizer.param_groups[0]["lr"] = 0.05 * rate_at(race, step)

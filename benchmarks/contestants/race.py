@@ -1,4 +1,4 @@
-"""What every contestant does: read its orders, train, and tell when the measured steps begin and end."""
+"""What every contestant does: read its orders, train, and wait for its turn when it is warm and after each one."""
 
 import argparse
 import json
@@ -19,12 +19,13 @@ LABELS = 10
 
 @dataclass
 class Race:
-    """Counts steps; says `begin` when the warm-up is over and `end` when all is."""
+    """Counts steps; says `warm` when the warm-up is over and `turn` after each turn."""
 
     workload: str
     data: Path
     warm_up: int
     steps: int
+    """Of a turn."""
     threads: int
     precision: str
     replicas: int = 1
@@ -68,24 +69,29 @@ class Race:
         return paths, [classes.index(path.parent.name) for path in paths]
 
     def step_done(self) -> None:
-        """Ends the process after the last step, as soon as whoever measures has looked at it."""
+        """Waits behind the warm-up and each turn until it is told to go on; ends the process where nobody will."""
         self.done += 1
-        if self.done == self.warm_up:
-            if self.profiled:
-                from torch.profiler import ProfilerActivity, profile
-
-                self.profiler = profile(activities=[ProfilerActivity.CPU])
-                self.profiler.start()
-            tell({"event": "begin"})
-            self.begun = time.perf_counter()
-        elif self.done == self.warm_up + self.steps:
-            seconds = time.perf_counter() - self.begun
-            versions = {name: version(name) for name in self.libraries}
-            examples = self.steps * self.batch_size
-            message = {"event": "end", "seconds": seconds, "examples": examples, "versions": versions}
-            tell(message | ({"operations": self.operations()} if self.profiled else {}))
-            sys.stdin.readline()
+        turns, rest = divmod(self.done - self.warm_up, self.steps)
+        if turns < 0 or rest:
+            return
+        seconds = time.perf_counter() - self.begun
+        tell(
+            {
+                "event": "turn" if turns else "warm",
+                "seconds": seconds,
+                "examples": self.steps * self.batch_size,
+                "versions": {name: version(name) for name in self.libraries},
+                "operations": self.operations() if self.profiler else {},
+            }
+        )
+        if not sys.stdin.readline():
             os._exit(0)
+        if self.profiled:
+            from torch.profiler import ProfilerActivity, profile
+
+            self.profiler = profile(activities=[ProfilerActivity.CPU])
+            self.profiler.start()
+        self.begun = time.perf_counter()
 
     def operations(self) -> dict[str, float]:
         """Seconds that each took by itself, of those in this thread."""

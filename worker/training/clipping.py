@@ -33,10 +33,11 @@ def norms(tensors: list[Tensor], norm_type: float) -> Tensor:
 
 def clip_by_global_norm(gradients: list[Tensor], norm: Tensor, max_norm: float) -> Tensor:
     """Scales all gradients, in place, by min(1, max_norm / (norm + 1e-6)) and says whether that was below 1 (Pascanu et
-    al. 2013, 1211.5063).
+    al. 2013, 1211.5063). On a processor, where asking is not waiting, nothing is multiplied by 1.
     """
     scale = max_norm / (norm + CLIP_EPSILON)
-    torch._foreach_mul_(gradients, scale.clamp(max=1.0))
+    if not scale.is_cpu or not scale >= 1.0:
+        torch._foreach_mul_(gradients, scale.clamp(max=1.0))
     return scale < 1.0
 
 

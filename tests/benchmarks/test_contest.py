@@ -1,0 +1,94 @@
+"""Contestants take turns, and stand still between them."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from benchmarks import contest, training
+from benchmarks.contest import Contestant, GaveUp, entered, heats_of
+
+OURS = Contestant("ours", "engine", is_tuned=True)
+BEST = Contestant("best", "best", is_tuned=True)
+NOBODY = Contestant("nobody", "nobody")
+ORDER = ["--warm-up=1", "--steps=1", "--threads=1"]
+LEFT_ALONE = """
+import sys, time
+from benchmarks.contest import Contestant, entered
+with entered(Contestant("best", "best"), sys.argv[1:]) as running:
+    print(running.process.pid, flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.fixture(scope="module")
+def order(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    folder = tmp_path_factory.mktemp("data")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setitem(training.SHAPES, "fashion", (200, 28, 28, 1))
+        training.prepare(folder, "fashion", None)
+    return ["fashion", str(folder), *ORDER]
+
+
+def state_of(pid: int) -> str:
+    """T: it is stopped."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def test_each_is_held_against_the_first_of_its_precision() -> None:
+    low = [Contestant(f"low {number}", "best", precision="bfloat16") for number in range(2)]
+    high = [Contestant(f"high {number}", "best") for number in range(4)]
+    heats = [[one.name for one in heat] for heat in heats_of([high[0], low[0], *high[1:], low[1]])]
+    assert heats == [["high 0", "high 1", "high 2"], ["high 0", "high 3"], ["low 0", "low 1"]]
+
+
+def test_who_cannot_run_is_left_out_and_all_others_have_their_turns(order: list[str]) -> None:
+    result = contest.contest([OURS, BEST, NOBODY], order, rounds=2)
+    assert result["rounds"] == 2
+    assert [row["name"] for row in result["contestants"]] == ["ours", "best"]
+    assert "No module named benchmarks.contestants.nobody" in result["left_out"]["nobody"]
+    ours, best = result["contestants"]
+    assert ours["against"] == 1.0
+    assert best["rates"][0] <= best["rate"] <= best["rates"][1]
+    assert best["againsts"][0] <= best["against"] <= best["againsts"][1]
+    assert 0.0 < best["cpu_microseconds"] < 1e6
+
+
+def test_nothing_is_held_against_one_that_cannot_run(order: list[str]) -> None:
+    with pytest.raises(GaveUp, match="No module named"):
+        contest.contest([NOBODY, BEST], order, rounds=1)
+
+
+def test_it_stands_still_between_its_turns(order: list[str]) -> None:
+    with entered(BEST, order) as running:
+        pid = running.process.pid
+        states = [state_of(pid)]
+        assert running.turn().examples == 128
+        states.append(state_of(pid))
+    assert states == ["T", "T"]
+
+
+def test_one_that_ends_or_says_nothing_gives_up(order: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    with entered(BEST, order) as running:
+        os.killpg(running.process.pid, signal.SIGKILL)
+        with pytest.raises(GaveUp, match="it said nothing"):
+            running.turn()
+    monkeypatch.setattr(contest, "PATIENCE", 0.2)
+    with pytest.raises(GaveUp, match="no word for 0 s"), entered(BEST, order):
+        pass
+
+
+def test_nobody_stays_behind_an_end_without_a_goodbye(order: list[str]) -> None:
+    command = [sys.executable, "-c", LEFT_ALONE, *order]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as whole:
+        assert whole.stdout is not None
+        pid = int(whole.stdout.readline())
+        whole.kill()
+    end = time.monotonic() + 10.0
+    while Path(f"/proc/{pid}").exists() and state_of(pid) != "Z":
+        assert time.monotonic() < end
+        time.sleep(0.05)
