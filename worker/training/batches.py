@@ -1,13 +1,11 @@
 """How replicas get their parts of each batch.
 
 A small one is made whole, by one thread: threads that have many little things to do keep each other waiting for Python.
-Where replicas have threads of their own, the first of these to be done with its part of a step makes the next step's
-batch, beside whoever is not done yet and beside the update of the weights. The replicas make their parts of a large one
-themselves, at the same time.
+Of a large one the parts are made one by one. Where replicas have threads of their own, those that are done with their
+parts of a step make the next step's batch, beside whoever is not done yet and beside the update of the weights.
 """
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from functools import cache, partial
 from math import prod
 from typing import NamedTuple
@@ -50,7 +48,7 @@ class Batches:
         self.part = data.training
         self.numbers = prod(data.task.input_shape)
         self.ahead = ReadAhead(self.part.inputs)
-        self.coming: tuple[Place, Future[Sequence[Make]]] | None = None
+        self.coming: tuple[Place, Callable[[], Sequence[Make]]] | None = None
 
     def read_ahead(self, positions: Tensor) -> None:
         """Ask the disk for these examples, a step before they are needed."""
@@ -60,7 +58,7 @@ class Batches:
     def parts(self, positions: Tensor, place: Place) -> Sequence[Make]:
         """How each replica gets its part of the batch of these examples."""
         coming, self.coming = self.coming, None
-        return coming[1].result() if coming is not None and coming[0] == place else self.begun(positions, place)
+        return coming[1]() if coming is not None and coming[0] == place else self.begun(positions, place)
 
     def begun(self, positions: Tensor, place: Place) -> Sequence[Make]:
         replicas = self.replicas
@@ -78,10 +76,17 @@ class Batches:
         return Batch(inputs, targets, counts)
 
     def prepare(self, positions: Tensor, place: Place) -> None:
-        """Have a batch that will be asked for made by a thread of the replicas, once it has done what it has to do."""
+        """Have a batch that will be asked for made by the threads of the replicas, once they have done what they have
+        to do.
+        """
         pool = self.replicas.pool
-        if pool is not None and len(positions) and not self.is_large(positions):
-            self.coming = (place, pool.submit(self.begun, positions, place))
+        if pool is None or not len(positions):
+            return
+        if self.is_large(positions):
+            makes = [pool.submit(make).result for make in self.begun(positions, place)]
+            self.coming = (place, lambda: makes)
+        else:
+            self.coming = (place, pool.submit(self.begun, positions, place).result)
 
     def is_large(self, positions: Tensor) -> bool:
         return len(positions) * self.numbers >= LARGE_BATCH

@@ -61,9 +61,9 @@ class Replicas:
         self.threads = torch.get_num_threads()
         self.each_has = max(1, self.threads // len(all_of_them))
         self.pool: ThreadPoolExecutor | None = None
-        beside = min(len(self.others), self.threads - 1)
-        if beside and device == "cpu":
-            self.pool = ThreadPoolExecutor(beside, "replica", torch.set_num_threads, (self.each_has,))
+        at_once = min(len(all_of_them), self.threads)
+        if at_once > 1 and device == "cpu":
+            self.pool = ThreadPoolExecutor(at_once, "replica", torch.set_num_threads, (self.each_has,))
 
     def __len__(self) -> int:
         return len(self.all)
@@ -98,18 +98,13 @@ class Replicas:
         meanwhile: Callable[[], None] | None = None,
     ) -> list[Result]:
         """The results of every replica's work on its part, as many at the same time as there are cores; the last
-        replicas have nothing to do where there are fewer parts. `meanwhile` is called when the others have begun.
+        replicas have nothing to do where there are fewer parts. `meanwhile` is called first, or when all have begun.
         """
         working = list(zip(self.all, parts, strict=False))
-        waiting = [] if self.pool is None else [self.pool.submit(work, *one) for one in working[1:]]
+        waiting = [] if self.pool is None else [self.pool.submit(work, *one) for one in working]
         if meanwhile is not None:
             meanwhile()
-        if not waiting:
-            return [work(*one) for one in working]
-        results = [work(*working[0])]
-        for one, left in zip(reversed(waiting), reversed(working), strict=False):
-            results.insert(1, work(*left) if one.cancel() else one.result())  # what no thread has begun is done here
-        return results
+        return [one.result() for one in waiting] or [work(*one) for one in working]
 
     def together(self) -> None:
         """All threads for the run's own network, until the next step: threads that have just helped it keep spinning

@@ -1,7 +1,7 @@
 """Replicas compute what data-parallel training computes, and remember nothing but what a checkpoint holds."""
 
 from pathlib import Path
-from threading import current_thread
+from threading import Barrier, current_thread
 from typing import Any
 
 import pytest
@@ -85,7 +85,7 @@ def test_no_more_threads_work_than_a_trainer_has_and_what_they_compute_does_not_
         several.replicas.close()
         assert len(workers) <= threads
         ended.append([parameter.detach().clone() for parameter in several.parameters])
-    assert workers == {current_thread().name, "replica_0", "replica_1"}
+    assert workers == {"replica_0", "replica_1", "replica_2"}
     for weights in zip(*ended, strict=True):
         assert torch.equal(weights[0], weights[1])
         assert torch.equal(weights[0], weights[2])
@@ -140,10 +140,12 @@ def test_an_interrupted_run_of_replicas_ends_with_the_same_bits(
     assert same_bits(last_of(run(packed, words)), interrupted(packed, words, tmp_path, 3, 7))
 
 
+@pytest.mark.parametrize("large", [1, batches_module.LARGE_BATCH])
 @pytest.mark.parametrize("way", [*WAYS, {"training": {"accumulate": 3}}])
 def test_when_a_batch_is_made_changes_nothing(
-    packed: Path, monkeypatch: pytest.MonkeyPatch, way: dict[str, Any]
+    packed: Path, monkeypatch: pytest.MonkeyPatch, way: dict[str, Any], large: int
 ) -> None:
+    monkeypatch.setattr(batches_module, "LARGE_BATCH", large)
     training = {**EVERYTHING["training"], "replicas": 2, **way.get("training", {})}
     words = {**EVERYTHING, **way, "training": training}
     ahead = last_of(run(packed, words))
@@ -163,20 +165,25 @@ def test_a_small_batch_is_augmented_as_that_of_one_network(packed: Path) -> None
     assert [bool(part.counts.known or part.counts.counted) for part in parts] == [True, False, False]
 
 
-def test_replicas_make_their_parts_of_a_large_batch_themselves(packed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_parts_of_a_large_batch_are_made_by_all_threads(packed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small = last_of(run(packed, {**PLAIN, "training": {"epochs": 2, "batch_size": 16, "replicas": 2}}))
     monkeypatch.setattr(batches_module, "LARGE_BATCH", 1)
-    several, makers = replicated(packed, PLAIN, 2), []
+    several, makers, all_of_them = replicated(packed, PLAIN, 2), [], Barrier(2, timeout=10)
     made = several.batches.made
 
     def noted(*which: Any) -> Batch:
-        makers.append(current_thread().name)
+        all_of_them.wait()
+        makers.append((current_thread().name, which[1].tolist(), which[2].step))
         return made(*which)
 
     monkeypatch.setattr(several.batches, "made", noted)
+    parts = [several.examples_of_step(ahead).tensor_split(2) for ahead in (0, 1)]
     step(several)
-    several.replicas.close()
-    assert sorted(makers) == sorted([current_thread().name, "replica_0"])
+    assert several.replicas.pool is not None
+    several.replicas.pool.shutdown()
+    assert sorted(name for name, *_ in makers) == ["replica_0", "replica_0", "replica_1", "replica_1"]
+    of_steps = [(part.tolist(), place) for place, both in enumerate(parts) for part in both]
+    assert sorted((part, place) for _, part, place in makers) == sorted(of_steps), "those of the next step among them"
     large = last_of(run(packed, {**PLAIN, "training": {"epochs": 2, "batch_size": 16, "replicas": 2}}))
     assert same_bits(small, large), "nothing was drawn for their examples"
 
@@ -185,21 +192,21 @@ def test_a_batch_is_made_beside_the_update_with_as_many_threads_as_any(
     packed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     several = replicated(packed, PLAIN, 2)
-    threads = []
+    makers = []
     make = several.feed.training_batch
 
     def noted(*arguments: Any) -> tuple[Tensor, Tensor]:
-        threads.append((current_thread().name, torch.get_num_threads()))
+        makers.append((current_thread().name.rpartition("_")[0], torch.get_num_threads()))
         return make(*arguments)
 
     monkeypatch.setattr(several.feed, "training_batch", noted)
-    mine, another = (current_thread().name, 1), ("replica_0", 1)
+    mine, another = ("", 1), ("replica", 1)
     step(several)
     several.replicas.together()  # as an evaluation does
     while not several.at_epoch_end:
         step(several)
     several.replicas.close()
-    assert threads == [mine, *[another] * (several.position.step - 1)], "of the next epoch nothing is known yet"
+    assert makers == [mine, *[another] * (several.position.step - 1)], "of the next epoch nothing is known yet"
 
 
 def test_the_disk_is_asked_for_the_next_examples_before_the_passes_of_a_step(
