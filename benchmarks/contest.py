@@ -171,11 +171,11 @@ class Running:
     def turn(self) -> Measurement:
         """Raises GaveUp."""
         assert self.process.stdin is not None
-        os.killpg(self.process.pid, signal.SIGCONT)
         before = self.clocks()
         with suppress(BrokenPipeError):  # it has ended
             self.process.stdin.write("\n")
             self.process.stdin.flush()
+        os.killpg(self.process.pid, signal.SIGCONT)
         said, after = self.heard()
         wall, busy, own = (then - first for then, first in zip(after, before, strict=True))
         load = max(0.0, busy - own) / wall
@@ -186,15 +186,14 @@ class Running:
         GaveUp with what it wrote last.
         """
         assert self.process.stdout is not None
+        begun = time.monotonic()
         end = threading.Timer(PATIENCE, os.killpg, (self.process.pid, signal.SIGKILL))
         end.start()
-        begun = time.monotonic()
         try:
             for line in self.process.stdout:
                 if line.startswith('{"event"'):
-                    clocks = self.clocks()
                     os.killpg(self.process.pid, signal.SIGSTOP)
-                    return json.loads(line), clocks
+                    return json.loads(line), self.clocks()
         finally:
             end.cancel()
         if time.monotonic() - begun >= PATIENCE:

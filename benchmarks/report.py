@@ -19,10 +19,11 @@ PAGE = DOCS / "benchmarks.md"
 HEAD = """# How fast it is
 
 Written by the scripts of `benchmarks/`; run one yourself and the page tells of your machine. Contestants are processes
-of their own that take turns of about a second, A B C A B C …, each after a warm-up, and stand still between them, for
+of their own that take turns of so many steps, A B C A B C …, each after a warm-up, and stand still between them, for
 the same step may take half as long again a few seconds later. *Ours against it* is our rate divided by the contestant's
 in the turn beside it, both in the same precision: float32, or bfloat16 where its name says so. Rates and ratios are
-medians of all turns, with the quartiles beside them. All have the same cores and threads; where a table says nothing
+medians of all turns, with the quartiles beside them; rates of those who did not take turns with each other do not
+compare, so the order is that of the ratios. All have the same cores and threads; where a table says nothing
 else, glibc's allocator keeps freed memory for all, as it does for our trainers. *Processor time* is that of the
 contestant and its children for one example; *other load* is how many cores everybody else kept busy: where it is not
 near 0, the rates say little and the processor times more.
@@ -229,7 +230,7 @@ def contest_section(result: dict[str, Any]) -> str:
         "| other load | versions |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for row in sorted(rows, key=lambda row: -row["rate"]):
+    for row in sorted(rows, key=lambda row: ("bfloat16" in row["name"], row["against"])):
         (slow, fast), (behind, ahead) = row["rates"], row["againsts"]
         versions = ", ".join(f"{name} {number}" for name, number in row["versions"].items())
         lines.append(

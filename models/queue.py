@@ -73,7 +73,7 @@ class Bell:
     def check(self) -> None:
         """Raise what stands in the way of ringing."""
         with self._app.connection_for_write() as connection:
-            connection.connect()
+            connection.ensure_connection(max_retries=0)
 
     def ear(self) -> "Ear":
         return Ear(self._app)

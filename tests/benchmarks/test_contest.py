@@ -5,12 +5,13 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from benchmarks import contest, training
-from benchmarks.contest import Contestant, GaveUp, entered, heats_of
+from benchmarks.contest import Contestant, GaveUp, Measurement, entered, heats_of
 
 OURS = Contestant("ours", "engine", is_tuned=True)
 BEST = Contestant("best", "best", is_tuned=True)
@@ -39,6 +40,25 @@ def state_of(pid: int) -> str:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
+def wait_for(state: str, pid: int) -> None:
+    """Or for its end."""
+    end = time.monotonic() + 10.0
+    while Path(f"/proc/{pid}").exists() and state_of(pid) != state:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_a_ratio_is_ours_by_theirs_in_the_same_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    rates = {"ours": [10, 20, 30], "best": [5, 10, 10]}
+    turns = {name: [Measurement(1.0, rate, 0.5, 0.0, {}) for rate in found] for name, found in rates.items()}
+    monkeypatch.setattr(contest, "run", lambda heat, *_: {one.name: turns[one.name] for one in heat})
+    ours, best = contest.contest([OURS, BEST], [], rounds=3)["contestants"]
+    assert (ours["rate"], ours["against"]) == (20.0, 1.0)
+    assert (best["rate"], best["rates"]) == (10.0, (7.5, 10.0))
+    assert (best["against"], best["againsts"]) == (2.0, (2.0, 2.5))
+    assert best["cpu_microseconds"] == 50_000.0
+
+
 def test_each_is_held_against_the_first_of_its_precision() -> None:
     low = [Contestant(f"low {number}", "best", precision="bfloat16") for number in range(2)]
     high = [Contestant(f"high {number}", "best") for number in range(4)]
@@ -65,11 +85,9 @@ def test_nothing_is_held_against_one_that_cannot_run(order: list[str]) -> None:
 
 def test_it_stands_still_between_its_turns(order: list[str]) -> None:
     with entered(BEST, order) as running:
-        pid = running.process.pid
-        states = [state_of(pid)]
+        wait_for("T", running.process.pid)
         assert running.turn().examples == 128
-        states.append(state_of(pid))
-    assert states == ["T", "T"]
+        wait_for("T", running.process.pid)
 
 
 def test_one_that_ends_or_says_nothing_gives_up(order: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,7 +106,8 @@ def test_nobody_stays_behind_an_end_without_a_goodbye(order: list[str]) -> None:
         assert whole.stdout is not None
         pid = int(whole.stdout.readline())
         whole.kill()
-    end = time.monotonic() + 10.0
-    while Path(f"/proc/{pid}").exists() and state_of(pid) != "Z":
-        assert time.monotonic() < end
-        time.sleep(0.05)
+    try:
+        wait_for("Z", pid)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)

@@ -1,7 +1,7 @@
 """How replicas get their parts of each batch.
 
 A small one is made whole, by one thread: threads that have many little things to do keep each other waiting for Python.
-Of a large one the parts are made one by one. Where replicas have threads of their own, those that are done with their
+Of a large one each part is made by itself. Where replicas have threads of their own, those that are done with their
 parts of a step make the next step's batch, beside whoever is not done yet and beside the update of the weights.
 """
 

@@ -98,7 +98,7 @@ class Replicas:
         meanwhile: Callable[[], None] | None = None,
     ) -> list[Result]:
         """The results of every replica's work on its part, as many at the same time as there are cores; the last
-        replicas have nothing to do where there are fewer parts. `meanwhile` is called first, or when all have begun.
+        replicas have nothing to do where there are fewer parts. `meanwhile` is called before they are done.
         """
         working = list(zip(self.all, parts, strict=False))
         waiting = [] if self.pool is None else [self.pool.submit(work, *one) for one in working]
