@@ -17,7 +17,7 @@ def test_a_ring_does_not_wait_for_a_broker_that_is_away(monkeypatch: pytest.Monk
     with socket.socket() as taken:  # nobody listens to it
         taken.bind(("127.0.0.1", 0))
         broker = f"redis://127.0.0.1:{taken.getsockname()[1]}/0"
-        bell = Bell(Settings(broker_url=broker, database_url="sqlite://", storage_url="file:///"))  # type: ignore[arg-type]
+        bell = Bell(Settings(broker_url=broker, database_url="sqlite://", storage_url="file:///"))
         with capture_logs() as logs:
             bell.ring([("train", "job_1"), ("train", "job_2")])
     assert [(line["event"], line["rows"]) for line in logs] == [("ring_failed", 2)]
