@@ -1,4 +1,4 @@
-"""Contestants in processes of their own that take turns of about a second, A B C A B C …, and stand still between them;
+"""Contestants in processes of their own that take turns of a few steps, A B C A B C …, and stand still between them;
 medians, spread, and what else the machine did meanwhile.
 
 On a shared machine the same step takes a half more time in one second than in another. Whoever is held against whom

@@ -23,10 +23,10 @@ of their own that take turns of so many steps, A B C A B C …, each after a war
 the same step may take half as long again a few seconds later. *Ours against it* is our rate divided by the contestant's
 in the turn beside it, both in the same precision: float32, or bfloat16 where its name says so. Rates and ratios are
 medians of all turns, with the quartiles beside them; rates of those who did not take turns with each other do not
-compare, so the order is that of the ratios. All have the same cores and threads; where a table says nothing
-else, glibc's allocator keeps freed memory for all, as it does for our trainers. *Processor time* is that of the
-contestant and its children for one example; *other load* is how many cores everybody else kept busy: where it is not
-near 0, the rates say little and the processor times more.
+compare, so the order is that of the ratios. All have the same cores and threads; where a table says nothing else,
+glibc's allocator keeps freed memory for all, as it does for our trainers. *Processor time* is that of the contestant
+and its children for one example; *other load* is how many cores everybody else kept busy: where it is not near 0, the
+rates say little and the processor times more.
 
 What a contestant does can be read in `benchmarks/contestants/`: the same network, batch, loss, optimizer and kinds of
 augmentation; only training steps are measured, without evaluation. One difference is left as people write it: L2 on

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from models.spec.clipping import Adaptive, GlobalNorm, Norm, Percentile, Value
 from models.spec.job import JobSpec
 from worker.training.network import module_name
+from worker.training.optimizer import is_known
 from worker.training.regularization import kernel_modules
 
 CLIP_EPSILON = 1e-6
@@ -36,7 +37,7 @@ def clip_by_global_norm(gradients: list[Tensor], norm: Tensor, max_norm: float) 
     al. 2013, 1211.5063). On a processor, where asking is not waiting, nothing is multiplied by 1.
     """
     scale = max_norm / (norm + CLIP_EPSILON)
-    if not scale.is_cpu or not scale >= 1.0:
+    if not is_known(scale) or not scale >= 1.0:
         torch._foreach_mul_(gradients, scale.clamp(max=1.0))
     return scale < 1.0
 

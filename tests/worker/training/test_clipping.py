@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from worker.training import clipping
 from worker.training.clipping import (
     History,
     clip_adaptively,
@@ -22,7 +23,11 @@ def parameters_with_gradients(scale: float) -> list[torch.nn.Parameter]:
 
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 1e4])
 @pytest.mark.parametrize("norm_type", [1.0, 2.0, float("inf")])
-def test_global_norm_clips_as_pytorch_does(scale: float, norm_type: float) -> None:
+@pytest.mark.parametrize("asked", [True, False])
+def test_global_norm_clips_as_pytorch_does(
+    scale: float, norm_type: float, asked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clipping, "is_known", lambda _: asked)
     ours, theirs = parameters_with_gradients(scale), parameters_with_gradients(scale)
     gradients = [parameter.grad for parameter in ours if parameter.grad is not None]
     norm = gradient_norm(gradients, norm_type)

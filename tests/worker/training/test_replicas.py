@@ -85,9 +85,9 @@ def test_no_more_threads_work_than_a_trainer_has_and_what_they_compute_does_not_
         workers.clear()
         for _ in range(4):
             step(several)
-        ended.append([parameter.detach().clone() for parameter in several.parameters])
         several.replicas.close()
         assert len(workers) <= threads
+        ended.append([parameter.detach().clone() for parameter in several.parameters])
     assert workers == {"replica_0", "replica_1", "replica_2"}
     for weights in zip(*ended, strict=True):
         assert torch.equal(weights[0], weights[1])
