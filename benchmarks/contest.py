@@ -51,12 +51,13 @@ class Contestant:
 
 TUNED = (
     "*Tuned*: glibc's thresholds (`MALLOC_MMAP_THRESHOLD_`, `MALLOC_TRIM_THRESHOLD_`, `MALLOC_TOP_PAD_`) are raised "
-    "before the process starts, so that memory which a step frees stays for the next one, and OpenMP's threads that "
-    "have nothing to do soon sleep (`GOMP_SPINCOUNT`). Ours and the best loop by hand always are; all others run as "
-    "they come, in the environment that a user has, unless their name says so."
+    "before the process starts, so that memory which a step frees stays for the next one, it comes in pages of 2 MB "
+    "(`GLIBC_TUNABLES`), and OpenMP's threads that have nothing to do soon sleep (`GOMP_SPINCOUNT`). Ours and the best "
+    "loop by hand always are; all others run as they come, in the environment that a user has, unless their name says "
+    "so."
 )
 """For the reader of a table."""
-TUNES = ("MALLOC_", "GOMP_")
+TUNES = ("MALLOC_", "GLIBC_", "GOMP_")
 
 
 @dataclass(frozen=True)

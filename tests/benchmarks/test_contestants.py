@@ -51,8 +51,9 @@ def test_only_who_says_so_is_tuned(monkeypatch: pytest.MonkeyPatch) -> None:
     [other] = tuned([plain])
     assert other.name == "plain loop, tuned"
     as_it_comes, told = environment_of(plain), environment_of(other)
-    assert as_it_comes == {name: value for name, value in told.items() if not name.startswith(("MALLOC_", "GOMP_"))}
-    assert {"MALLOC_TRIM_THRESHOLD_", "GOMP_SPINCOUNT"} <= set(told)
+    tuning = ("MALLOC_", "GLIBC_", "GOMP_")
+    assert as_it_comes == {name: value for name, value in told.items() if not name.startswith(tuning)}
+    assert {"MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES", "GOMP_SPINCOUNT"} <= set(told)
 
 
 @pytest.mark.parametrize("everyone", [training.contestants(workload, True) for workload in training.TITLES])
