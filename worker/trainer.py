@@ -28,6 +28,7 @@ from torch._dynamo.exc import FailOnRecompileLimitHit, TorchDynamoException
 
 from models.failpoints import reach
 from models.spec import parse_spec
+from worker.allocator import make_room
 from worker.order import Order
 from worker.processes import call_oneself, die_with_parent
 from worker.training import (
@@ -47,6 +48,7 @@ from worker.training import (
     read_weights,
     train,
 )
+from worker.training.data import read_manifest
 
 
 def probe(pipe: Connection) -> None:
@@ -76,20 +78,21 @@ def main(pipe: Connection, output: Connection, device: str) -> None:
 def carry_out(order: Order, pipe: Connection, device: str) -> None:
     """Train, and say what happens."""
     control = Control(after_step=partial(reach, "step"))
-    threading.Thread(target=_obey, args=(pipe, control), name="orders", daemon=True).start()
     voice = _Voice(pipe)
     saver = _Saver(Path(order.scratch), voice)
     try:
-        _train(order, device, control, voice, saver)
+        _train(order, pipe, device, control, voice, saver)
     except Exception as error:  # noqa: BLE001  whatever it is, it is shown on the job's row
         _fail(saver, voice, error)
     finally:
         voice.close()
 
 
-def _train(order: Order, device: str, control: Control, voice: "_Voice", saver: "_Saver") -> None:
-    torch.set_num_threads(order.threads)
+def _train(order: Order, pipe: Connection, device: str, control: Control, voice: "_Voice", saver: "_Saver") -> None:
     spec = parse_spec(order.spec)
+    make_room(spec, read_manifest(Path(order.packed)))
+    threading.Thread(target=_obey, args=(pipe, control), name="orders", daemon=True).start()
+    torch.set_num_threads(order.threads)
     data = load_dataset(Path(order.packed), spec, Path(order.packed))
     start = None if order.start_weights is None else read_weights(Path(order.start_weights))
     resume = None
@@ -144,10 +147,11 @@ class _Saver:
         self._waiting: queue.Queue[CheckpointReady | None] = queue.Queue(maxsize=1)
         self._error: Exception | None = None
         self._thread = threading.Thread(target=self._run, name="saver")
-        self._thread.start()
 
     def save(self, event: CheckpointReady) -> None:
         self._raise()
+        if self._thread.ident is None:
+            self._thread.start()
         self._waiting.put(event)
 
     def finish(self) -> None:

@@ -2,6 +2,8 @@
 
 import multiprocessing
 import os
+import platform
+import re
 import signal
 import sys
 from collections.abc import Iterator
@@ -13,7 +15,9 @@ import torch
 
 from tests.local.processes import eventually
 from tests.service import name_of
+from tests.worker.training.little import bars, pack_images, spec_for
 from worker import warm
+from worker.allocator import ARENA_BYTES
 from worker.order import Order
 from worker.warm import Trainer, Trainers
 
@@ -99,3 +103,31 @@ def test_a_device_that_is_not_there_is_for_the_job_to_complain_of(tmp_path: Path
     wait_until_ready(waiting)
     assert last_word(trainers.begin(order(tmp_path)))["type"] == "failed"
     assert waiting not in pids()
+
+
+def arenas(pid: int) -> int:
+    """How many of 64 MB glibc has mapped, for threads other than the process's first; our trainers fill them up at
+    once (`MALLOC_TOP_PAD_`).
+    """
+    maps = Path(f"/proc/{pid}/maps").read_text()
+    writable = re.findall(r"^([0-9a-f]+)-([0-9a-f]+) rw-p 00000000 00:00 0 +$", maps, re.MULTILINE)
+    found = [(int(start, 16), int(end, 16) - int(start, 16)) for start, end in writable]
+    return sum(length // ARENA_BYTES for start, length in found if start % ARENA_BYTES == length % ARENA_BYTES == 0)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")
+@pytest.mark.parametrize(("batch_size", "shared"), [(64, False), (1024, True)])
+def test_replicas_of_large_batches_share_a_heap(
+    trainers: Trainers, tmp_path: Path, batch_size: int, shared: bool
+) -> None:
+    packed = pack_images(tmp_path, train=bars(2048))
+    training = {"epochs": 1000, "batch_size": batch_size, "replicas": 2}
+    spec = spec_for(packed, {"network": {"type": "mlp", "hidden": [40_000]}, "training": training})
+    (waiting,) = pids()
+    trainer = trainers.begin(Order(spec.model_dump(mode="json"), str(packed), str(tmp_path), threads=2))
+    while (said := trainer.hear(60)) is not None and said["type"] != "epoch":
+        assert said["type"] != "failed", said
+    assert (arenas(waiting) == 0) == shared
+    trainer.kill()
+    trainer.close()
+    trainer.output.close()
