@@ -93,15 +93,21 @@ def contest(
     """Rates, processor time and load of every contestant, as JSON; those that cannot run are left out, with a note.
 
     Each takes turns with the first one of its precision, a few of them in a heat, in so many `rounds`; no round but the
-    first begins that would, by the longest one so far, end after the heat's share of so many `seconds`. Raises GaveUp
-    where that first one cannot run.
+    first begins that would, by the longest one so far, end after the heat's share of so many `seconds`. Where that
+    first one gives up, the others of its heat are left out; if it is the first heat, GaveUp is raised.
     """
     measured: dict[str, list[Measurement]] = {one.name: [] for one in contestants}
     against: dict[str, list[float]] = {one.name: [] for one in contestants}
     left_out: dict[str, str] = {}
     heats = heats_of(contestants)
     for heat in heats:
-        turns = run(heat, arguments, rounds, seconds / len(heats), left_out)
+        try:
+            turns = run(heat, arguments, rounds, seconds / len(heats), left_out)
+        except GaveUp as error:
+            if heat is heats[0]:
+                raise
+            left_out |= dict.fromkeys((one.name for one in heat[1:]), f"{heat[0].name}: {error}")
+            continue
         ours = turns[heat[0].name]
         for name, theirs in turns.items():
             measured[name] += theirs

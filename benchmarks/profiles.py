@@ -24,8 +24,8 @@ WORKLOADS = {
     "W4, 64 px": ("jpeg64", "float32"),
     "W4, 224 px": ("jpeg224", "float32"),
 }
-STEPS = 10
-"""To warm up, and as many to measure."""
+STEPS = 20
+"""To warm up, in which memory grows to what a step needs, and as many to measure."""
 
 KINDS = {
     "convolutions": ("convolution",),

@@ -25,8 +25,8 @@ in the turn beside it, both in the same precision: float32, or bfloat16 where it
 medians of all turns, with the quartiles beside them; rates of those who did not take turns with each other do not
 compare, so the order is that of the ratios. All have the same cores and threads; where a table says nothing else,
 glibc's allocator keeps freed memory for all, as it does for our trainers. *Processor time* is that of the contestant
-and its children for one example; *other load* is how many cores everybody else kept busy: where it is not near 0, the
-rates say little and the processor times more.
+and its children for one example; *other load* is how many cores everybody else kept busy in its median turn: where it
+is not near 0, the rates say little and the processor times more.
 
 What a contestant does can be read in `benchmarks/contestants/`: the same network, batch, loss, optimizer and kinds of
 augmentation; only training steps are measured, without evaluation. One difference is left as people write it: L2 on

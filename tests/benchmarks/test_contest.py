@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -83,6 +84,19 @@ def test_who_cannot_run_is_left_out_and_all_others_have_their_turns(order: list[
 def test_nothing_is_held_against_one_that_cannot_run(order: list[str]) -> None:
     with pytest.raises(GaveUp, match="No module named"):
         contest.contest([NOBODY, BEST], order, rounds=1)
+
+
+def test_what_was_measured_outlives_a_late_heat_without_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(heat: Sequence[Contestant], *_: object) -> dict[str, list[Measurement]]:
+        if heat[1].name == "late":
+            raise GaveUp("no memory")
+        return {one.name: [Measurement(1.0, 10, 0.5, 0.0, {})] for one in heat}
+
+    monkeypatch.setattr(contest, "BESIDE", 1)
+    monkeypatch.setattr(contest, "run", run)
+    result = contest.contest([OURS, BEST, Contestant("late", "best")], [], rounds=1)
+    assert [row["name"] for row in result["contestants"]] == ["ours", "best"]
+    assert result["left_out"] == {"late": "ours: no memory"}
 
 
 def test_it_stands_still_between_its_turns(order: list[str]) -> None:
