@@ -127,7 +127,8 @@ def test_replicas_of_large_batches_share_a_heap(
     trainer = trainers.begin(Order(spec.model_dump(mode="json"), str(packed), str(tmp_path), threads=2))
     while (said := trainer.hear(60)) is not None and said["type"] != "epoch":
         assert said["type"] != "failed", said
-    assert (arenas(waiting) == 0) == shared
+    found = arenas(waiting)
     trainer.kill()
     trainer.close()
     trainer.output.close()
+    assert (found == 0) == shared
