@@ -106,7 +106,9 @@ def contest(
         except GaveUp as error:
             if heat is heats[0]:
                 raise
-            left_out |= dict.fromkeys((one.name for one in heat[1:]), f"{heat[0].name}: {error}")
+            say(f"{heat[0].name}: gave up: {error}")
+            unheard = [one.name for one in heat if not measured[one.name]]
+            left_out = dict.fromkeys(unheard, f"{heat[0].name}: {error}") | left_out
             continue
         ours = turns[heat[0].name]
         for name, theirs in turns.items():

@@ -1,21 +1,12 @@
-"""How a trainer's memory is managed: the environment that its process must be started with, and what depends on its
-job."""
+"""Environment that a trainer process must be started with."""
 
-import ctypes
-from contextlib import suppress
-
-from models.spec import JobSpec
-from models.spec.estimate import estimate
-from models.spec.manifest import Manifest
+import os
 
 KEEP_FREED_BYTES = 4 * 1024**3
 SPINS = 30_000
 """So often a thread without work looks for some before it sleeps: for about a millisecond, longer than Python takes
 between two operations."""
-ARENA_BYTES = 64 * 1024**2
-"""The largest block in the arenas that glibc gives all threads but a process's first."""
-ARENA_MAX = -8
-"""mallopt(3), malloc.h."""
+LARGE_PAGES = "glibc.malloc.hugetlb"
 
 
 def trainer_environment(threads: int = 1) -> dict[str, str]:
@@ -34,7 +25,7 @@ def trainer_environment(threads: int = 1) -> dict[str, str]:
         "MALLOC_MMAP_THRESHOLD_": str(KEEP_FREED_BYTES),
         "MALLOC_TRIM_THRESHOLD_": str(KEEP_FREED_BYTES),
         "MALLOC_TOP_PAD_": str(64 * 1024**2),
-        "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
+        "GLIBC_TUNABLES": with_large_pages(os.environ.get("GLIBC_TUNABLES", "")),
         "OMP_NUM_THREADS": str(threads),
         "GOMP_SPINCOUNT": str(SPINS),
         "MKL_NUM_THREADS": str(threads),
@@ -44,12 +35,6 @@ def trainer_environment(threads: int = 1) -> dict[str, str]:
     }
 
 
-def make_room(spec: JobSpec, manifest: Manifest) -> None:
-    """Before a process has a second thread: have all share its heap, if what replicas make of their parts of a batch is
-    too large for arenas. What does not fit into one is mapped and zeroed each time anew; small blocks are had quicker
-    from arenas, for there threads do not wait for each other.
-    """
-    replicas = spec.training.replicas
-    if replicas > 1 and estimate(spec, manifest).activation_bytes > replicas * ARENA_BYTES:
-        with suppress(AttributeError):  # other libraries than glibc have none
-            ctypes.CDLL(None).mallopt(ARENA_MAX, 1)
+def with_large_pages(tunables: str) -> str:
+    """Of glibc, those that somebody has set, who may have set this one too."""
+    return tunables if LARGE_PAGES in tunables else ":".join(filter(None, [tunables, f"{LARGE_PAGES}=1"]))

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from models.spec import JobSpec, SpecError, SpecInvalid, parse_spec, resolve
 from models.spec.check import check
 from models.spec.warm_start_check import Earlier
-from worker.allocator import make_room
+from worker.arenas import choose_arenas
 from worker.ingest import IngestError, ingest
 from worker.training import (
     Applied,
@@ -72,7 +72,7 @@ def _run(job: Path, data: Path, out: Path, device: str, resume: bool, checkpoint
     packed = packed_folder(data, out)
     weights, earlier = read_start(spec, checkpoint)
     spec = resolved(spec, packed, earlier)
-    make_room(spec, read_manifest(packed))
+    choose_arenas(spec, read_manifest(packed))
     (out / "spec.json").write_text(json.dumps(spec.model_dump(mode="json"), indent=2) + "\n")
     dataset = load_dataset(packed, spec, out / "cache")
     newest = read_newest(out) if resume else None

@@ -28,7 +28,7 @@ from torch._dynamo.exc import FailOnRecompileLimitHit, TorchDynamoException
 
 from models.failpoints import reach
 from models.spec import parse_spec
-from worker.allocator import make_room
+from worker.arenas import choose_arenas
 from worker.order import Order
 from worker.processes import call_oneself, die_with_parent
 from worker.training import (
@@ -90,7 +90,7 @@ def carry_out(order: Order, pipe: Connection, device: str) -> None:
 
 def _train(order: Order, pipe: Connection, device: str, control: Control, voice: "_Voice", saver: "_Saver") -> None:
     spec = parse_spec(order.spec)
-    make_room(spec, read_manifest(Path(order.packed)))
+    choose_arenas(spec, read_manifest(Path(order.packed)))
     threading.Thread(target=_obey, args=(pipe, control), name="orders", daemon=True).start()
     torch.set_num_threads(order.threads)
     data = load_dataset(Path(order.packed), spec, Path(order.packed))

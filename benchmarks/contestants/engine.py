@@ -7,8 +7,8 @@ import torch
 
 from benchmarks.contestants.race import Race, enter
 from models.spec import parse_spec
-from worker.allocator import make_room
 from worker.alone import resolved
+from worker.arenas import choose_arenas
 from worker.training import Control, load_dataset, train
 from worker.training.data import read_manifest
 
@@ -19,7 +19,7 @@ def run(race: Race) -> None:
     words["training"] |= {"precision": race.precision, "replicas": race.replicas}
     packed = race.data / "packed"
     spec = resolved(parse_spec(words), packed, None)
-    make_room(spec, read_manifest(packed))
+    choose_arenas(spec, read_manifest(packed))
     data = load_dataset(packed, spec, race.data / "cache")
     for _ in train(spec, data, control=Control(after_step=race.step_done)):
         pass

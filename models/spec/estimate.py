@@ -49,7 +49,7 @@ class Estimate:
     """How often a step goes forward and backward through each of its batches: twice with `sam`."""
     memory_bytes: int
     """Parameters, their gradients, their averages, those of the optimizer and what `sam` sets aside; activations with
-    their gradients, in place of the input's the batch that comes next; what an evaluation keeps of all its examples.
+    their gradients, and the next batch instead of the input's; what an evaluation keeps of all its examples.
     """
     steps_per_epoch: int
     steps: int

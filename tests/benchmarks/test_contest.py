@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -87,16 +88,22 @@ def test_nothing_is_held_against_one_that_cannot_run(order: list[str]) -> None:
 
 
 def test_what_was_measured_outlives_a_late_heat_without_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    def run(heat: Sequence[Contestant], *_: object) -> dict[str, list[Measurement]]:
-        if heat[1].name == "late":
+    def run(
+        heat: Sequence[Contestant], arguments: object, rounds: int, seconds: float, left_out: dict[str, str]
+    ) -> dict[str, list[Measurement]]:
+        if heat[1].name != "best":
+            left_out["absent"] = "no module"
             raise GaveUp("no memory")
         return {one.name: [Measurement(1.0, 10, 0.5, 0.0, {})] for one in heat}
 
+    others = [Contestant("late", "best"), Contestant("absent", "nobody")]
+    low = [replace(OURS, name="low", precision="bfloat16"), Contestant("lower", "best", precision="bfloat16")]
     monkeypatch.setattr(contest, "BESIDE", 1)
     monkeypatch.setattr(contest, "run", run)
-    result = contest.contest([OURS, BEST, Contestant("late", "best")], [], rounds=1)
+    result = contest.contest([OURS, BEST, *others, *low], [], rounds=1)
     assert [row["name"] for row in result["contestants"]] == ["ours", "best"]
-    assert result["left_out"] == {"late": "ours: no memory"}
+    why = {"late": "ours: no memory", "absent": "no module", "low": "low: no memory", "lower": "low: no memory"}
+    assert result["left_out"] == why
 
 
 def test_it_stands_still_between_its_turns(order: list[str]) -> None:

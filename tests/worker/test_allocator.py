@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.allocator import trainer_environment
+from worker.allocator import trainer_environment, with_large_pages
 
 FILL_AND_FREE = """
 import ctypes, resource
@@ -50,10 +50,23 @@ def large_pages_are_to_be_had() -> bool:
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")
 def test_memory_that_a_step_frees_is_there_for_the_next_one() -> None:
-    plain = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "GLIBC_"))}
     assert 10 * page_faults(plain | trainer_environment()) < page_faults(plain), "by itself glibc hands it back"
 
 
 @pytest.mark.skipif(not large_pages_are_to_be_had(), reason="needs glibc 2.35, and a kernel that has large pages")
 def test_memory_comes_in_large_pages() -> None:
     assert number_from(HOLD, {**os.environ, **trainer_environment()}) >= 2048
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("", "glibc.malloc.hugetlb=1"),
+        ("glibc.malloc.hugetlb=1", "glibc.malloc.hugetlb=1"),
+        ("glibc.malloc.hugetlb=0", "glibc.malloc.hugetlb=0"),
+        ("glibc.rtld.nns=2", "glibc.rtld.nns=2:glibc.malloc.hugetlb=1"),
+    ],
+)
+def test_what_else_is_set_of_glibc_stays(before: str, after: str) -> None:
+    assert with_large_pages(before) == after

@@ -41,7 +41,6 @@ def said_of(error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     def train(*_: object) -> NoReturn:
         raise error
 
-    monkeypatch.setattr(trainer, "_obey", lambda *_: None)
     monkeypatch.setattr(trainer, "_train", train)
     ours, theirs = multiprocessing.Pipe()
     nowhere = str(tmp_path)

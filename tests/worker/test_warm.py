@@ -17,7 +17,7 @@ from tests.local.processes import eventually
 from tests.service import name_of
 from tests.worker.training.little import bars, pack_images, spec_for
 from worker import warm
-from worker.allocator import ARENA_BYTES
+from worker.arenas import ARENA_BYTES
 from worker.order import Order
 from worker.warm import Trainer, Trainers
 
@@ -115,20 +115,39 @@ def arenas(pid: int) -> int:
     return sum(length // ARENA_BYTES for start, length in found if start % ARENA_BYTES == length % ARENA_BYTES == 0)
 
 
+SHALLOW: dict[str, Any] = {"type": "mlp", "hidden": [40_000]}
+DEEP: dict[str, Any] = {
+    "type": "sequential",
+    "layers": [
+        *({"type": "conv", "filters": 64, "kernel": 1} for _ in range(20)),
+        {"type": "flatten"},
+        {"type": "dense", "units": 4},
+    ],
+}
+
+
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")
-@pytest.mark.parametrize(("batch_size", "shared"), [(64, False), (1024, True)])
-def test_replicas_of_large_batches_share_a_heap(
-    trainers: Trainers, tmp_path: Path, batch_size: int, shared: bool
+@pytest.mark.parametrize(
+    ("network", "batch_size", "shared"),
+    [(SHALLOW, 64, False), (SHALLOW, 1024, True), (DEEP, 1024, False)],
+    ids=["small batches", "large blocks", "many small blocks"],
+)
+def test_replicas_share_a_heap_where_blocks_are_large(
+    trainers: Trainers, tmp_path: Path, network: dict[str, Any], batch_size: int, shared: bool
 ) -> None:
     packed = pack_images(tmp_path, train=bars(2048))
     training = {"epochs": 1000, "batch_size": batch_size, "replicas": 2}
-    spec = spec_for(packed, {"network": {"type": "mlp", "hidden": [40_000]}, "training": training})
+    spec = spec_for(packed, {"network": network, "training": training})
     (waiting,) = pids()
     trainer = trainers.begin(Order(spec.model_dump(mode="json"), str(packed), str(tmp_path), threads=2))
-    while (said := trainer.hear(60)) is not None and said["type"] != "epoch":
-        assert said["type"] != "failed", said
-    found = arenas(waiting)
-    trainer.kill()
-    trainer.close()
-    trainer.output.close()
-    assert (found == 0) == shared
+    try:
+        said: dict[str, Any] | None = {"type": ""}
+        while said is not None and said["type"] not in {"epoch", "failed"}:
+            said = trainer.hear(60)
+        assert said is not None
+        assert said["type"] == "epoch", said
+        assert (arenas(waiting) == 0) == shared
+    finally:
+        trainer.kill()
+        trainer.close()
+        trainer.output.close()
