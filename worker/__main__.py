@@ -29,7 +29,9 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     command.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="part of what makes runs equal")
     command.add_argument("--checkpoint", type=Path, help="the weights that the spec's `warm_start` means")
     command.add_argument("--resume", action="store_true", help="go on from the newest checkpoint in --out")
-    command.add_argument("--as-is", action="store_true", help="keep this process, with the environment it was started with")
+    command.add_argument(
+        "--as-is", action="store_true", help="keep this process, with the environment it was started with"
+    )
     return parser.parse_args(arguments)
 
 
