@@ -106,8 +106,8 @@ def test_a_device_that_is_not_there_is_for_the_job_to_complain_of(tmp_path: Path
 
 
 def arenas(pid: int) -> int:
-    """How many glibc has mapped for threads other than the process's first: each begins at a multiple of its length, and
-    its beginning can be written to.
+    """How many glibc has mapped for threads other than the process's first: each begins at a multiple of its length,
+    and its beginning can be written to.
     """
     maps = Path(f"/proc/{pid}/maps").read_text()
     found = re.findall(r"^([0-9a-f]+)-([0-9a-f]+) (rw-|---)p 00000000 00:00 0 *$", maps, re.MULTILINE)
